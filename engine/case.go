@@ -1,0 +1,73 @@
+package engine
+
+// This file: Case, everything one decision may read, and the Receipt it leaves.
+
+import (
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+// Prior is an earlier decision or feedback about the same patient, as the
+// audit log has it.
+type Prior struct {
+	ReceiptID string    `json:"receipt"`
+	At        time.Time `json:"at"`
+	User      string    `json:"user"`
+	Topic     string    `json:"topic"`
+	Shown     bool      `json:"shown"`             // a card was returned
+	Evidence  string    `json:"evidence"`          // fingerprint of the evidence it rested on
+	Outcome   string    `json:"outcome,omitempty"` // feedback: "accepted", "overridden", or empty
+}
+
+// Case is the whole input of a decision. Decide is a pure function of it and
+// of the model, rules and configuration named by their hashes.
+type Case struct {
+	Timeline *state.Timeline `json:"timeline"`
+	Now      time.Time       `json:"now"`
+	Seed     uint64          `json:"seed"`
+	ID       string          `json:"id"`   // decision id, recorded input
+	User     string          `json:"user"` // Type/id of the hook's user
+	Role     string          `json:"role,omitempty"`
+	Display  string          `json:"display"` // "silent","inform","suggest"
+	Prior    []Prior         `json:"prior,omitempty"`
+}
+
+// Hashes name what a decision was made with.
+type Hashes struct {
+	Build    string `json:"build"`
+	Model    string `json:"model"`
+	Rules    string `json:"rules"`
+	CodeMaps string `json:"codemaps"`
+	Config   string `json:"config"`
+}
+
+// Outcome is a decision with what is to be done about it.
+type Outcome struct {
+	Decision   agent.Decision `json:"decision"`
+	Show       bool           `json:"show"`                 // a card is to be returned
+	Suppressed string         `json:"suppressed,omitempty"` // why not, when it otherwise would
+	Topic      string         `json:"topic"`
+	Evidence   string         `json:"evidence"` // fingerprint for repeat suppression
+}
+
+// Receipt is the self-contained record of one decision: with it and the named
+// model, rules and configuration the decision can be made again.
+type Receipt struct {
+	Schema         string         `json:"schema"` // "sepsisagent.receipt/1"
+	ID             string         `json:"id"`
+	Hashes         Hashes         `json:"hashes"`
+	Model          world.Info     `json:"model"`
+	Person         state.Person   `json:"person"`
+	Stay           state.Stay     `json:"stay"` // outcomes removed
+	Gaps           []state.Gap    `json:"gaps,omitempty"`
+	Tally          state.Tally    `json:"tally"`
+	Rejects        []state.Reject `json:"rejects,omitempty"`
+	Records        []state.Record `json:"records"`        // as received, of the used events
+	Case           Case           `json:"case"`           // with Timeline nil: it is built again from Records
+	At             time.Time      `json:"at"`             // decision time T of the timeline
+	TimelineDigest string         `json:"timelinedigest"` // SHA-256 of the canonical timeline
+	Outcome        Outcome        `json:"outcome"`
+}
