@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package audit
 
 // This file: Entry, what is put into the log. audit knows nothing of medicine:

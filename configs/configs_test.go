@@ -32,7 +32,7 @@ func TestDecode(t *testing.T) {
 		{name: "an unknown nested key is an error", in: "inner:\n  off: true\n", want: ErrUnknownKey, says: `line 2: "off"`},
 		{name: "a wrong type is an error", in: "limit: much\n", want: ErrSyntax, says: "line 1"},
 		{name: "a duplicate key is an error", in: "name: a\nname: b\n", want: ErrSyntax, says: "already defined"},
-		{name: "a second document is an error", in: "name: a\n---\nname: b\n", want: ErrDocuments, says: "line 3"},
+		{name: "a second document is an error", in: "name: a\n---\nname: b\n", want: ErrDocuments, says: "line 2"},
 		{name: "broken YAML is an error", in: "name: [a\n", want: ErrSyntax},
 		{name: "a huge file is an error", in: "name: " + strings.Repeat("a", MaxBytes), want: ErrTooLarge},
 	}

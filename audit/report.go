@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+// This file: Report, the outcome of verifying a whole log.
+
+import "fmt"
+
+// MaxFindings bounds how many findings a report lists; Problems counts all.
+const MaxFindings = 20
+
+// Finding is one thing that is wrong with a log.
+type Finding struct {
+	Leaf    int64  `json:"leaf"`         // first leaf concerned; -1 when it concerns the log as a whole
+	ID      string `json:"id,omitempty"` // id of that entry, as stored
+	Problem string `json:"problem"`
+}
+
+// Report says whether a log is what its signed checkpoints say it is.
+type Report struct {
+	OK         bool      `json:"ok"`
+	Size       int64     `json:"size"`      // entries read
+	Root       string    `json:"root"`      // base64, computed from the entries and not read
+	FirstBad   *int64    `json:"first_bad"` // lowest leaf number in a finding; null when none
+	Problems   int       `json:"problems"`
+	Findings   []Finding `json:"findings,omitempty"`
+	Origin     string    `json:"origin"`
+	Signed     int       `json:"signed"` // checkpoints whose signature and root hold
+	Checkpoint string    `json:"checkpoint,omitempty"`
+}
+
+// Add records a finding.
+func (r *Report) Add(leaf int64, id, format string, args ...any) {
+	r.OK = false
+	r.Problems++
+	if leaf >= 0 && (r.FirstBad == nil || leaf < *r.FirstBad) {
+		r.FirstBad = &leaf
+	}
+	if len(r.Findings) < MaxFindings {
+		r.Findings = append(r.Findings, Finding{Leaf: leaf, ID: id, Problem: fmt.Sprintf(format, args...)})
+	}
+}
