@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nn
+
+// This file: activations and dropout, each with its derivative.
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// Sigmoid is 1/(1+e^-x).
+func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+
+// Tanh is the hyperbolic tangent.
+func Tanh(x float32) float32 { return float32(math.Tanh(float64(x))) }
+
+// SiLU sets y = x·sigmoid(x) element by element. y may be x only where the
+// input is not needed for the derivative.
+func SiLU(y, x *Mat) {
+	check("SiLU", len(x.Data) == len(y.Data))
+	for i, v := range x.Data {
+		y.Data[i] = v * Sigmoid(v)
+	}
+}
+
+// SiLUBackward sets dx from the layer's input x and the derivative dy of its
+// output. dx may be dy.
+func SiLUBackward(dx, x, dy *Mat) {
+	check("SiLUBackward", len(x.Data) == len(dy.Data) && len(dx.Data) == len(x.Data))
+	for i, v := range x.Data {
+		s := Sigmoid(v)
+		dx.Data[i] = dy.Data[i] * (s + v*s*(1-s))
+	}
+}
+
+// TanhAll sets y = tanh(x) element by element; y may be x.
+func TanhAll(y, x *Mat) {
+	check("TanhAll", len(x.Data) == len(y.Data))
+	for i, v := range x.Data {
+		y.Data[i] = Tanh(v)
+	}
+}
+
+// TanhBackward sets dx from the layer's output y and its derivative dy. dx may
+// be dy.
+func TanhBackward(dx, y, dy *Mat) {
+	check("TanhBackward", len(y.Data) == len(dy.Data) && len(dx.Data) == len(y.Data))
+	for i, v := range y.Data {
+		dx.Data[i] = dy.Data[i] * (1 - v*v)
+	}
+}
+
+// DropoutMask fills mask with 0 (probability p) or 1/(1-p), so that the
+// expectation of mask·x is x.
+func DropoutMask(mask *Mat, p float64, rng *rand.Rand) {
+	keep := float32(1 / (1 - p))
+	for i := range mask.Data {
+		mask.Data[i] = keep
+		if rng.Float64() < p {
+			mask.Data[i] = 0
+		}
+	}
+}
+
+// Scale multiplies x by mask element by element, in place. It is dropout's
+// forward pass and its derivative.
+func Scale(x, mask *Mat) {
+	check("Scale", len(x.Data) == len(mask.Data))
+	for i, m := range mask.Data {
+		x.Data[i] *= m
+	}
+}

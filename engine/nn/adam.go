@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nn
+
+// This file: Adam with decoupled weight decay.
+
+import "math"
+
+// Adam holds the optimiser's moments. Sources: Kingma & Ba 2015 (Adam);
+// Loshchilov & Hutter 2019 (decoupled decay).
+type Adam struct {
+	Beta1, Beta2, Eps float64
+	Decay             float64 // per step, times the learning rate, on spans with Decay
+	m, v              []float32
+	step              int
+}
+
+// NewAdam returns an optimiser for size parameters with the published defaults.
+func NewAdam(size int, decay float64) *Adam {
+	return &Adam{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Decay: decay,
+		m: make([]float32, size), v: make([]float32, size)}
+}
+
+// Step moves theta against grad with learning rate lr.
+func (a *Adam) Step(layout *Layout, theta, grad []float32, lr float64) {
+	check("Adam.Step", len(theta) == len(a.m) && len(grad) == len(a.m))
+	a.step++
+	b1, b2 := float32(a.Beta1), float32(a.Beta2)
+	rate := lr * math.Sqrt(1-math.Pow(a.Beta2, float64(a.step))) / (1 - math.Pow(a.Beta1, float64(a.step)))
+	for i, g := range grad {
+		a.m[i] = b1*a.m[i] + (1-b1)*g
+		a.v[i] = b2*a.v[i] + (1-b2)*g*g
+		theta[i] -= float32(rate * float64(a.m[i]) / (math.Sqrt(float64(a.v[i])) + a.Eps))
+	}
+	for _, s := range layout.Spans {
+		if !s.Decay {
+			continue
+		}
+		keep := float32(1 - lr*a.Decay)
+		part := s.In(theta)
+		for i := range part {
+			part[i] *= keep
+		}
+	}
+}
+
+// ClipNorm scales grad so that its Euclidean norm is at most limit, and
+// returns the norm it had. A norm that is not finite is returned untouched:
+// the caller must stop.
+func ClipNorm(grad []float32, limit float64) float64 {
+	var sum float64
+	for _, g := range grad {
+		sum += float64(g) * float64(g)
+	}
+	norm := math.Sqrt(sum)
+	if norm > limit && !math.IsInf(norm, 0) {
+		scale := float32(limit / norm)
+		for i := range grad {
+			grad[i] *= scale
+		}
+	}
+	return norm
+}
