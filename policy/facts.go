@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+// This file: the facts a rule may read, by name, with unit. A fact is known or
+// unknown; an unknown fact has no value at all, so that a rule can never read
+// a missing number as zero.
+
+import (
+	"math"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+// about says what must be given for a fact to be readable.
+type about int
+
+const (
+	aboutChart about = iota
+	aboutProposal
+	aboutForecast
+)
+
+// kind is the type of a fact.
+type kind int
+
+const (
+	number kind = iota // double
+	flag               // bool
+	word               // string
+)
+
+// input is what facts are read from.
+type input struct {
+	tl *state.Timeline
+	p  *Proposal
+	fc *world.Forecast
+}
+
+// fact is one entry of the catalogue. read reports false where the chart does
+// not say.
+type fact struct {
+	name  string
+	kind  kind
+	about about
+	doc   string
+	read  func(in *input) (any, bool)
+}
+
+// Fact describes one fact for people who write rules.
+type Fact struct {
+	Name string `json:"name"`
+	Type string `json:"type"` // "double", "bool" or "string"
+	Of   string `json:"of"`   // "chart", "proposal" or "forecast"
+	Doc  string `json:"doc"`
+}
+
+// Facts lists every fact a rule may read, in a fixed order.
+func Facts() []Fact {
+	out := make([]Fact, len(catalogue))
+	for i, f := range catalogue {
+		out[i] = Fact{
+			Name: f.name, Doc: f.doc,
+			Type: [...]string{number: "double", flag: "bool", word: "string"}[f.kind],
+			Of:   [...]string{aboutChart: "chart", aboutProposal: "proposal", aboutForecast: "forecast"}[f.about],
+		}
+	}
+	return out
+}
+
+var catalogue = concat(chartFacts, treatmentFacts, checkFacts, proposalFacts, forecastFacts)
+
+var factByName = func() map[string]*fact {
+	m := make(map[string]*fact, len(catalogue))
+	for i := range catalogue {
+		m[catalogue[i].name] = &catalogue[i]
+	}
+	return m
+}()
+
+func concat(groups ...[]fact) []fact {
+	var out []fact
+	for _, g := range groups {
+		out = append(out, g...)
+	}
+	return out
+}
+
+func num(name, doc string, a about, read func(in *input) (float64, bool)) fact {
+	return fact{name: name, doc: doc, kind: number, about: a, read: func(in *input) (any, bool) {
+		v, ok := read(in)
+		return v, ok && !math.IsNaN(v) && !math.IsInf(v, 0)
+	}}
+}
+
+func yes(name, doc string, a about, read func(in *input) (bool, bool)) fact {
+	return fact{name: name, doc: doc, kind: flag, about: a, read: func(in *input) (any, bool) { return read(in) }}
+}
+
+func text(name, doc string, a about, read func(in *input) string) fact {
+	return fact{name: name, doc: doc, kind: word, about: a, read: func(in *input) (any, bool) { return read(in), true }}
+}
+
+func reading(r *state.Reading) (float64, bool) {
+	if r == nil {
+		return 0, false
+	}
+	return r.Value, true
+}
+
+func newest(c state.Concept, maxAgeMin float64) func(in *input) (float64, bool) {
+	return func(in *input) (float64, bool) {
+		r, ok := in.tl.Present.Readings[string(c)]
+		if !ok || r.AgeMin > maxAgeMin {
+			return 0, false
+		}
+		return r.Value, true
+	}
+}
+
+func age(r *state.Reading, perMin float64) (float64, bool) {
+	if r == nil {
+		return 0, false
+	}
+	return r.AgeMin * perMin, true
+}
+
+// heldMin is how long a reading without an age fact of its own may be read by
+// a rule, in minutes: the hold times of reference sepsisagent.md 5.2.
+const (
+	heldHaemodynamicMin = 2 * 60
+	heldWeekMin         = 7 * 24 * 60
+)
+
+var chartFacts = []fact{
+	num("age_years", "age in years", aboutChart, func(in *input) (float64, bool) { return in.tl.AgeYears, in.tl.AgeKnown }),
+	num("hours_in_icu", "hours since ICU admission", aboutChart, func(in *input) (float64, bool) { return in.tl.HoursInICU, true }),
+	num("map_mmhg", "newest MAP of the preferred source", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.MAP.Newest) }),
+	num("map_age_min", "age of the newest MAP, minutes", aboutChart, func(in *input) (float64, bool) { return age(in.tl.Present.MAP.Newest, 1) }),
+	num("map_min_1h_mmhg", "lowest MAP of the preferred source in the last hour", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.MAP.LastHourMin) }),
+	num("map_goal_mmhg", "ordered MAP goal, else the default", aboutChart, func(in *input) (float64, bool) { return in.tl.Present.MAP.GoalMmHg, in.tl.Present.MAP.GoalMmHg > 0 }),
+	yes("map_goal_ordered", "the goal was ordered", aboutChart, func(in *input) (bool, bool) { return in.tl.Present.MAP.GoalOrdered, true }),
+	yes("map_conflict", "arterial line and cuff disagree, or the newest MAP is a lone outlier", aboutChart, func(in *input) (bool, bool) {
+		return in.tl.Present.MAP.Disagree || in.tl.Present.MAP.LoneOutlier, in.tl.Present.MAP.Newest != nil
+	}),
+	num("steps_at_goal", "consecutive latest 4-h steps with mean MAP at or above goal", aboutChart, func(in *input) (float64, bool) { return float64(in.tl.Present.StepsAtGoal), true }),
+	num("lactate_mmol_l", "newest lactate", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.Lactate.Now) }),
+	num("lactate_age_h", "age of the newest lactate, hours", aboutChart, func(in *input) (float64, bool) { return age(in.tl.Present.Lactate.Now, 1.0/60) }),
+	yes("lactate_rising", "newest lactate above the one before", aboutChart, func(in *input) (bool, bool) {
+		return in.tl.Present.Lactate.Rising, in.tl.Present.Lactate.Before != nil
+	}),
+	yes("lactate_falling", "newest lactate below the one before", aboutChart, func(in *input) (bool, bool) {
+		return in.tl.Present.Lactate.Falling, in.tl.Present.Lactate.Before != nil
+	}),
+	num("crt_s", "capillary refill time, seconds, not older than 2 h", aboutChart, newest(state.ConceptCRT, heldHaemodynamicMin)),
+	num("cvp_mmhg", "central venous pressure, not older than 2 h", aboutChart, newest(state.ConceptCVP, heldHaemodynamicMin)),
+	num("pf_ratio", "newest arterial PaO2/FiO2, mmHg", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.PFRatio.Now) }),
+	num("weight_kg", "weight without conflict", aboutChart, func(in *input) (float64, bool) {
+		w := in.tl.Present.Weight
+		return w.Kg, w.Known && w.Conflict == "" && w.Kg > 0
+	}),
+	num("hours_since_sepsis", "hours since the earliest evidence of sepsis", aboutChart, func(in *input) (float64, bool) {
+		since := in.tl.Present.Sepsis.Since
+		return in.tl.At.Sub(since).Hours(), !since.IsZero()
+	}),
+	num("urine_6h_ml", "urine charted in the last 6 h", aboutChart, func(in *input) (float64, bool) {
+		return in.tl.Present.Fluids.Urine6hMl, in.tl.Present.Fluids.UrineKnown
+	}),
+	num("ph", "newest arterial or venous pH, not older than 8 h", aboutChart, newest("ph", 8*60)),
+	num("hemoglobin_g_dl", "newest hemoglobin, not older than a week", aboutChart, newest("hemoglobin", heldWeekMin)),
+}
+
+var treatmentFacts = []fact{
+	num("ne_now_ug_kg_min", "norepinephrine-equivalents running now, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
+		return in.tl.Present.NEUgKgMin, in.tl.Present.VasoKnown
+	}),
+	num("norepinephrine_ug_kg_min", "norepinephrine's own running rate, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
+		v, _ := running(in.tl, state.DrugNorepinephrine)
+		return v.RateUgKgMin, in.tl.Present.VasoKnown
+	}),
+	yes("vasopressor_running", "any vasopressor running now", aboutChart, func(in *input) (bool, bool) {
+		return runningCount(in.tl) > 0, in.tl.Present.VasoKnown
+	}),
+	yes("vasopressor_charted", "a vasopressor is charted as running, whether or not its rate is known", aboutChart, func(in *input) (bool, bool) {
+		return vasopressorCharted(in.tl), true
+	}),
+	yes("vasopressin_running", "vasopressin running now", aboutChart, func(in *input) (bool, bool) {
+		_, ok := running(in.tl, state.DrugVasopressin)
+		return ok, in.tl.Present.VasoKnown
+	}),
+	num("vasopressors_running", "how many vasopressors run now", aboutChart, func(in *input) (float64, bool) {
+		return float64(runningCount(in.tl)), in.tl.Present.VasoKnown
+	}),
+	num("fluid_rate_ml_h", "mean of all charted fluid over the last step, real mL/h", aboutChart, func(in *input) (float64, bool) {
+		g, ok := lastGiven(in.tl)
+		return (g.BolusMl + g.MaintenanceMl + g.CarrierMl + g.BloodMl) / state.StepHours, ok && g.FluidKnown
+	}),
+	num("bolus_3h_ml", "boluses charted here in the last 3 h, real mL", aboutChart, func(in *input) (float64, bool) {
+		return in.tl.Present.Fluids.Bolus3hMl, in.tl.Present.Fluids.Known
+	}),
+	num("bolus_24h_ml", "boluses charted here in the last 24 h, real mL", aboutChart, func(in *input) (float64, bool) {
+		return in.tl.Present.Fluids.Bolus24hMl, in.tl.Present.Fluids.Known
+	}),
+	num("bolus_stay_ml", "boluses charted here in this stay, real mL", aboutChart, func(in *input) (float64, bool) {
+		return in.tl.Present.Fluids.BolusStayMl, in.tl.Present.Fluids.Known
+	}),
+	num("balance_ml", "fluid balance of the stay, real mL", aboutChart, func(in *input) (float64, bool) {
+		return in.tl.Present.Fluids.BalanceMl, in.tl.Present.Fluids.BalanceKnown
+	}),
+}
+
+// check is a fact that is a clinical check of the timeline: known only where
+// the chart could be asked.
+func check(name, key, doc string) fact {
+	return yes(name, doc, aboutChart, func(in *input) (bool, bool) {
+		r := checked(in.tl, key).Result
+		return r == state.CheckPresent, r == state.CheckPresent || r == state.CheckAbsent
+	})
+}
+
+var checkFacts = []fact{
+	check("heart_failure", checkHeartFailure, "heart failure"),
+	check("esrd", checkESRD, "end-stage renal disease"),
+	check("dialysis", checkDialysis, "dialysis or renal replacement"),
+	check("cirrhosis", checkCirrhosis, "cirrhosis"),
+	check("worsening_pf", checkWorseningPF, "P/F ratio fell by more than a fifth"),
+	yes("fluid_caution", "any of heart failure, end-stage renal disease, dialysis, cirrhosis or worsening P/F is charted; what could not be checked does not count here and is disclosed", aboutChart,
+		func(in *input) (bool, bool) { return FluidCaution(in.tl) != "", true }),
+}
+
+var proposalFacts = []fact{
+	text("direction", "none, start, increase, decrease, stop or add", aboutProposal, func(in *input) string { return in.p.Direction }),
+	text("drug", "the drug that is changed; empty when none", aboutProposal, func(in *input) string { return string(in.p.Drug) }),
+	text("fluid_kind", "the bolus fluid; empty when none", aboutProposal, func(in *input) string { return in.p.FluidKind }),
+	yes("raises_vasopressor", "starts, adds or increases a vasopressor", aboutProposal, func(in *input) (bool, bool) { return in.p.Raises(), true }),
+	yes("lowers_vasopressor", "decreases or stops a vasopressor", aboutProposal, func(in *input) (bool, bool) { return in.p.Lowers(), true }),
+	num("ne_next_ug_kg_min", "norepinephrine-equivalents after the first step, ug/kg/min", aboutProposal, func(in *input) (float64, bool) {
+		return in.p.NENextUgKgMin, in.tl.Present.VasoKnown
+	}),
+	num("bolus_ml", "the proposed bolus, mL", aboutProposal, func(in *input) (float64, bool) { return in.p.BolusMl, true }),
+	num("vasopressor_level_next", "vasopressor level of the plan's first step", aboutProposal, func(in *input) (float64, bool) { return float64(in.p.LevelsNext.Vasopressor), true }),
+	num("fluid_level_next", "fluid level of the plan's first step", aboutProposal, func(in *input) (float64, bool) { return float64(in.p.LevelsNext.Fluid), true }),
+}
+
+var forecastFacts = []fact{
+	num("support", "chance that clinicians give the first step's levels in such a state", aboutForecast, func(in *input) (float64, bool) { return in.fc.Support, true }),
+	num("ood", "distance percentile of the state against training data, 0 to 1", aboutForecast, func(in *input) (float64, bool) { return in.fc.OOD, true }),
+	num("disagreement_mmhg", "ensemble standard deviation of the first step's MAP", aboutForecast, func(in *input) (float64, bool) { return in.fc.Disagreement, true }),
+	num("forecast_map_4h_mmhg", "median forecast MAP of the first step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 0, state.MeanBP) }),
+	num("forecast_map_12h_mmhg", "median forecast MAP of the third step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 2, state.MeanBP) }),
+	num("forecast_map_4h_low80_mmhg", "lower end of the 80 % interval of the first step's MAP", aboutForecast, func(in *input) (float64, bool) {
+		if len(in.fc.Steps) == 0 {
+			return 0, false
+		}
+		return in.fc.Steps[0].Band[state.MeanBP].Lo80, true
+	}),
+	num("forecast_lactate_12h_mmol_l", "median forecast lactate of the third step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 2, state.Lactate) }),
+	num("p_map_at_goal_4h", "chance that the first step's mean MAP is at goal", aboutForecast, func(in *input) (float64, bool) {
+		if len(in.fc.Steps) == 0 {
+			return 0, false
+		}
+		return in.fc.Steps[0].PMAPAtGoal, true
+	}),
+}
+
+func band(fc *world.Forecast, step, feature int) (float64, bool) {
+	if step >= len(fc.Steps) {
+		return 0, false
+	}
+	return fc.Steps[step].Band[feature].Median, true
+}
+
+func lastGiven(tl *state.Timeline) (state.Exposure, bool) {
+	if len(tl.Steps) == 0 {
+		return state.Exposure{}, false
+	}
+	return tl.Steps[len(tl.Steps)-1].Given, true
+}
+
+func running(tl *state.Timeline, drug state.Drug) (state.Agent, bool) {
+	for _, a := range tl.Present.Agents {
+		if a.Drug == drug && a.State == state.AgentRunning {
+			return a, true
+		}
+	}
+	return state.Agent{}, false
+}
+
+func runningCount(tl *state.Timeline) int {
+	n := 0
+	for _, a := range tl.Present.Agents {
+		if a.Class == state.ClassVasopressor && a.State == state.AgentRunning && (a.Rate > 0 || a.NEUgKgMin > 0) {
+			n++
+		}
+	}
+	return n
+}
+
+func vasopressorCharted(tl *state.Timeline) bool {
+	for _, a := range tl.Present.Agents {
+		if a.Class == state.ClassVasopressor && (a.State == state.AgentRunning && (a.Rate > 0 || a.NEUgKgMin > 0) || a.State == state.AgentUnknownRate) {
+			return true
+		}
+	}
+	return false
+}
