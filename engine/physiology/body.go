@@ -251,9 +251,10 @@ func (b *body) slowLabs(t *traits, l luck) {
 // hypoxia, age and frailty; a healthy state has almost none.
 func (b *body) dies(t *traits, u float64) bool {
 	h := 0.00010 * math.Exp(0.035*(t.ageYears-60)) * t.frailty
-	h += 0.0035 * t.frailty * math.Max(0, b.lactate-3.5)
-	h += 0.00028 * math.Max(0, 52-b.mapMmHg) * math.Max(0, 52-b.mapMmHg)
+	h += 0.0075 * t.frailty * math.Max(0, b.lactate-3)
+	h += 0.0004 * math.Max(0, 52-b.mapMmHg) * math.Max(0, 52-b.mapMmHg)
 	h += 0.012 * math.Max(0, 0.55-b.pao2/100)
-	h += 0.02 * math.Max(0, 7.12-b.ph) * 10
+	h += 0.2 * math.Max(0, 7.12-b.ph)
+	h += 0.0022 * t.frailty * math.Max(0, b.inflammation-0.45)
 	return u < 1-math.Exp(-h*dtH)
 }

@@ -61,7 +61,7 @@ func (ch *charter) person() {
 	ch.chart.Person = state.Person{ID: ch.c.PersonID(), Sex: sex, BirthDate: p.admit.Add(-age).Truncate(24 * time.Hour), Synthetic: true}
 	unit := []string{"Medical ICU", "Surgical ICU", "Mixed ICU"}[p.seed%3]
 	ch.chart.Stay = state.Stay{
-		ID: ch.c.StayID(), Hospital: fmt.Sprintf("synthetic-%d", p.seed%7), Unit: unit, ICU: true, ICUKnown: true, Start: p.admit,
+		ID: ch.c.StayID(), Hospital: fmt.Sprintf("synthetic-%d", p.seed%12), Unit: unit, ICU: true, ICUKnown: true, Start: p.admit,
 	}
 	if p.end == endOpen {
 		return
@@ -209,6 +209,9 @@ func (ch *charter) finish() {
 		}
 		for i := range c.Procedures {
 			visit(&c.Procedures[i].Record)
+		}
+		for i := range c.Orders {
+			visit(&c.Orders[i].Record)
 		}
 	}
 	each(func(r *int) { used[*r] = true })

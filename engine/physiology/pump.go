@@ -41,9 +41,13 @@ func (ch *charter) pumps() {
 	for _, l := range pumpLines {
 		ch.line(l)
 	}
-	antibioticAt := time.Time{}
+	antibioticAt, weighed := time.Time{}, false
 	for i := range ch.log {
 		d, at := ch.log[i].Given, ch.log[i].At.Add(-stepMin*time.Minute)
+		if !weighed && d.NEUgKgMin+d.EpinephrineUgKgMin+d.PhenylephrineUgKgMin+d.DopamineUgKgMin > 0 {
+			weighed = true // the pump asks for it before it runs a weight-based rate
+			ch.observe(at, 0, reading{state.ConceptWeight, ch.t.weightKg, 1, "kg", state.MethodPumpWeight})
+		}
 		if d.BolusMl > 0 {
 			ch.bolus(at, d.BolusMl)
 		}
@@ -52,6 +56,7 @@ func (ch *charter) pumps() {
 		}
 		if d.Antibiotic && antibioticAt.IsZero() {
 			antibioticAt = at
+			ch.order("piperacillin/tazobactam", "4.5 g IV every 8 h", at.Add(-20*time.Minute))
 		}
 		if h := at.Sub(antibioticAt); !antibioticAt.IsZero() && h%(8*time.Hour) == 0 {
 			ch.dose("piperacillin/tazobactam", state.ClassAntimicrobial, at, "4.5 g")
@@ -115,5 +120,17 @@ func (ch *charter) dose(drug state.Drug, class state.Class, at time.Time, amount
 	ch.chart.Administrations = append(ch.chart.Administrations, state.Administration{
 		Drug: drug, Class: class, Form: state.FormBolus, Start: at, End: at, Available: at, EndAvail: at,
 		Received: amount, Record: ch.record("MedicationAdministration", "m"),
+	})
+}
+
+// order writes the request for an antimicrobial; no chart starts before
+// admission.
+func (ch *charter) order(drug state.Drug, text string, at time.Time) {
+	if at.Before(ch.c.patient.admit) {
+		at = ch.c.patient.admit
+	}
+	ch.chart.Orders = append(ch.chart.Orders, state.Order{
+		Class: state.ClassAntimicrobial, Drug: drug, Status: "active", Text: text, Start: at, Available: at,
+		Record: ch.record("MedicationRequest", "r"),
 	})
 }
