@@ -60,6 +60,21 @@ func StyleOf(seed uint64) Style {
 // written with the decimals their unit is usually given in. It returns
 // ErrNotWritable for a concept without a code.
 func Write(chart *state.Chart, style Style) ([]json.RawMessage, error) {
+	nodes, err := nodesOf(chart, style)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]json.RawMessage, len(nodes))
+	for i, n := range nodes {
+		if out[i], err = appendJSON(nil, n); err != nil {
+			return nil, fmt.Errorf("encode %s: %w", n.text("resourceType"), err)
+		}
+	}
+	return out, nil
+}
+
+// nodesOf is Write before encoding.
+func nodesOf(chart *state.Chart, style Style) ([]node, error) {
 	w := &writer{chart: chart, style: style, zone: zoneOf(style.OffsetMin)}
 	w.person()
 	w.conditions()
@@ -71,15 +86,7 @@ func Write(chart *state.Chart, style Style) ([]json.RawMessage, error) {
 	if err := w.administrations(); err != nil {
 		return nil, err
 	}
-	out := make([]json.RawMessage, len(w.out))
-	for i, n := range w.out {
-		b, err := json.Marshal(n)
-		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", n.text("resourceType"), err)
-		}
-		out[i] = b
-	}
-	return out, nil
+	return w.out, nil
 }
 
 // writer holds one chart on its way out.
@@ -235,24 +242,39 @@ func (n node) text(key string) string {
 	return ""
 }
 
-// MarshalJSON writes the members in order.
-func (n node) MarshalJSON() ([]byte, error) {
-	b := []byte{'{'}
-	for i, m := range n {
-		if i > 0 {
-			b = append(b, ',')
+// appendJSON writes a value of a node to b.
+func appendJSON(b []byte, v any) ([]byte, error) {
+	switch x := v.(type) {
+	case node:
+		b = append(b, '{')
+		for i, m := range x {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(append(append(b, '"'), m.key...), '"', ':')
+			var err error
+			if b, err = appendJSON(b, m.value); err != nil {
+				return nil, err
+			}
 		}
-		k, err := json.Marshal(m.key)
-		if err != nil {
-			return nil, err
+		return append(b, '}'), nil
+	case []any:
+		b = append(b, '[')
+		for i, item := range x {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			var err error
+			if b, err = appendJSON(b, item); err != nil {
+				return nil, err
+			}
 		}
-		v, err := json.Marshal(m.value)
-		if err != nil {
-			return nil, err
-		}
-		b = append(append(append(b, k...), ':'), v...)
+		return append(b, ']'), nil
+	case json.Number:
+		return append(b, x...), nil
 	}
-	return append(b, '}'), nil
+	text, err := json.Marshal(v)
+	return append(b, text...), err
 }
 
 func ref(to string) node { return obj("reference", to) }

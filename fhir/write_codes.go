@@ -125,7 +125,7 @@ var scoreAnswers = map[state.Concept][]string{
 var rxNorm = map[state.Drug]string{
 	"norepinephrine": "7512", "epinephrine": "3992", "vasopressin": "11149", "dopamine": "3628", "phenylephrine": "8163",
 	"angiotensin ii": "1999003", "dobutamine": "3616", "milrinone": "52769", "furosemide": "4603", "hydrocortisone": "5492",
-	"sodium chloride 0.9%": "313002", "vancomycin": "11124", "ceftriaxone": "2193", "meropenem": "29561", "piperacillin": "8339",
+	"sodium chloride 0.9%": "313002", "vancomycin": "11124", "ceftriaxone": "2193", "meropenem": "29561", "piperacillin tazobactam": "74169", "lactated ringer": "847630",
 }
 
 // bagMg is the drug in a 250 mL bag, for rates written as mL/h.

@@ -5,7 +5,6 @@ package fhir
 // This file: events of a chart as FHIR resources.
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -220,9 +219,9 @@ func drugText(d state.Drug) string {
 	switch d {
 	case "lactated ringer":
 		return "Lactated Ringer's"
-	case "sodium chloride 0.9%":
-		return "Sodium chloride 0.9 %"
-	case "piperacillin/tazobactam", "piperacillin":
+	case "carrier solution":
+		return "Carrier solution (piggyback)"
+	case "piperacillin tazobactam":
 		return "Piperacillin/tazobactam"
 	}
 	return string(d)
@@ -311,6 +310,6 @@ func (w *writer) rate(a state.Administration) (key string, rate, bag node, err e
 	}
 	strength := obj("numerator", quantity(mg, 0, "mg", "mg"), "denominator", quantity(250, 0, "mL", "mL"))
 	bag = obj("resourceType", "Medication", "id", "bag", "code", w.drug(a.Drug), "ingredient",
-		list(obj("itemCodeableConcept", w.drug(a.Drug), "isActive", json.RawMessage("true"), "strength", strength)))
+		list(obj("itemCodeableConcept", w.drug(a.Drug), "isActive", true, "strength", strength)))
 	return plainRate, quantity(ugMin*60/1000*250/mg, 2, "mL/h", "mL/h"), bag, nil
 }

@@ -8,7 +8,6 @@ package fhir
 import (
 	"bufio"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -39,6 +38,7 @@ type folderWriter struct {
 	dir   string
 	files map[string]*typeFile
 	seen  map[string]bool // shared resources (Organization) already written
+	line  []byte          // buffer of one resource
 }
 
 type typeFile struct {
@@ -49,30 +49,27 @@ type typeFile struct {
 }
 
 func (f *folderWriter) add(chart *state.Chart, style Style) error {
-	resources, err := Write(chart, style)
+	resources, err := nodesOf(chart, style)
 	if err != nil {
 		return err
 	}
-	for _, raw := range resources {
-		var head struct {
-			ResourceType string `json:"resourceType"`
-			ID           string `json:"id"`
-		}
-		if err := json.Unmarshal(raw, &head); err != nil {
-			return err
-		}
-		if head.ResourceType == "Organization" {
-			if f.seen[head.ID] {
+	for _, n := range resources {
+		kind, id := n.text("resourceType"), n.text("id")
+		if kind == "Organization" {
+			if f.seen[id] {
 				continue
 			}
-			f.seen[head.ID] = true
+			f.seen[id] = true
 		}
-		t, err := f.file(head.ResourceType)
+		t, err := f.file(kind)
 		if err != nil {
 			return err
 		}
+		if f.line, err = appendJSON(f.line[:0], n); err != nil {
+			return err
+		}
 		t.rows++
-		if _, err := t.buf.Write(append(raw, '\n')); err != nil {
+		if _, err := t.buf.Write(append(f.line, '\n')); err != nil {
 			return err
 		}
 	}

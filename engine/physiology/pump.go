@@ -33,7 +33,7 @@ var pumpLines = []pumpLine{
 	{"dobutamine", state.ClassInotrope, state.UnitUgKgMin, "", 0, 1, func(d Doses) float64 { return d.DobutamineUgKgMin }},
 	{"vasopressin", state.ClassVasopressor, state.UnitUMin, "", 0, 2, func(d Doses) float64 { return d.VasopressinUMin }},
 	{"lactated ringer", state.ClassCrystalloid, state.UnitMlH, state.LedgerMaintenance, 1, 0, func(d Doses) float64 { return d.MaintenanceMlH }},
-	{"sodium chloride 0.9%", state.ClassCarrier, state.UnitMlH, state.LedgerCarrier, 1, 0, Doses.carrierMlH},
+	{"carrier solution", state.ClassCarrier, state.UnitMlH, state.LedgerCarrier, 1, 0, Doses.carrierMlH},
 }
 
 // pumps writes every administration.
@@ -56,10 +56,10 @@ func (ch *charter) pumps() {
 		}
 		if d.Antibiotic && antibioticAt.IsZero() {
 			antibioticAt = at
-			ch.order("piperacillin/tazobactam", "4.5 g IV every 8 h", at.Add(-20*time.Minute))
+			ch.order("piperacillin tazobactam", "4.5 g IV every 8 h", at.Add(-20*time.Minute))
 		}
 		if h := at.Sub(antibioticAt); !antibioticAt.IsZero() && h%(8*time.Hour) == 0 {
-			ch.dose("piperacillin/tazobactam", state.ClassAntimicrobial, at, "4.5 g")
+			ch.dose("piperacillin tazobactam", state.ClassAntimicrobial, at, "4.5 g")
 		}
 	}
 }

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package physiology
+
+// This file: the patients of the demonstration: for each scenario the first
+// seed whose course ends where the story needs it, so that the same build always
+// shows the same patients.
+
+import (
+	"fmt"
+	"time"
+)
+
+// DemoPatient is one patient of the demonstration; the course ends at the time
+// it was asked for.
+type DemoPatient struct {
+	Scenario Scenario
+	Name     string // invented
+	Bed      string
+	Story    string // one sentence for the visitor
+	Course   Course
+}
+
+// demoStory says how a demonstration patient is found.
+type demoStory struct {
+	scenario  Scenario
+	name, bed string
+	story     string
+	seed      uint64 // where the search found it last; only saves time
+	hours     float64
+	treatment Treatment
+	accept    func(c Course, m Moment) bool
+}
+
+// demoTries bounds the search for one patient.
+const demoTries = 4000
+
+// Demo gives one patient per scenario, admitted so that the course ends now.
+// It fails only when the simulator was changed so that a story cannot be found.
+func Demo(now time.Time) ([]DemoPatient, error) {
+	now = now.UTC().Truncate(time.Minute)
+	var out []DemoPatient
+	for _, s := range demoStories() {
+		c, ok := s.find()
+		if !ok {
+			return nil, fmt.Errorf("demonstration patient %q: no seed below %d ends as the story needs", s.scenario, demoTries)
+		}
+		p := c.patient.Clone()
+		p.AdmitAt(now.Add(-time.Duration(len(p.log)*stepMin) * time.Minute))
+		c = p.Course()
+		c.holes = s.scenario == MissingData
+		out = append(out, DemoPatient{Scenario: s.scenario, Name: s.name, Bed: s.bed, Story: s.story, Course: c})
+	}
+	return out, nil
+}
+
+func (s demoStory) find() (Course, bool) {
+	for try := range uint64(demoTries) {
+		seed := try
+		if try == 0 {
+			seed = s.seed
+		}
+		p := New(seed, s.scenario)
+		if p.traits.heartFailure || p.traits.esrd {
+			continue
+		}
+		c := p.Run(s.hours, s.treatment)
+		if c.patient.end == endOpen && s.accept(c, c.Last()) {
+			return c, true
+		}
+	}
+	return Course{}, false
+}
+
+// holdAfter keeps the doses of t as they are from the given hour on.
+func holdAfter(hour float64, t Treatment) Treatment {
+	return Func(func(v Bedside) Doses {
+		if v.HoursIn >= hour {
+			return v.Now
+		}
+		return t.Next(v)
+	})
+}
+
+// peakNE is the highest norepinephrine rate so far, ug/kg/min.
+func (c Course) peakNE() float64 {
+	top := 0.0
+	for _, m := range c.patient.log {
+		top = max(top, m.Given.NEUgKgMin)
+	}
+	return top
+}
+
+func between(x, lo, hi float64) bool { return x >= lo && x <= hi }
+
+func demoStories() []demoStory {
+	resuscitation := map[float64]float64{1: 500, 2: 500, 3: 500}
+	flood := map[float64]float64{}
+	for h := 1.0; h < 26; h += 2 {
+		flood[h] = 1000
+	}
+	return []demoStory{
+		{
+			EarlySepsis, "Ines Ferreira", "ICU 1", "Admitted five hours ago with sepsis. Pressure has drifted down, one bolus so far, no vasopressor.",
+			345, 5, titrate(65, 0, 75, map[float64]float64{1.5: 500}),
+			func(c Course, m Moment) bool {
+				return between(c.MeanMAP(0.75), 55, 60) && between(m.body.mapMmHg, 54.5, 59) && between(m.body.lactate, 2.6, 5) &&
+					m.body.antibioticH > 0.5 && !m.body.vent && m.body.s < 0.75
+			},
+		},
+		{
+			SepticShock, "Tomasz Zielinski", "ICU 2", "Septic shock on norepinephrine after 1.5 L. Pressure has slipped below goal in the last hour.",
+			852, 14, holdAfter(11, titrate(67, 0.4, 75, resuscitation)),
+			func(c Course, m Moment) bool {
+				return between(m.Given.NEUgKgMin, 0.09, 0.2) && between(c.MeanMAP(0.5), 58, 62.5) && between(m.body.mapMmHg, 57, 62) &&
+					between(m.body.lactate, 2.2, 4.5)
+			},
+		},
+		{
+			RefractoryShock, "Grace Okafor", "ICU 3", "Deep shock: norepinephrine is already high and pressure is still below goal.",
+			310, 18, holdAfter(17, titrate(66, 0.34, 75, resuscitation)),
+			func(c Course, m Moment) bool {
+				return m.Given.NEUgKgMin >= 0.28 && between(c.MeanMAP(1), 55, 61) && between(m.body.mapMmHg, 55, 61) &&
+					between(m.body.lactate, 3.2, 8)
+			},
+		},
+		{
+			Improving, "Hannah Brandt", "ICU 4", "Second day, shock resolving: lactate normal and pressure above goal on little norepinephrine.",
+			9, 44, holdAfter(33, titrate(73, 0.4, 50, resuscitation)),
+			func(c Course, m Moment) bool {
+				return between(m.Given.NEUgKgMin, 0.03, 0.08) && c.MeanMAP(8) > 73 && between(m.body.mapMmHg, 74, 86) &&
+					m.body.lactate < 1.7 && c.peakNE() >= 0.12
+			},
+		},
+		{
+			FluidOverload, "Ravi Menon", "ICU 5", "A very positive fluid balance, oxygenation falling, pressure just below goal.",
+			424, 36, holdAfter(32, titrate(66, 0.3, 125, flood)),
+			func(c Course, m Moment) bool {
+				ago := c.patient.log[len(c.patient.log)-8*stepsPerHour]
+				return m.body.interstitialMl > 5000 && m.body.pf(m.traits) < 0.86*ago.body.pf(ago.traits) && m.body.pf(m.traits) < 210 &&
+					between(m.Given.NEUgKgMin, 0.02, 0.2) && between(c.MeanMAP(0.5), 58, 63.5) && between(m.body.mapMmHg, 57, 63)
+			},
+		},
+		{
+			StableSepsis, "Marcus Lindqvist", "ICU 6", "Pneumonia with organ dysfunction, but perfusing well without a vasopressor.",
+			5, 30, titrate(65, 0, 50, map[float64]float64{1: 500}),
+			func(c Course, m Moment) bool {
+				return between(m.body.mapMmHg, 72, 84) && c.MeanMAP(12) > 71 && m.body.lactate < 1.7 && m.traits.lungSource &&
+					m.body.antibioticH > 1 && m.body.pf(m.traits) < 290
+			},
+		},
+		{
+			PostOperative, "Aiko Tanaka", "ICU 7", "First day after elective surgery. No infection.",
+			1, 20, titrate(65, 0, 75, nil),
+			func(c Course, m Moment) bool { return between(m.body.mapMmHg, 72, 88) && m.body.lactate < 1.6 && !m.body.vent },
+		},
+		{
+			MissingData, "Daniel Moreau", "ICU 8", "On norepinephrine, but the chart has holes: no recent pressure, no lactate, no weight.",
+			3, 12, titrate(67, 0.4, 75, resuscitation),
+			func(c Course, m Moment) bool {
+				return between(m.Given.NEUgKgMin, 0.08, 0.25) && between(m.body.mapMmHg, 58, 68)
+			},
+		},
+	}
+}
