@@ -140,18 +140,15 @@ func initialise(ctx context.Context, path string, opts Options) error {
 // It does not read every row; Verify does.
 // Errors: audit.ErrMissing, audit.ErrKey, audit.ErrCheckpoint, audit.ErrRolledBack.
 func Open(ctx context.Context, path string, opts Options) (*Log, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0) {
-		return nil, fmt.Errorf("%s: %w", path, audit.ErrMissing)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open audit log: %w", err)
+	if err := present(path); err != nil {
+		return nil, err
 	}
 	if opts.Batch <= 0 {
 		opts.Batch = DefaultBatch
 	}
 	l := &Log{path: path, opts: opts, queue: make(chan request, queueLength), done: make(chan struct{})}
-	mode := "rw"
+	const mode = "rw"
+	var err error
 	if l.read, err = connect(path, mode, opts.busy()); err != nil {
 		return nil, fmt.Errorf("open audit log %s: %w", path, err)
 	}
@@ -176,18 +173,30 @@ func Open(ctx context.Context, path string, opts Options) (*Log, error) {
 	return l, nil
 }
 
-// check is what Open proves before the log is used.
-func (l *Log) check(ctx context.Context) error {
+// present says whether there is a file that could be a log.
+func present(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0) {
+		return fmt.Errorf("%s: %w", path, audit.ErrMissing)
+	}
+	if err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	return nil
+}
+
+// chooseVerifier decides which public key checks the log and gives the one
+// that is stored in it.
+func (l *Log) chooseVerifier(ctx context.Context) (stored string, err error) {
 	var version int
 	if err := l.read.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return fmt.Errorf("not an audit log: %w", err)
+		return "", fmt.Errorf("not an audit log: %w", err)
 	}
 	if version != schemaVersion {
-		return fmt.Errorf("schema version %d, this build reads %d", version, schemaVersion)
+		return "", fmt.Errorf("schema version %d, this build reads %d", version, schemaVersion)
 	}
-	stored, err := meta(ctx, l.read, "verifier")
-	if err != nil {
-		return err
+	if stored, err = meta(ctx, l.read, "verifier"); err != nil {
+		return "", err
 	}
 	switch {
 	case l.opts.Key != nil:
@@ -196,8 +205,17 @@ func (l *Log) check(ctx context.Context) error {
 		l.verifier = l.opts.Verifier
 	default:
 		if l.verifier, err = audit.ParseVerifier(stored); err != nil {
-			return err
+			return "", err
 		}
+	}
+	return stored, nil
+}
+
+// check is what Open proves before the log is used.
+func (l *Log) check(ctx context.Context) error {
+	stored, err := l.chooseVerifier(ctx)
+	if err != nil {
+		return err
 	}
 	if l.verifier.String() != stored {
 		return fmt.Errorf("%w: the log was made with another key (%s)", audit.ErrKey, keyID(stored))

@@ -29,6 +29,24 @@ func (l *Log) VerifyAgainst(ctx context.Context, kept []byte) (audit.Report, err
 	return l.verify(ctx, kept)
 }
 
+// VerifyFile verifies a log that Open may refuse, such as one whose end was cut
+// off. kept may be nil. Nothing is written.
+func VerifyFile(ctx context.Context, path string, opts Options, kept []byte) (audit.Report, error) {
+	if err := present(path); err != nil {
+		return audit.Report{}, err
+	}
+	db, err := connect(path, "rw", opts.busy())
+	if err != nil {
+		return audit.Report{}, fmt.Errorf("verify %s: %w", path, err)
+	}
+	defer db.Close()
+	l := &Log{path: path, opts: opts, read: db}
+	if _, err := l.chooseVerifier(ctx); err != nil {
+		return audit.Report{}, fmt.Errorf("verify %s: %w", path, err)
+	}
+	return l.verify(ctx, kept)
+}
+
 func (l *Log) verify(ctx context.Context, kept []byte) (audit.Report, error) {
 	// One read transaction: the log may be written to meanwhile.
 	tx, err := l.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
