@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package state
 
 // This file: Chart, what is known of one patient in one ICU stay: events as
@@ -115,7 +117,7 @@ type Administration struct {
 	Start     time.Time `json:"start"`
 	End       time.Time `json:"end,omitzero"` // zero: still open as charted
 	Available time.Time `json:"avail"`
-	EndAvail  time.Time `json:"endavail,omitzero"` // when the end could be known
+	EndAvail  time.Time `json:"endavail,omitzero"` // when the end could be known; zero: at End itself
 	Lagged    bool      `json:"lagged,omitempty"`
 	// DocumentedEveryMin > 0: the source merges unchanged rates into one row
 	// and confirms a running rate at least this often, so that a row covering
@@ -127,13 +129,18 @@ type Administration struct {
 	DosingKg           float64 `json:"dosingkg,omitempty"` // pump or order weight carried by the row; 0 none
 	AmountMl           float64 `json:"ml,omitempty"`       // total real volume over Start..End, when charted
 	MlKnown            bool    `json:"mlknown"`
-	Tonicity           float64 `json:"tonicity,omitempty"` // 0.9 % saline equivalents per mL (reference 5.5)
-	Ledger             Ledger  `json:"ledger,omitempty"`
-	Unknown            string  `json:"unknown,omitempty"` // why rate or amount is unknown
-	ByText             bool    `json:"bytext,omitempty"`  // recognised by name only: flagged
-	Received           string  `json:"received"`
-	Conversion         string  `json:"conversion,omitempty"`
-	Record             int     `json:"rec"`
+	// MlPerH is the pump's volume rate where it is charted beside a mass rate
+	// (0 none). A volume rate in Rate with UnitMlH needs no MlPerH. It gives the
+	// volume of a row whose end is not yet known at T, for which AmountMl
+	// would tell the future.
+	MlPerH     float64 `json:"mlh,omitempty"`
+	Tonicity   float64 `json:"tonicity,omitempty"` // 0.9 % saline equivalents per mL (reference 5.5)
+	Ledger     Ledger  `json:"ledger,omitempty"`
+	Unknown    string  `json:"unknown,omitempty"` // why rate or amount is unknown
+	ByText     bool    `json:"bytext,omitempty"`  // recognised by name only: flagged
+	Received   string  `json:"received"`
+	Conversion string  `json:"conversion,omitempty"`
+	Record     int     `json:"rec"`
 }
 
 // Condition is a diagnosis. Dated is false when no onset or recorded date was

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package state
 
 // This file: the types of the feature catalogue. The catalogue itself, one row

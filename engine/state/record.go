@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package state
 
 // This file: Record, the narrow as-received form of one FHIR resource (or one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package state
 
 // This file: Timeline, the chart as it could be known at one decision time,

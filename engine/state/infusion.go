@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+// This file: administrations as they stood at T: which ends were known, which
+// rows follow each other, which overlap, and the time after the last
+// documentation in which a running rate is no longer believed.
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
+
+func vasoactive(c Class) bool {
+	return c == ClassVasopressor || c == ClassInotrope || c == ClassVasoactive
+}
+
+// countsVolume says whether a row belongs in the fluid book.
+func countsVolume(a *Administration) bool {
+	switch a.Class {
+	case ClassCrystalloid, ClassColloid, ClassBlood, ClassCarrier, ClassFreeWater:
+		return true
+	}
+	return a.Ledger != "" && (a.MlKnown || a.MlPerH > 0 || a.RateUnit == UnitMlH)
+}
+
+func (b *Builder) indexAdministrations() {
+	for i := range b.c.Administrations {
+		a := &b.c.Administrations[i]
+		if a.Start.IsZero() || a.Available.IsZero() {
+			continue
+		}
+		r := row{a: a, start: ceilInstant(a.Start), end: never, endKnow: never, id: b.c.sortID(a.Record)}
+		r.avail = max(r.start, ceilInstant(a.Available))
+		if !a.End.IsZero() {
+			r.end = max(r.start, ceilInstant(a.End))
+			r.endKnow = r.end
+			if !a.EndAvail.IsZero() {
+				r.endKnow = max(r.end, ceilInstant(a.EndAvail))
+			}
+		}
+		switch {
+		case vasoactive(a.Class):
+			if a.Form == FormInfusion {
+				b.vaso = append(b.vaso, r)
+			}
+			if countsVolume(a) {
+				b.fluid = append(b.fluid, r)
+			}
+		case a.Class == ClassAntimicrobial:
+			b.other = append(b.other, r)
+			if countsVolume(a) {
+				b.fluid = append(b.fluid, r)
+			}
+		case countsVolume(a):
+			b.fluid = append(b.fluid, r)
+		}
+	}
+	for _, rows := range [][]row{b.vaso, b.fluid, b.other} {
+		slices.SortFunc(rows, func(x, y row) int { return cmp.Compare(x.start, y.start) })
+	}
+}
+
+// compareRuns orders rows that start together by all that was known of them at
+// T and by nothing that was not.
+func compareRuns(x, y *run) int {
+	if c := compareDose(x, y); c != 0 {
+		return c
+	}
+	return cmp.Or(
+		cmp.Compare(x.avail, y.avail),
+		strings.Compare(x.id, y.id),
+		strings.Compare(x.a.Received, y.a.Received),
+		strings.Compare(x.a.Unknown, y.a.Unknown),
+		cmp.Compare(x.a.Tonicity, y.a.Tonicity),
+		strings.Compare(string(x.a.Ledger), string(y.a.Ledger)),
+		cmp.Compare(x.a.DosingKg, y.a.DosingKg),
+	)
+}
+
+// compareDose is 0 for two rows that say the same about what was given.
+func compareDose(x, y *run) int {
+	return cmp.Or(
+		cmp.Compare(x.start, y.start),
+		strings.Compare(string(x.a.Class), string(y.a.Class)),
+		strings.Compare(string(x.a.Drug), string(y.a.Drug)),
+		strings.Compare(string(x.a.Form), string(y.a.Form)),
+		compareBool(x.a.RateKnown, y.a.RateKnown),
+		cmp.Compare(x.a.Rate, y.a.Rate),
+		strings.Compare(x.a.RateUnit, y.a.RateUnit),
+		cmp.Compare(x.a.MlPerH, y.a.MlPerH),
+		compareBool(x.open, y.open),
+		cmp.Compare(x.to, y.to),
+		cmp.Compare(x.a.DocumentedEveryMin, y.a.DocumentedEveryMin),
+		compareBool(x.mlKnown(), y.mlKnown()),
+		cmp.Compare(x.totalMl(), y.totalMl()),
+	)
+}
+
+// settle sorts rows that start together and drops exact repeats. Two equal
+// blood units from two resources are two units; anything else charted twice
+// word for word is one administration that reached us by two ways.
+func settle(runs []run) []run {
+	slices.SortFunc(runs, func(x, y run) int { return compareRuns(&x, &y) })
+	return slices.CompactFunc(runs, func(x, y run) bool {
+		return compareDose(&x, &y) == 0 && (x.a.Class != ClassBlood || x.id == y.id)
+	})
+}
+
+func compareBool(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case y:
+		return -1
+	}
+	return 1
+}
+
+// run is a row as it stood at T.
+type run struct {
+	*row
+	to    instant // end as known at T; T for a row that is still open
+	open  bool    // still running at T
+	ended bool    // the charted end was known at T
+	doc   instant // last documentation at or before T
+}
+
+// runsAt gives the rows known at t in order of start. An open row ends where a
+// later row of its drug starts, unless its source confirms running rates and
+// has confirmed it since: then both run.
+func runsAt(rows []row, t instant) []run {
+	out := make([]run, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		if r.start > t {
+			break
+		}
+		if r.avail > t {
+			continue
+		}
+		x := run{row: r, to: r.end, ended: r.end <= t && r.endKnow <= t, doc: r.start}
+		x.open = !x.ended
+		if x.open {
+			x.to = t
+			if every := instant(math.Round(r.a.DocumentedEveryMin * float64(minute))); every > 0 {
+				x.doc = r.start + (t-r.start)/every*every
+			}
+		}
+		out = append(out, x)
+	}
+	out = settle(out)
+	next := map[Drug]instant{} // start of the next later row of the drug
+	for i := len(out) - 1; i >= 0; {
+		// Rows that start together do not supersede each other: two lines.
+		j := i
+		for j >= 0 && out[j].start == out[i].start {
+			if n, ok := next[out[j].a.Drug]; ok && out[j].open && out[j].a.Form == FormInfusion && out[j].doc < n {
+				out[j].open, out[j].to, out[j].doc = false, n, n
+			}
+			j--
+		}
+		for k := j + 1; k <= i; k++ {
+			if out[k].a.Form == FormInfusion {
+				next[out[k].a.Drug] = out[k].start
+			}
+		}
+		i = j
+	}
+	return out
+}
+
+// mlPerH returns the volume rate of a row, false when none is charted.
+func mlPerH(a *Administration) (float64, bool) {
+	switch {
+	case a.RateKnown && a.RateUnit == UnitMlH && within(a.Rate, 0, 20000):
+		return a.Rate, true
+	case within(a.MlPerH, 1e-9, 20000):
+		return a.MlPerH, true
+	}
+	return 0, false
+}
+
+// cutsAmount says that the charted total of an open row is not known yet: for
+// an infusion it speaks of the time after T, while a bolus is hung whole.
+func cutsAmount(a *Administration) bool { return a.Form == FormInfusion }
+
+func (x *run) mlKnown() bool {
+	return x.a.MlKnown && within(x.a.AmountMl, 0, 50000) && (x.ended || !cutsAmount(x.a))
+}
+
+// totalMl is the charted total as far as it was known at T, else 0.
+func (x *run) totalMl() float64 {
+	if !x.mlKnown() {
+		return 0
+	}
+	return x.a.AmountMl
+}
+
+// ml returns the volume that a run gave in (from, to], false when unknown.
+// A charted total is spread evenly from start to end; one without a length, or
+// a bolus whose end is not known, counts whole at its start.
+func (x *run) ml(from, to instant) (float64, bool) {
+	rate, rated := mlPerH(x.a)
+	part := max(0, min(to, x.to)-max(from, x.start))
+	switch {
+	case x.mlKnown() && x.ended && x.end > x.start:
+		return x.a.AmountMl * float64(part) / float64(x.end-x.start), true
+	case x.mlKnown() && !(x.open && rated):
+		if x.start > from && x.start <= to {
+			return x.a.AmountMl, true
+		}
+		return 0, true
+	case rated && x.mlKnown():
+		// An open bolus with a rate cannot give more than was hung.
+		before := rate * max(0, min(from, x.to)-x.start).hours()
+		return max(0, min(rate*part.hours(), x.a.AmountMl-before)), true
+	case rated:
+		return rate * part.hours(), true
+	}
+	return 0, false
+}

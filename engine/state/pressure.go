@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+// This file: mean arterial pressure as the rules read it (design 5.4). One
+// source is chosen and shown; the arterial line and the cuff are never
+// averaged, and where they contradict each other or one value stands alone the
+// pressure has to be confirmed before any dose.
+
+import (
+	"math"
+	"slices"
+)
+
+const (
+	lineFresh       = 1 * hour    // a line reading this new makes the line the preferred source
+	sourcesTogether = 30 * minute // how close line and cuff must be in time to be compared
+	outlierBack     = 3 * hour    // how far back neighbours of the newest value may lie
+	outlierSpread   = 15          // mmHg; neighbours further apart than this prove nothing
+)
+
+func (v *view) pressure() Pressure {
+	p := Pressure{GoalMmHg: v.b.cfg.MAPGoalMmHg}
+	p.GoalMmHg, p.GoalOrdered = v.goal()
+	line := v.newestBy(func(m string) bool { return m == MethodArterial })
+	cuff := v.newestBy(func(m string) bool { return m == MethodCuff })
+	any := v.newestBy(func(string) bool { return true })
+	if any == nil {
+		return p
+	}
+	chosen := any
+	if line != nil && line.at > v.t-lineFresh {
+		chosen = line
+	} else if line != nil && line.at == any.at {
+		chosen = line
+	} else if cuff != nil && cuff.at == any.at {
+		chosen = cuff
+	}
+	p.Newest = v.reading(chosen)
+	p.Derived = chosen.derived != nil
+	if line != nil {
+		p.ArterialNow = v.reading(line)
+	}
+	if cuff != nil {
+		p.CuffNow = v.reading(cuff)
+	}
+	var lowest *obs
+	same := after(v.means, v.t-hour)
+	for i := range same {
+		o := &same[i]
+		if o.avail <= v.t && o.method == chosen.method && (lowest == nil || o.value < lowest.value) {
+			lowest = o
+		}
+	}
+	if lowest != nil {
+		p.LastHourMin = v.reading(lowest)
+	}
+	stale := v.t - hoursOf(v.b.cfg.MAPStaleH)
+	if line != nil && cuff != nil && line.at > stale && cuff.at > stale {
+		apart := line.at - cuff.at
+		p.Disagree = max(apart, -apart) <= sourcesTogether && math.Abs(line.value-cuff.value) > v.b.cfg.DisagreeMmHg
+	}
+	p.LoneOutlier = v.loneOutlier(chosen)
+	return p
+}
+
+// newestBy returns the newest known mean pressure of a method. A charted value
+// goes before a computed one of the same time.
+func (v *view) newestBy(want func(method string) bool) *obs {
+	for i := len(v.means) - 1; i >= 0; i-- {
+		if o := &v.means[i]; o.avail <= v.t && want(o.method) {
+			return o
+		}
+	}
+	return nil
+}
+
+// loneOutlier says whether o stands far off at least two steady neighbours of
+// its own source.
+func (v *view) loneOutlier(o *obs) bool {
+	var near []float64
+	for i := len(v.means) - 1; i >= 0 && len(near) < 3; i-- {
+		n := &v.means[i]
+		if n.at <= o.at-outlierBack {
+			break
+		}
+		if n.avail <= v.t && n.at < o.at && n.method == o.method {
+			near = append(near, n.value)
+		}
+	}
+	if len(near) < 2 {
+		return false
+	}
+	slices.Sort(near)
+	middle := near[len(near)/2]
+	if len(near) == 2 {
+		middle = (near[0] + near[1]) / 2
+	}
+	return near[len(near)-1]-near[0] <= outlierSpread && math.Abs(o.value-middle) > v.b.cfg.OutlierMmHg
+}
+
+// goal is the newest ordered MAP goal that can be believed, else the default.
+func (v *view) goal() (mmHg float64, ordered bool) {
+	cfg := &v.b.cfg
+	var best instant
+	mmHg = cfg.MAPGoalMmHg
+	take := func(value float64, at instant) {
+		if !within(value, cfg.MAPGoalMinMmHg, cfg.MAPGoalMaxMmHg) {
+			return
+		}
+		// Of two goals ordered at one time the higher one stands.
+		if !ordered || at > best || at == best && value > mmHg {
+			mmHg, best, ordered = value, at, true
+		}
+	}
+	for i := range v.b.c.Orders {
+		o := &v.b.c.Orders[i]
+		if at, ok := v.orderAt(o); ok && o.Concept == ConceptMAPGoal {
+			take(o.Value, at)
+		}
+	}
+	for _, o := range v.b.upTo(ConceptMAPGoal, v.t) {
+		if o.avail <= v.t {
+			take(o.value, o.at)
+		}
+	}
+	return mmHg, ordered
+}
+
+// orderAt returns when an order started, false when it was not known at T or
+// is no longer, or never was, in force.
+func (v *view) orderAt(o *Order) (instant, bool) {
+	if o.Start.IsZero() || o.Available.IsZero() {
+		return 0, false
+	}
+	at := ceilInstant(o.Start)
+	if max(at, ceilInstant(o.Available)) > v.t {
+		return 0, false
+	}
+	switch o.Status {
+	case "cancelled", "entered-in-error", "revoked", "draft":
+		return 0, false
+	}
+	return at, true
+}
