@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: the list of commands (design.md 8).
+
+import "github.com/spf13/cobra"
+
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortSynth()),
+		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
+		group("audit", "Make, read and check the audit log", auditInit(), auditVerify()),
+		healthcheck(),
+	}
+}

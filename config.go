@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: the configuration, composed of the types that live in the rooms
+// they configure. One YAML file, strict; environment variables override it
+// (environment.go); secrets are files, never values.
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/configs"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// errConfig is wrapped by every error of loadConfig.
+var errConfig = errors.New("configuration")
+
+// Config is the whole configuration. Every key has a default; unknown keys
+// are errors. The file is trusted: whoever can write it decides which clients
+// are believed, what a dose limit is and where receipts go.
+type Config struct {
+	// HTTP is how the service listens.
+	HTTP HTTPConfig `yaml:"http"`
+	// Audit is where receipts go. There is no way to serve without.
+	Audit AuditConfig `yaml:"audit"`
+	// Files are the model, rules and code maps a site uses beside or instead
+	// of the embedded ones.
+	Files FilesConfig `yaml:"files"`
+	// State is how a chart is read: levels, equivalents, goals, staleness.
+	State state.Config `yaml:"state"`
+}
+
+// HTTPConfig is how the service listens.
+type HTTPConfig struct {
+	// Addr is the host and port to listen on. Default 127.0.0.1:8080. An
+	// address that is not loopback serves whoever can reach it: put TLS in
+	// front of it.
+	Addr string `yaml:"addr"`
+	// ReadTimeout bounds reading one request, body included. Default 60 s,
+	// enough for a whole chart of 23 MB over a slow line.
+	ReadTimeout time.Duration `yaml:"read_timeout"`
+	// WriteTimeout bounds answering one request. Default 60 s.
+	WriteTimeout time.Duration `yaml:"write_timeout"`
+	// ShutdownTimeout is how long calls under way may take to finish after
+	// SIGTERM. Default 15 s.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+}
+
+// AuditConfig is where receipts go.
+type AuditConfig struct {
+	// Path is the SQLite file of the log. Default sepsisagent-audit.db in the
+	// working directory. It must exist: `sepsisagent audit init` makes it.
+	Path string `yaml:"path"`
+	// KeyFile holds the Ed25519 note key that signs checkpoints, mode 0600.
+	// Default sepsisagent-audit.key. Whoever has it can write a history that
+	// verifies; keep it off the disk the log is on where you can.
+	KeyFile string `yaml:"key_file"`
+	// SeenFile remembers the newest checkpoint, so that a log restored from
+	// an older backup is refused. Empty: not remembered. Default
+	// sepsisagent-audit.seen. Keep it on another disk than the log.
+	SeenFile string `yaml:"seen_file"`
+	// Origin names the log in its checkpoints, e.g. hospital.example/sepsis.
+	// Used by `audit init` only. Default sepsisagent.
+	Origin string `yaml:"origin"`
+}
+
+// FilesConfig names files beside or instead of the embedded ones.
+type FilesConfig struct {
+	// Model is a folder written by `train world`. Empty: the embedded model.
+	Model string `yaml:"model"`
+	// Rules are rule packs of this site, added to the embedded ones. They can
+	// forbid more, never less: hard limits are in the program.
+	Rules []string `yaml:"rules"`
+	// CodeMaps are code maps of this site, added to the embedded ones. They
+	// are trusted: a wrong unit here is a wrong dose on a card.
+	CodeMaps []string `yaml:"code_maps"`
+}
+
+// defaultConfig is what is used for every key that is left out.
+func defaultConfig() Config {
+	return Config{
+		HTTP: HTTPConfig{
+			Addr:            "127.0.0.1:8080",
+			ReadTimeout:     time.Minute,
+			WriteTimeout:    time.Minute,
+			ShutdownTimeout: 15 * time.Second,
+		},
+		Audit: AuditConfig{
+			Path:     "sepsisagent-audit.db",
+			KeyFile:  "sepsisagent-audit.key",
+			SeenFile: "sepsisagent-audit.seen",
+			Origin:   "sepsisagent",
+		},
+		State: state.DefaultConfig(),
+	}
+}
+
+// loadConfig gives the defaults, overlaid by the embedded file, the file at
+// path (none when empty) and the environment, and validated.
+func loadConfig(path string, environ []string) (Config, error) {
+	cfg := defaultConfig()
+	embedded, err := configs.FS.ReadFile("config.yaml")
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	if err := configs.Decode(embedded, &cfg); err != nil {
+		return Config{}, fmt.Errorf("%w: embedded config.yaml: %w", errConfig, err)
+	}
+	if path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return Config{}, fmt.Errorf("%w: %w", errConfig, err)
+		}
+		if err := configs.Decode(data, &cfg); err != nil {
+			return Config{}, fmt.Errorf("%w: %s: %w", errConfig, path, err)
+		}
+	}
+	if err := override(&cfg, environ); err != nil {
+		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	if err := cfg.Validate(); err != nil {
+		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	return cfg, nil
+}
+
+// Validate reports the first value that cannot be right, by its key.
+func (c Config) Validate() error {
+	if _, _, err := net.SplitHostPort(c.HTTP.Addr); err != nil {
+		return fmt.Errorf("http.addr: %w (hint: host:port, e.g. 127.0.0.1:8080)", err)
+	}
+	for _, d := range []struct {
+		key string
+		v   time.Duration
+		max time.Duration
+	}{
+		{"http.read_timeout", c.HTTP.ReadTimeout, 10 * time.Minute},
+		{"http.write_timeout", c.HTTP.WriteTimeout, 10 * time.Minute},
+		{"http.shutdown_timeout", c.HTTP.ShutdownTimeout, 5 * time.Minute},
+	} {
+		if d.v <= 0 || d.v > d.max {
+			return fmt.Errorf("%s: %s is outside 0 to %s", d.key, d.v, d.max)
+		}
+	}
+	switch {
+	case c.Audit.Path == "":
+		return errors.New("audit.path: empty (hint: there is no serving without receipts)")
+	case c.Audit.KeyFile == "":
+		return errors.New("audit.key_file: empty (hint: checkpoints are always signed)")
+	case c.Audit.SeenFile != "" && c.Audit.SeenFile == c.Audit.Path:
+		return errors.New("audit.seen_file: is the log itself")
+	case c.Audit.Origin == "":
+		return errors.New("audit.origin: empty")
+	}
+	if err := c.State.Validate(); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return nil
+}
