@@ -214,17 +214,17 @@ var treatmentFacts = []fact{
 // the chart could be asked.
 func check(name, key, doc string) fact {
 	return yes(name, doc, aboutChart, func(in *input) (bool, bool) {
-		r := checked(in.tl, key).Result
+		r := in.tl.Check(key).Result
 		return r == state.CheckPresent, r == state.CheckPresent || r == state.CheckAbsent
 	})
 }
 
 var checkFacts = []fact{
-	check("heart_failure", checkHeartFailure, "heart failure"),
-	check("esrd", checkESRD, "end-stage renal disease"),
-	check("dialysis", checkDialysis, "dialysis or renal replacement"),
-	check("cirrhosis", checkCirrhosis, "cirrhosis"),
-	check("worsening_pf", checkWorseningPF, "P/F ratio fell by more than a fifth"),
+	check("heart_failure", state.CheckHeartFailure, "heart failure"),
+	check("esrd", state.CheckESRD, "end-stage renal disease"),
+	check("dialysis", state.CheckDialysis, "dialysis or renal replacement"),
+	check("cirrhosis", state.CheckCirrhosis, "cirrhosis"),
+	check("worsening_pf", state.CheckWorseningPF, "P/F ratio fell by more than a fifth"),
 	yes("fluid_caution", "any of heart failure, end-stage renal disease, dialysis, cirrhosis or worsening P/F is charted; what could not be checked does not count here and is disclosed", aboutChart,
 		func(in *input) (bool, bool) { return FluidCaution(in.tl) != "", true }),
 }

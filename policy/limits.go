@@ -35,19 +35,10 @@ const (
 // rounding allows for the last binary digit of sums like 0.12 + 0.05.
 const rounding = 1e-9
 
-// Keys of the checks that forbid a volume number (design.md 5.3).
-const (
-	checkHeartFailure = "heart-failure"
-	checkESRD         = "esrd"
-	checkDialysis     = "dialysis"
-	checkCirrhosis    = "cirrhosis"
-	checkWorseningPF  = "worsening-pf"
-)
-
 // FluidCautions are the keys of the Timeline's checks under which no volume is
 // suggested (design.md 5.3).
 func FluidCautions() []string {
-	return []string{checkHeartFailure, checkESRD, checkDialysis, checkCirrhosis, checkWorseningPF}
+	return []string{state.CheckHeartFailure, state.CheckESRD, state.CheckDialysis, state.CheckCirrhosis, state.CheckWorseningPF}
 }
 
 // FluidCaution returns the key of the first charted reason for suggesting no
@@ -55,20 +46,11 @@ func FluidCautions() []string {
 // them.
 func FluidCaution(tl *state.Timeline) string {
 	for _, key := range FluidCautions() {
-		if checked(tl, key).Result == state.CheckPresent {
+		if tl.Check(key).Result == state.CheckPresent {
 			return key
 		}
 	}
 	return ""
-}
-
-func checked(tl *state.Timeline, key string) state.Check {
-	for _, c := range tl.Present.Checks {
-		if c.Key == key {
-			return c
-		}
-	}
-	return state.Check{Key: key, Result: state.CheckNotChecked}
 }
 
 // Raises reports whether the proposal starts, adds or increases a vasopressor.

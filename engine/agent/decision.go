@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package agent
 
 // This file: Decision, the outcome of propose, simulate, refine, gate.
