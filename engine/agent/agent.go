@@ -205,3 +205,6 @@ func hazards(verdicts []policy.Verdict) []policy.Verdict {
 	}
 	return out
 }
+
+// Model identifies the world model the agent simulates on.
+func (n *Native) Model() world.Info { return n.model.Info() }
