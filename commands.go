@@ -10,7 +10,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortSynth()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
-		group("audit", "Make, read and check the audit log", auditInit(), auditVerify()),
+		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditShow(), auditVerify()),
 		healthcheck(),
 	}
 }

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: `audit query` and `audit show`. Reading the log is itself
+// recorded in it, before anything is printed.
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+)
+
+// recordReading appends who read what. The reader of the command line is the
+// operating system's user.
+func recordReading(ctx context.Context, l *sqlite.Log, command, refers string, what any) error {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	salt := make([]byte, 32)
+	if _, err := rand.Read(salt); err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	body, err := json.Marshal(map[string]any{"schema": "sepsisagent.read/1", "command": command, "what": what})
+	if err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	_, err = l.Append(ctx, audit.Entry{
+		Index: audit.Index{ID: id.String(), Time: time.Now().UTC(), Kind: "read", User: "os/" + name, Service: "cli", Refers: refers},
+		Salt:  salt, Body: body,
+	})
+	if err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	return nil
+}
+
+// filterFlags are the flags of `audit query` and `audit replay`.
+type filterFlags struct {
+	filter       audit.Filter
+	since, until string
+	shown        string
+	after        int64
+}
+
+func (f *filterFlags) register(cmd *cobra.Command) {
+	for _, s := range []struct {
+		into        *string
+		name, usage string
+	}{
+		{&f.filter.Patient, "patient", "patient, as Patient/id"},
+		{&f.filter.Encounter, "encounter", "encounter, as Encounter/id"},
+		{&f.filter.User, "user", "user, as Practitioner/id"},
+		{&f.filter.Client, "client", "registered client"},
+		{&f.filter.Unit, "unit", "hospital unit"},
+		{&f.filter.Kind, "kind", "decision, feedback, refusal, failure, config or read"},
+		{&f.filter.Status, "status", "suggest, affirm, abstain or not-applicable"},
+		{&f.filter.Reason, "reason", "reason of an abstention or refusal"},
+		{&f.filter.Drug, "drug", "drug, by ingredient"},
+		{&f.filter.Rule, "rule", "rule that spoke, by id"},
+		{&f.filter.Card, "card", "card or suggestion, by uuid"},
+		{&f.filter.Topic, "topic", "topic of the card"},
+		{&f.filter.Outcome, "outcome", "feedback: accepted or overridden"},
+		{&f.filter.Model, "model", "hash of the model"},
+		{&f.filter.RulesHash, "rules-hash", "hash of the rules"},
+		{&f.filter.CodeMaps, "code-maps", "hash of the code maps"},
+		{&f.filter.Refers, "refers", "entries about this one, e.g. feedback on a decision"},
+		{&f.filter.HookInstance, "hook-instance", "hookInstance of the call"},
+		{&f.filter.RequestID, "request", "request id"},
+		{&f.since, "since", "from this time on (RFC 3339 or date)"},
+		{&f.until, "until", "before this time (RFC 3339 or date)"},
+		{&f.shown, "shown", "true or false: was a card returned"},
+	} {
+		cmd.Flags().StringVar(s.into, s.name, "", s.usage)
+	}
+	cmd.Flags().IntVar(&f.filter.Limit, "limit", audit.DefaultLimit, "at most this many")
+	cmd.Flags().Int64Var(&f.after, "after", -1, "continue after this record number")
+	cmd.Flags().BoolVar(&f.filter.OldestFirst, "oldest-first", false, "oldest first")
+}
+
+// resolve reads the flags that are not plain text.
+func (f *filterFlags) resolve() (audit.Filter, error) {
+	var err error
+	if f.filter.Since, err = instant("since", f.since); err != nil {
+		return audit.Filter{}, err
+	}
+	if f.filter.Until, err = instant("until", f.until); err != nil {
+		return audit.Filter{}, err
+	}
+	switch f.shown {
+	case "":
+	case "true", "false":
+		yes := f.shown == "true"
+		f.filter.Shown = &yes
+	default:
+		return audit.Filter{}, misuse("--shown is true or false, not %q", f.shown)
+	}
+	if f.after >= 0 {
+		f.filter.After = &f.after
+	}
+	if err := f.filter.Validate(); err != nil {
+		return audit.Filter{}, misuse("%v", err)
+	}
+	return f.filter, nil
+}
+
+// instant reads an RFC 3339 time or a date (midnight UTC); empty is zero.
+func instant(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, misuse("--%s is not a time: %q (hint: 2026-11-22T09:10:00Z or 2026-11-22)", flag, text)
+}
+
+func auditQuery() *cobra.Command {
+	var f auditFlags
+	var q filterFlags
+	cmd := &cobra.Command{
+		Use: "query", Short: "List records by patient, user, drug, rule, model, time and more", Args: noArgs,
+		Long: "List records that match every flag given, newest first. The reading is itself recorded in the log.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := q.resolve()
+			if err != nil {
+				return err
+			}
+			a, err := f.resolve()
+			if err != nil {
+				return err
+			}
+			l, err := openAudit(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			if err := recordReading(cmd.Context(), l, "audit query", "", filter); err != nil {
+				return err
+			}
+			rows, err := l.Query(cmd.Context(), filter)
+			if err != nil {
+				return err
+			}
+			return printRows(cmd, rows, filter.PageSize(), f.json)
+		},
+	}
+	f.register(cmd)
+	q.register(cmd)
+	return cmd
+}
+
+func printRows(cmd *cobra.Command, rows []audit.Row, page int, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		answer := map[string]any{"entries": rows}
+		if rows == nil {
+			answer["entries"] = []audit.Row{}
+		}
+		if len(rows) == page {
+			answer["next"] = rows[len(rows)-1].Leaf
+		}
+		return printJSON(out, answer)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RECORD\tTIME\tKIND\tSTATUS\tPATIENT\tUSER\tRULES\tID")
+	for _, r := range rows {
+		x := r.Index
+		status := x.Status
+		if status == "" && x.HTTP != 0 {
+			status = fmt.Sprint(x.HTTP)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Leaf, x.Time.Format(time.RFC3339), x.Kind, status, x.Patient, x.User, strings.Join(x.Rules, " "), x.ID)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(rows) == page {
+		fmt.Fprintf(cmd.ErrOrStderr(), "more: --after %d\n", rows[len(rows)-1].Leaf)
+	}
+	return nil
+}
+
+// shown is one record as `audit show` prints it.
+type shown struct {
+	audit.Row
+	Salt  []byte          `json:"salt"`
+	Body  json.RawMessage `json:"body"`
+	Proof audit.Inclusion `json:"proof"`
+}
+
+func auditShow() *cobra.Command {
+	var f auditFlags
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "Show one record with its checked proof of inclusion",
+		Long: "Show one record: its fields, what was stored, and the proof that it is in the signed tree, checked here.\n" +
+			"The reading is itself recorded in the log.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return misuse("%s needs one record id", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := f.resolve()
+			if err != nil {
+				return err
+			}
+			l, err := openAudit(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			if err := recordReading(cmd.Context(), l, "audit show", args[0], args[0]); err != nil {
+				return err
+			}
+			record, err := l.Get(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			proof, err := l.ProveInclusion(cmd.Context(), record.Leaf)
+			if err != nil {
+				return err
+			}
+			head, err := proof.Check(l.Verifier())
+			if err != nil {
+				return err
+			}
+			body, err := readableBody(record.Body)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(cmd.OutOrStdout(), shown{Row: record.Row, Salt: record.Salt, Body: body, Proof: proof})
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "record %d of %d, proof of inclusion checked against root %s\n", record.Leaf, head.Size, head.Root)
+			if err := printJSON(out, record.Index); err != nil {
+				return err
+			}
+			return printJSON(out, body)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// readableBody gives a stored body as JSON.
+func readableBody(body []byte) (json.RawMessage, error) {
+	if json.Valid(body) {
+		return body, nil
+	}
+	return json.Marshal(body)
+}
