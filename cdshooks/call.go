@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cdshooks
+
+// This file: one call of the sepsis-treatment service, from token to decision.
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// call is one call while it is worked on. It is owned by one goroutine.
+type call struct {
+	http   *http.Request
+	writer http.ResponseWriter
+	id     string // path segment
+	at     time.Time
+	caller *trust.Caller
+	record Record
+}
+
+// recorded is where a call's entry went.
+type recorded = audit.Appended
+
+func (s *Service) newCall(c *gin.Context) (*call, error) {
+	id, err := uuid.NewV7FromReader(s.Random)
+	if err != nil {
+		return nil, fmt.Errorf("%w: no randomness: %w", ErrInternal, err)
+	}
+	requestID := c.GetHeader("X-Request-Id")
+	if !requestIDForm.MatchString(requestID) {
+		requestID = id.String()
+	}
+	return &call{
+		http: c.Request, writer: c.Writer, id: c.Param("id"), at: s.Now().UTC().Truncate(time.Millisecond),
+		record: Record{
+			Schema: RecordSchema, ID: id.String(), Kind: KindDecision, Status: http.StatusOK,
+			Request: RequestMeta{RequestID: requestID},
+		},
+	}, nil
+}
+
+// fail records why the call ended without an answer.
+func (c *call) fail(err error) {
+	f := faultOf(err)
+	c.record.Status, c.record.Reason, c.record.Detail = f.status, f.reason, err.Error()
+	c.record.Kind = KindFailure
+	if f.status < 500 && f.status != http.StatusPreconditionFailed && f.status != statusClientGone {
+		c.record.Kind = KindRefusal
+	}
+	var refusal *trust.Refusal
+	if errors.As(err, &refusal) {
+		c.record.Reason = "unauthorized-" + refusal.Reason
+	}
+}
+
+// append stores the call's record. It goes on when the client is gone: what
+// was decided is recorded even if nobody waits for it.
+func (s *Service) append(ctx context.Context, c *call) (*recorded, error) {
+	defer s.metrics.timed("record")()
+	body, err := EncodeRecord(&c.record)
+	if err != nil {
+		return nil, err
+	}
+	return s.appendEntry(ctx, c.record.index(c.at), body)
+}
+
+func (s *Service) appendEntry(ctx context.Context, ix audit.Index, body []byte) (*recorded, error) {
+	salt := make([]byte, 32)
+	if _, err := io.ReadFull(rand.Reader, salt); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	appended, err := s.Log.Append(ctx, audit.Entry{Index: ix, Salt: salt, Body: body})
+	if err != nil {
+		return nil, err
+	}
+	return &appended, nil
+}
+
+// authenticate is the first thing that happens to a call, before its body is
+// read.
+func (s *Service) authenticate(ctx context.Context, c *call, endpoints ...string) error {
+	defer s.metrics.timed("authenticate")()
+	caller, err := s.Trust.Verify(ctx, c.http.Header, endpoints...)
+	if err != nil {
+		return err
+	}
+	c.caller = caller
+	c.record.Request.Client, c.record.Request.JTI = caller.Client.Name, caller.JTI
+	if c.id != ServiceID {
+		return ErrNoService
+	}
+	c.record.Request.Service = ServiceID
+	if !caller.Client.MayCall(ServiceID) {
+		return ErrForbidden
+	}
+	return nil
+}
+
+// treat answers one sepsis-treatment call.
+func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
+	if err := s.authenticate(ctx, c, s.serviceURL()); err != nil {
+		return answer{}, err
+	}
+	body, err := s.readBody(c.http, c.writer)
+	if err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Config.Deadline)
+	defer cancel()
+	req, err := s.readRequest(c, body)
+	if err != nil {
+		return answer{}, err
+	}
+	at := c.at.Truncate(time.Second)
+	chart, manifest, err := s.gather(ctx, c, req, at)
+	c.record.Request.Manifest = manifest
+	if err != nil {
+		return answer{}, err
+	}
+	timeline, err := s.timeline(chart, at)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.decide(ctx, c, req, chart, timeline)
+}
+
+// readRequest decodes the body and checks it against the contract and the
+// client's registration.
+func (s *Service) readRequest(c *call, body []byte) (*Request, error) {
+	defer s.metrics.timed("decode")()
+	sum := sha256.Sum256(body)
+	m := &c.record.Request
+	m.Bytes, m.Digest = len(body), hex.EncodeToString(sum[:])
+	req, err := DecodeRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	if uuidForm.MatchString(req.HookInstance) {
+		m.HookInstance = req.HookInstance
+	}
+	if err := req.Validate(); err != nil {
+		return nil, err
+	}
+	m.Hook, m.User = req.Hook, req.Context.UserID
+	m.Patient, m.Encounter, m.FHIRServer = req.Context.PatientID, req.Context.EncounterID, req.FHIRServer
+	m.Extension = bounded(req.Extension)
+	if registered := c.caller.Client.FHIRServer; req.FHIRServer != "" && registered != "" && !sameBase(req.FHIRServer, registered) {
+		return nil, ErrWrongServer
+	}
+	return req, nil
+}
+
+// sameBase compares base URLs but for a trailing slash.
+func sameBase(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
+
+// bounded keeps a client's extension for the record when it is of sane size.
+func bounded(extension object) object {
+	size := 0
+	for k, v := range extension {
+		size += len(k) + len(v)
+	}
+	if size > 16<<10 {
+		return nil
+	}
+	return extension
+}
+
+// gather gets the chart. The EHR is asked only at the registered address, and
+// only with a token of this very call.
+func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Time) (*state.Chart, json.RawMessage, error) {
+	defer s.metrics.timed("gather")()
+	client := c.caller.Client
+	q := ChartQuery{
+		Prefetch: renamed(req.Prefetch, client.Quirks.PrefetchKeys), Templates: s.Templates,
+		PatientID: req.Context.PatientID, EncounterID: req.Context.EncounterID, At: at, Budget: s.Config.fhirBudget(),
+	}
+	if client.FHIRServer != "" && req.FHIRServer != "" && req.FHIRAuthorization != nil {
+		q.Server, q.Token = client.FHIRServer, req.FHIRAuthorization.AccessToken.Reveal()
+		q.HTTP = client.HTTPClient(s.Config.fhirBudget())
+		defer q.HTTP.CloseIdleConnections()
+	}
+	chart, manifest, err := s.Charts.Gather(ctx, q)
+	if err == nil && chart == nil {
+		err = fmt.Errorf("%w: no chart came", ErrInternal)
+	}
+	return chart, manifest, err
+}
+
+// renamed gives prefetch keys the names of the discovery document.
+func renamed(prefetch map[string]json.RawMessage, names map[string]string) map[string]json.RawMessage {
+	if len(names) == 0 {
+		return prefetch
+	}
+	out := make(map[string]json.RawMessage, len(prefetch))
+	for _, k := range sortedKeys(prefetch) {
+		name := k
+		if to, ok := names[k]; ok {
+			name = to
+		}
+		if _, taken := out[name]; !taken || name == k {
+			out[name] = prefetch[k]
+		}
+	}
+	return out
+}
+
+func (s *Service) timeline(chart *state.Chart, at time.Time) (*state.Timeline, error) {
+	defer s.metrics.timed("timeline")()
+	tl, err := state.Build(chart, at, s.State)
+	if err != nil {
+		return nil, fmt.Errorf("%w: timeline: %w", ErrInternal, err)
+	}
+	return tl, nil
+}
+
+// decide makes the decision, its receipt and its response.
+func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *state.Chart, tl *state.Timeline) (answer, error) {
+	role, _, _ := strings.Cut(req.Context.UserID, "/")
+	display := s.display(c.caller.Client, tl.Unit, role)
+	c.record.Display = &display
+	prior, err := s.prior(ctx, c.caller.Client.Name, req)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: earlier decisions: %w", ErrInternal, err)
+	}
+	var seed [8]byte
+	if _, err := io.ReadFull(s.Random, seed[:]); err != nil {
+		return answer{}, fmt.Errorf("%w: no randomness: %w", ErrInternal, err)
+	}
+	cs := engine.Case{
+		Timeline: tl, Now: tl.At, Seed: binary.BigEndian.Uint64(seed[:]), ID: c.record.ID,
+		User: req.Context.UserID, Role: role, Display: display.Mode, Prior: prior,
+	}
+	outcome, err := s.Decider.Decide(ctx, cs)
+	if err != nil {
+		return answer{}, fmt.Errorf("decide: %w", err)
+	}
+	receipt, err := s.Decider.Receipt(cs, chart, outcome)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: receipt: %w", ErrInternal, err)
+	}
+	settings, err := s.settings(c, req)
+	if err != nil {
+		return answer{}, err
+	}
+	response, err := Render(Rendering{
+		ID: cs.ID, Seed: cs.Seed, Display: display.Mode, Timeline: tl, Outcome: outcome,
+		Model: receipt.Model, Hashes: receipt.Hashes, Settings: settings,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	sent, err := response.Encode()
+	if err != nil {
+		return answer{}, err
+	}
+	c.record.Receipt, c.record.Settings, c.record.Response = &receipt, &settings, sent
+	s.metrics.decisions.WithLabelValues(string(outcome.Decision.Status), display.Mode, fmt.Sprint(len(response.Cards) > 0)).Inc()
+	if outcome.Suppressed != "" {
+		s.metrics.suppressed.WithLabelValues(topicCode(outcome.Topic)).Inc()
+	}
+	return answer{response: &response}, nil
+}
+
+// settings are what the cards of this call depend on beside the decision.
+func (s *Service) settings(c *call, req *Request) (RenderSettings, error) {
+	handle, err := s.seal.Handle(c.record.ID, c.at.Add(s.Config.EvidenceLife))
+	if err != nil {
+		return RenderSettings{}, fmt.Errorf("%w: evidence handle", ErrInternal)
+	}
+	out := RenderSettings{
+		SourceLabel: s.Config.SourceLabel, TopicSystem: s.Config.TopicSystem, TimeZone: s.Config.TimeZone,
+		EvidenceURL: s.Config.PublicURL + "/evidence/" + handle, PatientID: req.Context.PatientID, Quirks: c.caller.Client.Quirks,
+	}
+	if len(s.ModelCard) > 0 {
+		out.SourceURL = s.Config.PublicURL + "/model-card"
+	}
+	out.Quirks.PrefetchKeys = nil
+	return out, nil
+}
+
+// display is the mode in force: the configured one, unless the kill switch, the
+// user's role or a missing local validation lowers it.
+func (s *Service) display(client *trust.Client, unit, role string) DisplayChoice {
+	d := DisplayChoice{Configured: client.DisplayFor(unit)}
+	d.Mode = d.Configured
+	switch {
+	case d.Mode == trust.DisplaySilent:
+	case s.killed():
+		d.Mode, d.Why = trust.DisplaySilent, "kill switch"
+	case role != "Practitioner" && role != "PractitionerRole":
+		d.Mode, d.Why = trust.DisplaySilent, "the user is not a practitioner"
+	case d.Mode == trust.DisplaySuggest && s.Validated == nil:
+		d.Mode, d.Why = trust.DisplayInform, "no local validation of this model is on record"
+	case d.Mode == trust.DisplaySuggest:
+		if err := s.Validated(s.Model.Hash, s.Now()); err != nil {
+			d.Mode, d.Why = trust.DisplayInform, "local validation: "+err.Error()
+		}
+	}
+	return d
+}
+
+// killed looks for the kill switch. A file that cannot be looked for counts as
+// being there.
+func (s *Service) killed() bool {
+	if s.Config.KillSwitchFile == "" {
+		return false
+	}
+	_, err := os.Stat(s.Config.KillSwitchFile)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// withReceipt adds to each card the extension that names the call's entry in
+// the log, and encodes the response.
+func withReceipt(r Response, at *recorded) ([]byte, error) {
+	for i := range r.Cards {
+		link := ""
+		if len(r.Cards[i].Links) > 0 {
+			link = r.Cards[i].Links[0].URL + "/receipt"
+		}
+		value, err := json.Marshal(receiptExtension{ID: at.ID, Leaf: at.Leaf, LeafHash: at.LeafHash, Size: at.Size, Root: at.Root, URL: link})
+		if err != nil {
+			return nil, err
+		}
+		r.Cards[i].Extension = map[string]json.RawMessage{ReceiptExtension: value}
+	}
+	return r.Encode()
+}
+
+// receiptExtension says where a card's receipt is in the log.
+type receiptExtension struct {
+	ID       string `json:"id"`
+	Leaf     int64  `json:"leaf"`
+	LeafHash string `json:"leafHash"`
+	Size     int64  `json:"size"`
+	Root     string `json:"root"`
+	URL      string `json:"url,omitempty"`
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cdshooks is the CDS Hooks service: discovery, the sepsis-treatment
+// service on patient-view, feedback, the cards, and the replay of a recorded
+// call.
+//
+// One call goes this way: authenticate, decode, gather the chart, build the
+// timeline, decide, render, record, answer. The record is durable before the
+// answer leaves; a call that cannot be recorded is not answered. Whatever goes
+// wrong ends in an error with a receipt and never in an empty list of cards,
+// which to an EHR means "evaluated, nothing to say".
+//
+// It trusts the registered clients to say truly who their user and patient
+// are, and nothing else in a request: not its addresses, not the kind of its
+// resources, not the patient they belong to.
+package cdshooks
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
+	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+// ServiceID is the id of the one service there is.
+const ServiceID = "sepsis-treatment"
+
+// Charts gets and maps the chart of a patient. It is safe for concurrent use.
+type Charts interface {
+	// Gather reads prefetch and, where it must and may, the EHR. Errors wrap
+	// ErrWrongPatient, ErrUnobtainable or ErrDenied where one of them is the
+	// cause; the manifest is then returned as far as it is known.
+	Gather(ctx context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error)
+	// Remap maps stored records again, by the same code.
+	Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error)
+}
+
+// ChartQuery asks for one patient's chart.
+type ChartQuery struct {
+	Prefetch    map[string]json.RawMessage // by the service's own keys
+	Templates   map[string]string
+	Server      string // registered FHIR base; "" when nothing may be fetched
+	Token       string // for Server only
+	HTTP        *http.Client
+	PatientID   string
+	EncounterID string
+	At          time.Time
+	Budget      time.Duration // for fetching
+}
+
+// Decider decides. Decide is a pure function of the case (engine.Case).
+type Decider interface {
+	Decide(ctx context.Context, c engine.Case) (engine.Outcome, error)
+	Receipt(c engine.Case, chart *state.Chart, o engine.Outcome) (engine.Receipt, error)
+}
+
+// Log is the audit log. Append returns only when the entry is durable; an id
+// that is already there gives audit.ErrDuplicate.
+type Log interface {
+	Append(ctx context.Context, e audit.Entry) (audit.Appended, error)
+	Get(ctx context.Context, id string) (audit.Record, error)
+	Query(ctx context.Context, f audit.Filter) ([]audit.Row, error)
+}
+
+// Deps are what a service is made of. All are required but those marked.
+type Deps struct {
+	Config    Config
+	State     state.Config
+	Trust     *trust.Registry
+	Charts    Charts
+	Templates map[string]string // prefetch templates, by key
+	Decider   Decider
+	Log       Log
+	Proofs    evidence.Prover // optional: shows proofs on the receipt page
+	Model     world.Info
+	Hashes    engine.Hashes
+	ModelCard []byte // optional: Markdown served at /model-card
+
+	// Validated reports whether a local validation of this model is on record
+	// and has not expired; display mode suggest needs it (design.md 5.11). Nil:
+	// never validated, so that suggest falls back to inform.
+	Validated func(modelHash string, now time.Time) error
+	// Ready reports whether the service can work, for /readyz. Optional.
+	Ready  func(ctx context.Context) error
+	Now    func() time.Time // optional: time.Now
+	Random io.Reader        // optional: crypto/rand
+	Logger *zap.Logger      // optional: none
+}
+
+// Service answers hook calls. It is safe for concurrent use.
+type Service struct {
+	Deps
+	discovery []byte
+	etag      string
+	seal      *evidence.Seal
+	slots     chan struct{}
+	metrics   *metrics
+}
+
+// New checks the configuration and makes a service. Errors wrap ErrConfig.
+func New(d Deps) (*Service, error) {
+	if err := d.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Trust == nil || d.Charts == nil || d.Decider == nil || d.Log == nil || len(d.Templates) == 0 {
+		return nil, fmt.Errorf("%w: trust, charts, decider, log and templates are required", ErrConfig)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Random == nil {
+		d.Random = rand.Reader
+	}
+	if d.Logger == nil {
+		d.Logger = zap.NewNop()
+	}
+	key := []byte(d.Config.EvidenceKey.Reveal())
+	if len(key) == 0 {
+		key = make([]byte, 32)
+		if _, err := io.ReadFull(d.Random, key); err != nil {
+			return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
+		}
+	}
+	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), metrics: newMetrics()}
+	var err error
+	s.discovery, s.etag, err = discoveryDocument(d.Templates)
+	return s, err
+}
+
+// serviceURL is the public URL of the service: the audience of its tokens.
+func (s *Service) serviceURL() string {
+	return s.Config.PublicURL + "/cds-services/" + ServiceID
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cdshooks
+
+// This file: the discovery document. It is built once, so that two calls get
+// the same bytes.
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+type serviceEntry struct {
+	Hook              string            `json:"hook"`
+	Title             string            `json:"title"`
+	Description       string            `json:"description"`
+	ID                string            `json:"id"`
+	Prefetch          map[string]string `json:"prefetch"`
+	UsageRequirements string            `json:"usageRequirements"`
+}
+
+// discoveryDocument builds the document and its entity tag.
+func discoveryDocument(templates map[string]string) (body []byte, etag string, err error) {
+	for key, t := range templates {
+		if key == "" || t == "" || strings.HasPrefix(t, "/") || strings.Contains(t, "://") {
+			return nil, "", fmt.Errorf("%w: prefetch template %q is not a relative FHIR query", ErrConfig, key)
+		}
+	}
+	document := struct {
+		Services []serviceEntry `json:"services"`
+	}{[]serviceEntry{{
+		Hook:  HookPatientView,
+		Title: "Sepsis treatment in the ICU",
+		Description: "Reads an ICU chart, forecasts the course of sepsis under current and alternative fluid and vasopressor treatment, " +
+			"checks each against safety rules, and suggests the smallest change that helps, or says why it cannot. Decision support, not validated for clinical use.",
+		ID:       ServiceID,
+		Prefetch: templates,
+		UsageRequirements: "Registered CDS clients only: each call carries a signed JWT. Without full prefetch the service reads the rest " +
+			"with fhirAuthorization from the FHIR server registered for the client.",
+	}}}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(document); err != nil {
+		return nil, "", fmt.Errorf("%w: discovery: %w", ErrConfig, err)
+	}
+	body = bytes.TrimRight(buf.Bytes(), "\n")
+	sum := sha256.Sum256(body)
+	return body, `"` + hex.EncodeToString(sum[:12]) + `"`, nil
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cdshooks
+
+// This file: reading JSON as RFC 8259 means it. encoding/json matches member
+// names without regard to case, lets a later duplicate win and repairs broken
+// UTF-8; each of these lets two readers of one body see two different orders.
+// Here a body is one value, in valid UTF-8, not nested deeper than MaxNesting,
+// and no object names a member twice; names are matched exactly.
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxNesting is how deep objects and arrays of a request body may nest. FHIR
+// resources stay below 20.
+const MaxNesting = 128
+
+// checkJSON reports the first departure of data from one strict JSON value.
+// The error names a byte offset and never quotes the body.
+func checkJSON(data []byte) error {
+	if !utf8.Valid(data) {
+		return fmt.Errorf("%w: the body is not valid UTF-8", ErrNotJSON)
+	}
+	s := scanner{data: data}
+	s.space()
+	if s.at == len(data) {
+		return fmt.Errorf("%w: the body is empty", ErrNotJSON)
+	}
+	if err := s.value(0); err != nil {
+		return err
+	}
+	s.space()
+	if s.at != len(data) {
+		return s.fault("more than one value")
+	}
+	return nil
+}
+
+// scanner walks one JSON text once, without building anything.
+type scanner struct {
+	data []byte
+	at   int
+	keys [][]byte // names seen in the objects that are open, innermost last
+}
+
+func (s *scanner) fault(what string) error {
+	return fmt.Errorf("%w: %s at byte %d", ErrNotJSON, what, s.at)
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.data) {
+		switch s.data[s.at] {
+		case ' ', '\t', '\n', '\r':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// peek returns the next byte, or 0 at the end (0 is not valid outside strings).
+func (s *scanner) peek() byte {
+	if s.at < len(s.data) {
+		return s.data[s.at]
+	}
+	return 0
+}
+
+func (s *scanner) value(depth int) error {
+	if depth > MaxNesting {
+		return s.fault("nested too deep")
+	}
+	switch c := s.peek(); {
+	case c == '{':
+		return s.object(depth)
+	case c == '[':
+		return s.array(depth)
+	case c == '"':
+		_, err := s.str()
+		return err
+	case c == '-' || c >= '0' && c <= '9':
+		return s.number()
+	}
+	for _, word := range []string{"true", "false", "null"} {
+		if bytes.HasPrefix(s.data[s.at:], []byte(word)) {
+			s.at += len(word)
+			return nil
+		}
+	}
+	if s.at == len(s.data) {
+		return s.fault("the value ends too early")
+	}
+	return s.fault("unexpected character")
+}
+
+func (s *scanner) object(depth int) error {
+	first := len(s.keys)
+	defer func() { s.keys = s.keys[:first] }()
+	var many map[string]bool // takes over when an object is large
+	s.at++
+	s.space()
+	if s.peek() == '}' {
+		s.at++
+		return nil
+	}
+	for {
+		start := s.at
+		name, err := s.str()
+		if err != nil {
+			return err
+		}
+		if many == nil && len(s.keys)-first == 24 {
+			many = make(map[string]bool, 64)
+			for _, k := range s.keys[first:] {
+				many[string(k)] = true
+			}
+		}
+		seen := many[string(name)]
+		if many == nil {
+			for _, k := range s.keys[first:] {
+				seen = seen || bytes.Equal(k, name)
+			}
+			s.keys = append(s.keys, name)
+		} else {
+			many[string(name)] = true
+		}
+		if seen {
+			s.at = start
+			return s.fault("a member is named twice in one object")
+		}
+		s.space()
+		if s.peek() != ':' {
+			return s.fault("a member has no value")
+		}
+		s.at++
+		s.space()
+		if err := s.value(depth + 1); err != nil {
+			return err
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.at++
+			s.space()
+		case '}':
+			s.at++
+			return nil
+		default:
+			return s.fault("an object is not closed")
+		}
+	}
+}
+
+func (s *scanner) array(depth int) error {
+	s.at++
+	s.space()
+	if s.peek() == ']' {
+		s.at++
+		return nil
+	}
+	for {
+		if err := s.value(depth + 1); err != nil {
+			return err
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.at++
+			s.space()
+		case ']':
+			s.at++
+			return nil
+		default:
+			return s.fault("an array is not closed")
+		}
+	}
+}
+
+// str passes over a string and returns what it says, unescaped.
+func (s *scanner) str() ([]byte, error) {
+	if s.peek() != '"' {
+		return nil, s.fault("a string was expected")
+	}
+	start, escaped := s.at, false
+	for i := s.at + 1; i < len(s.data); i++ {
+		switch c := s.data[i]; {
+		case c == '"':
+			s.at = i + 1
+			if !escaped {
+				return s.data[start+1 : i], nil
+			}
+			var text string
+			if err := json.Unmarshal(s.data[start:i+1], &text); err != nil {
+				s.at = start
+				return nil, s.fault("a string has a bad escape")
+			}
+			return []byte(text), nil
+		case c == '\\':
+			escaped = true
+			i++
+		case c < 0x20:
+			s.at = i
+			return nil, s.fault("a control character in a string")
+		}
+	}
+	s.at = len(s.data)
+	return nil, s.fault("a string is not closed")
+}
+
+func (s *scanner) digits() bool {
+	from := s.at
+	for c := s.peek(); c >= '0' && c <= '9'; c = s.peek() {
+		s.at++
+	}
+	return s.at > from
+}
+
+func (s *scanner) number() error {
+	if s.peek() == '-' {
+		s.at++
+	}
+	if s.peek() == '0' {
+		s.at++
+	} else if !s.digits() {
+		return s.fault("a number has no digits")
+	}
+	if s.peek() == '.' {
+		s.at++
+		if !s.digits() {
+			return s.fault("a number has no digits after its point")
+		}
+	}
+	if c := s.peek(); c == 'e' || c == 'E' {
+		s.at++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.at++
+		}
+		if !s.digits() {
+			return s.fault("a number has no digits in its exponent")
+		}
+	}
+	return nil
+}
+
+// object is a decoded JSON object: its members by exact name, each still raw.
+type object map[string]json.RawMessage
+
+// members splits a JSON object that checkJSON has accepted. The values share
+// memory with raw.
+func members(raw []byte) (object, error) {
+	s := scanner{data: raw}
+	s.space()
+	if s.peek() != '{' {
+		return nil, fmt.Errorf("%w: an object was expected", ErrBadRequest)
+	}
+	out := object{}
+	s.at++
+	s.space()
+	if s.peek() == '}' {
+		return out, nil
+	}
+	for {
+		name, err := s.str()
+		if err != nil {
+			return nil, err
+		}
+		key := string(name)
+		s.space()
+		if s.peek() != ':' {
+			return nil, s.fault("a member has no value")
+		}
+		s.at++
+		s.space()
+		from := s.at
+		if err := s.value(1); err != nil {
+			return nil, err
+		}
+		out[key] = raw[from:s.at:s.at]
+		s.space()
+		if s.peek() != ',' {
+			return out, nil
+		}
+		s.at++
+		s.space()
+	}
+}
+
+// elements splits a JSON array that checkJSON has accepted.
+func elements(raw []byte) ([]json.RawMessage, error) {
+	s := scanner{data: raw}
+	s.space()
+	if s.peek() != '[' {
+		return nil, fmt.Errorf("%w: an array was expected", ErrBadRequest)
+	}
+	s.at++
+	s.space()
+	var out []json.RawMessage
+	if s.peek() == ']' {
+		return out, nil
+	}
+	for {
+		from := s.at
+		if err := s.value(1); err != nil {
+			return nil, err
+		}
+		out = append(out, raw[from:s.at:s.at])
+		s.space()
+		if s.peek() != ',' {
+			return out, nil
+		}
+		s.at++
+		s.space()
+	}
+}
+
+// has reports a member that is there and is not null: CDS Hooks forbids null,
+// empty strings, arrays and objects, and outside prefetch a null means absent.
+func (o object) has(name string) bool {
+	raw, ok := o[name]
+	return ok && !bytes.Equal(raw, []byte("null"))
+}
+
+// text returns the string member called name; absent and null give "".
+func (o object) text(name string) (string, error) {
+	if !o.has(name) {
+		return "", nil
+	}
+	var s string
+	if o[name][0] != '"' {
+		return "", fmt.Errorf("%w: %s is not a string", ErrBadRequest, name)
+	}
+	if err := json.Unmarshal(o[name], &s); err != nil {
+		return "", fmt.Errorf("%w: %s is not a string", ErrBadRequest, name)
+	}
+	return s, nil
+}
+
+// texts fills each target with the string member of its name.
+func (o object) texts(targets map[string]*string) error {
+	for _, name := range sortedKeys(targets) {
+		s, err := o.text(name)
+		if err != nil {
+			return err
+		}
+		*targets[name] = s
+	}
+	return nil
+}
+
+// child returns the object member called name; absent and null give nil.
+func (o object) child(name string) (object, error) {
+	if !o.has(name) {
+		return nil, nil
+	}
+	m, err := members(o[name])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s is not an object", ErrBadRequest, name)
+	}
+	return m, nil
+}
+
+// list returns the array member called name; absent and null give nil.
+func (o object) list(name string) ([]json.RawMessage, error) {
+	if !o.has(name) {
+		return nil, nil
+	}
+	l, err := elements(o[name])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s is not an array", ErrBadRequest, name)
+	}
+	return l, nil
+}
+
+// blank reports the forbidden empty values of CDS Hooks anywhere in a value
+// that is about to be sent, except under a member whose name is in keep.
+func blank(path string, v any, keep map[string]bool) error {
+	switch v := v.(type) {
+	case nil:
+		return fmt.Errorf("%s is null", path)
+	case string:
+		if strings.TrimSpace(v) == "" {
+			return fmt.Errorf("%s is an empty string", path)
+		}
+	case []any:
+		if len(v) == 0 && !keep[path] {
+			return fmt.Errorf("%s is an empty array", path)
+		}
+		for i, e := range v {
+			if err := blank(fmt.Sprintf("%s[%d]", path, i), e, keep); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		if len(v) == 0 {
+			return fmt.Errorf("%s is an empty object", path)
+		}
+		for _, k := range sortedKeys(v) {
+			if err := blank(strings.TrimPrefix(path+"."+k, "."), v[k], keep); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cdshooks
+
+// This file: the summary of a card. It is built to fit: each sentence is tried
+// from the fullest wording to the shortest, and one that does not fit is left
+// out whole. A dose, a unit or a negation is never cut.
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// fit returns the first candidate within the limit. The last candidate of
+// every caller is a constant that fits.
+func fit(candidates ...string) string {
+	for _, s := range candidates {
+		s = plain(s)
+		if n := utf8.RuneCountInString(s); n > 0 && n <= MaxSummary {
+			return s
+		}
+	}
+	return "Sepsis treatment: see the details of this card"
+}
+
+func (w writer) summary() string {
+	d := w.Outcome.Decision
+	if w.dosing() {
+		return w.doseSummary()
+	}
+	if len(d.Hazards) > 0 {
+		return w.hazardSummary()
+	}
+	state := w.mapWords()
+	switch d.Status {
+	case agent.Suggest: // mode inform: something changed is worth a look, no dose
+		return fit(state+": treatment worth reviewing; no dose shown in this mode", "Sepsis treatment worth reviewing; no dose shown in this mode")
+	case agent.Affirm:
+		return fit(state+w.runningWords()+": no change suggested now; reassess as charted values change",
+			state+": no change suggested now; reassess as charted values change")
+	case agent.Abstain:
+		return fit("No treatment advice: "+w.reason()+" ("+state+")", "No treatment advice: "+w.reason(), "No treatment advice can be given; see the details for the reason")
+	}
+	return fit("Sepsis treatment advice does not apply: "+w.reason(), "Sepsis treatment advice does not apply; see the details for the reason")
+}
+
+// doseSummary says what is suggested, with the pressure it answers to.
+func (w writer) doseSummary() string {
+	a := w.Outcome.Decision.Advice
+	var long, short []string
+	if v := a.Vasopressor; v != nil {
+		long = append(long, vasopressorWords(v))
+		short = append(short, vasopressorWords(v))
+	}
+	if f := a.Fluid; f != nil {
+		long = append(long, fluidWords(f)+" with stop criteria")
+		short = append(short, fluidWords(f))
+	}
+	recheck := ""
+	if v := a.Vasopressor; v != nil && v.RecheckMin > 0 {
+		recheck = ", recheck in " + number(float64(v.RecheckMin), 0) + " min"
+	}
+	full, brief := strings.Join(long, " and "), strings.Join(short, " and ")
+	prefix := w.mapWords() + ": "
+	return fit(prefix+"consider "+full+recheck, prefix+"consider "+full, prefix+"consider "+brief, "Consider "+full, "Consider "+brief,
+		"Sepsis treatment suggestion: open the details for drug, dose and limits")
+}
+
+// vasopressorWords are the words of one vasopressor suggestion: direction,
+// own running rate, next rate; never a dose of another drug's equivalents.
+func vasopressorWords(v *agent.VasopressorAdvice) string {
+	drug := drugName(v.Drug)
+	step := " ug/kg/min"
+	switch v.Direction {
+	case "start":
+		return "starting " + drug + " at " + rate(v.ToUgKgMin) + step
+	case "increase":
+		return "raising " + drug + " from " + rate(v.FromUgKgMin) + " to " + rate(v.ToUgKgMin) + step
+	case "decrease":
+		return "lowering " + drug + " from " + rate(v.FromUgKgMin) + " to " + rate(v.ToUgKgMin) + step
+	case "stop":
+		return "stopping " + drug + " (now " + rate(v.FromUgKgMin) + step + ")"
+	case "add-vasopressin":
+		return "adding vasopressin " + number(v.UMin, 3) + " U/min, no norepinephrine increase"
+	case "hold":
+		return "holding " + drug + " at " + rate(v.FromUgKgMin) + step
+	}
+	return "a change of " + drug
+}
+
+func fluidWords(f *agent.FluidAdvice) string {
+	kind := f.Kind
+	if kind == "" {
+		kind = "crystalloid"
+	}
+	return "one " + number(f.BolusMl, 0) + " mL " + kind + " bolus"
+}
+
+// hazardSummary says the danger, and that and why no dose is given.
+func (w writer) hazardSummary() string {
+	d := w.Outcome.Decision
+	text := strings.TrimSuffix(plain(d.Hazards[0].Text), ".")
+	because := ". No dose suggested"
+	if d.Status == agent.Abstain && len(d.Reasons) > 0 {
+		because += ": " + w.reason()
+	}
+	return fit(text+because, text+". No dose suggested", text, w.mapWords()+": reassess now; no dose suggested", "Reassess now: see the details; no dose suggested")
+}
+
+// mapWords names the newest charted pressure and the goal, or that there is none.
+func (w writer) mapWords() string {
+	p := w.Timeline.Present.MAP
+	if p.Newest == nil {
+		return "No MAP charted"
+	}
+	return "MAP " + number(p.Newest.Value, 0) + ", goal " + number(p.GoalMmHg, 0)
+}
+
+// runningWords names a vasopressor that runs, when it is one.
+func (w writer) runningWords() string {
+	var running []state.Agent
+	for _, a := range w.Timeline.Present.Agents {
+		if a.State == state.AgentRunning {
+			running = append(running, a)
+		}
+	}
+	if len(running) != 1 {
+		return ""
+	}
+	return " on " + drugName(running[0].Drug) + " " + w.agentRate(running[0])
+}
+
+func (w writer) reason() string {
+	if r := w.Outcome.Decision.Reasons; len(r) > 0 {
+		return strings.TrimSuffix(plain(r[0].Text), ".")
+	}
+	return "the reason is in the details"
+}
+
+// drugName is a drug as a person writes it.
+func drugName(d state.Drug) string {
+	if d == "" {
+		return "the vasopressor"
+	}
+	return string(d)
+}
