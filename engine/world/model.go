@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+// This file: Model, the native Clinical World Model, and how its members are
+// combined into one predictive distribution.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/sepsisagent/sepsisagent/engine/nn"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// Errors of forecasts. On each of them there is no forecast; callers must not
+// put one in its place.
+var (
+	// ErrPlans: the plans cannot be simulated (none, too long, unequal length,
+	// or a dose that is negative or not a number). A defect of the caller.
+	ErrPlans = errors.New("plans cannot be simulated")
+	// ErrTimeline: the timeline has no steps.
+	ErrTimeline = errors.New("timeline cannot be simulated from")
+	// ErrNotFinite: the networks gave a number that is not finite. Check the
+	// weights file.
+	ErrNotFinite = errors.New("forecast is not finite")
+)
+
+// Model is the native Clinical World Model. It is immutable and safe for
+// concurrent use.
+type Model struct {
+	info    Info
+	file    modelFile // everything but the tensors
+	net     *network
+	members [][]float32
+	atlas   *atlas
+	ridge   *ridge
+}
+
+var _ Forecaster = (*Model)(nil)
+
+// Info identifies the model.
+func (m *Model) Info() Info { return m.info }
+
+// view is what the ensemble makes of one state, before any plan.
+type view struct {
+	out  [][]float32               // head outputs per member
+	gain [][numF]([2]float32)      // gains of norepinephrine and fluid per member
+	mem  [][2][numF]float32        // memories per member
+	last [numF]float32             // last known values, standardised
+	z    [][Horizon * numF]float32 // scratch: means per member
+}
+
+// look runs every member on each row of x and returns a view per row.
+func (m *Model) look(rows [][]float32) []*view {
+	views := make([]*view, len(rows))
+	for i := range views {
+		v := &view{gain: make([][numF][2]float32, len(m.members)), mem: make([][2][numF]float32, len(m.members)),
+			z: make([][Horizon * numF]float32, len(m.members))}
+		for f := range numF {
+			v.last[f] = rows[i][f*perFeature+inLast]
+		}
+		views[i] = v
+	}
+	for k, theta := range m.members {
+		p := m.net.newPass(len(rows), false)
+		for i, x := range rows {
+			copy(p.x.Row(i), x)
+		}
+		m.net.forward(theta, p)
+		memory := m.net.memory.Mat(theta)
+		for i, v := range views {
+			v.out = append(v.out, p.out.Row(i))
+			gain := p.gain.Row(i)
+			for f := range numF {
+				ne, fluid, _, _ := gainOf(f, gain[f], gain[numF+f], m.file.Scale.SD[f])
+				v.gain[k][f] = [2]float32{ne, fluid}
+				v.mem[k][0][f], _ = memoryOf(memory.Row(0)[f])
+				v.mem[k][1][f], _ = memoryOf(memory.Row(1)[f])
+			}
+		}
+	}
+	return views
+}
+
+// spreadOf is a predictive distribution on the modelling scale: the ensemble's
+// mean and standard deviation, before calibration.
+type spreadOf struct {
+	mu, sigma [Horizon * numF]float64
+	apart     [Horizon]float64 // ensemble standard deviation of MAP, standardised
+}
+
+// under combines the members for one course of saturated doses (NaN: unknown,
+// then usual care is assumed). The variance is the members' own plus that of
+// their means.
+func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
+	for k, out := range v.out {
+		dev := deviationOf(out, ne, fluid)
+		for f := range numF {
+			dNE, _ := drive(&dev.ne, v.mem[k][0][f])
+			dFl, _ := drive(&dev.fluid, v.mem[k][1][f])
+			for h := range steps {
+				at := h*numF + f
+				v.z[k][at] = v.last[f] + out[outChange+at] + v.gain[k][f][0]*dNE[h] + v.gain[k][f][1]*dFl[h]
+				ls, _ := logScale(out[outSpread+at])
+				s.mu[at] += float64(v.z[k][at])
+				s.sigma[at] += math.Exp(2 * float64(ls))
+			}
+		}
+	}
+	n := float64(len(v.out))
+	for at := range steps * numF {
+		s.mu[at] /= n
+		var between float64
+		for k := range v.out {
+			d := float64(v.z[k][at]) - s.mu[at]
+			between += d * d
+		}
+		between /= n
+		s.sigma[at] = math.Sqrt(s.sigma[at]/n + between)
+		if at%numF == mbp {
+			s.apart[at/numF] = math.Sqrt(between)
+		}
+	}
+	return s
+}
+
+// Forecast implements Forecaster.
+func (m *Model) Forecast(ctx context.Context, tl *state.Timeline, plans []Plan, goalMmHg float64) ([]Forecast, error) {
+	steps, err := checkPlans(tl, plans)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	x := make([]float32, InputSize)
+	m.file.Scale.encode(tl, x)
+	v := m.look([][]float32{x})[0]
+	c := make([]float32, contextSize)
+	place(c, x)
+	probs, counts, ood := m.behaviour(v), m.atlas.near(c, tl.Synthetic), m.atlas.ood(c, tl.Synthetic)
+	out := make([]Forecast, len(plans))
+	for i, plan := range plans {
+		ne, fluid := saturateCourse(plan.Doses)
+		s := v.under(&ne, &fluid, steps)
+		levels := m.file.levels(plan.Doses[0])
+		fc := Forecast{Plan: plan, Levels: levels, Steps: make([]StepForecast, steps),
+			Support: probs[levels.Vasopressor][levels.Fluid], Similar: int(counts[5*levels.Vasopressor+levels.Fluid]),
+			Disagreement: s.apart[0] * m.file.Scale.SD[mbp], OOD: ood}
+		for h := range steps {
+			fc.Steps[h] = m.step(v, &s, h, x, goalMmHg)
+		}
+		if !fc.finite() {
+			return nil, fmt.Errorf("%w: plan %q", ErrNotFinite, plan.Name)
+		}
+		out[i] = fc
+	}
+	return out, nil
+}
+
+// step turns step h of a distribution into bands and chances.
+func (m *Model) step(v *view, s *spreadOf, h int, x []float32, goalMmHg float64) StepForecast {
+	st := StepForecast{EndH: float64((h + 1) * state.StepHours)}
+	for f := range numF {
+		st.Band[f] = m.band(f, h, s)
+	}
+	project(&st.Band)
+	st.PMAPAtGoal = 1 - m.below(mbp, h, s, goalMmHg)
+	if x[state.Lactate*perFeature+inKnown] == 1 {
+		now := float64(x[state.Lactate*perFeature+inLast])
+		st.PLactateFall = m.below(state.Lactate, h, s, m.file.Scale.value(state.Lactate, now))
+	}
+	var z float64
+	for k := range v.out {
+		z += float64(v.out[k][outVent+h])
+	}
+	st.PVent = m.file.VentScaling.chance(z / float64(len(v.out)))
+	return st
+}
+
+// band gives the calibrated quantiles of feature f at step h.
+func (m *Model) band(f, h int, s *spreadOf) Band {
+	at := h*numF + f
+	mu, sigma := s.mu[at], s.sigma[at]
+	q80, q95 := m.file.Width80[h][f]*sigma, m.file.Width95[h][f]*sigma
+	scale := m.file.Scale
+	return Band{Median: scale.value(f, mu), Lo80: scale.value(f, mu-q80), Hi80: scale.value(f, mu+q80),
+		Lo95: scale.value(f, mu-q95), Hi95: scale.value(f, mu+q95)}
+}
+
+// below is the chance that feature f at step h is below v: that of the Student
+// t distribution which has the calibrated 80 % and 95 % intervals.
+func (m *Model) below(f, h int, s *spreadOf, v float64) float64 {
+	at := h*numF + f
+	t := (forward(f, v) - m.file.Scale.Mean[f]) / m.file.Scale.SD[f]
+	nu, unit := tailsOf(m.file.Width80[h][f], m.file.Width95[h][f])
+	return distuv.StudentsT{Mu: s.mu[at], Sigma: unit * s.sigma[at], Nu: nu}.CDF(t)
+}
+
+// tailsOf finds the degrees of freedom and unit scale of the Student t whose
+// central 80 % and 95 % half-widths are w80 and w95.
+func tailsOf(w80, w95 float64) (nu, unit float64) {
+	want := w95 / w80
+	nu, least := 30.0, math.Inf(1)
+	for i, c := range tailRatios {
+		if d := math.Abs(c.ratio - want); d < least {
+			nu, least = tailRatios[i].nu, d
+		}
+	}
+	return nu, w80 / distuv.StudentsT{Sigma: 1, Nu: nu}.Quantile(0.9)
+}
+
+type tailRatio struct{ nu, ratio float64 }
+
+var tailRatios = func() (r []tailRatio) {
+	for _, nu := range []float64{1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8, 10, 15, 30} {
+		t := distuv.StudentsT{Sigma: 1, Nu: nu}
+		r = append(r, tailRatio{nu, t.Quantile(0.975) / t.Quantile(0.9)})
+	}
+	return r
+}()
+
+// Behaviour implements Forecaster.
+func (m *Model) Behaviour(tl *state.Timeline) ([5][5]float64, error) {
+	if tl == nil || len(tl.Steps) == 0 {
+		return [5][5]float64{}, fmt.Errorf("%w: it has no steps", ErrTimeline)
+	}
+	x := make([]float32, InputSize)
+	m.file.Scale.encode(tl, x)
+	p := m.behaviour(m.look([][]float32{x})[0])
+	for _, row := range p {
+		for _, v := range row {
+			if math.IsNaN(v) {
+				return [5][5]float64{}, fmt.Errorf("%w: behaviour", ErrNotFinite)
+			}
+		}
+	}
+	return p, nil
+}
+
+// supportFloor is the least probability given to a pair of levels. It lies far
+// below any threshold of support, so that a pair that was hardly ever given
+// still counts as unsupported.
+const supportFloor = 2e-4
+
+// behaviour averages the members' calibrated probabilities of each pair.
+func (m *Model) behaviour(v *view) (p [5][5]float64) {
+	var one [numPairs]float32
+	for k := range v.out {
+		nn.Softmax(one[:], v.out[k][outPairs:outPairs+numPairs], float32(m.file.PairTemperature))
+		for i, q := range one {
+			p[i/5][i%5] += float64(q) / float64(len(v.out))
+		}
+	}
+	for i := range p {
+		for j := range p[i] {
+			p[i][j] = supportFloor + (1-numPairs*supportFloor)*p[i][j]
+		}
+	}
+	return p
+}
+
+// checkPlans returns the common length of the plans.
+func checkPlans(tl *state.Timeline, plans []Plan) (int, error) {
+	if tl == nil || len(tl.Steps) == 0 {
+		return 0, fmt.Errorf("%w: it has no steps", ErrTimeline)
+	}
+	if len(plans) == 0 {
+		return 0, fmt.Errorf("%w: there are none", ErrPlans)
+	}
+	steps := len(plans[0].Doses)
+	if steps < 1 || steps > Horizon {
+		return 0, fmt.Errorf("%w: plan %q has %d steps; 1 to %d can be simulated", ErrPlans, plans[0].Name, steps, Horizon)
+	}
+	for _, p := range plans {
+		if len(p.Doses) != steps {
+			return 0, fmt.Errorf("%w: plan %q has %d steps, the first has %d", ErrPlans, p.Name, len(p.Doses), steps)
+		}
+		for _, d := range p.Doses {
+			if !(d.NEUgKgMin >= 0) || !(d.FluidMl >= 0) || math.IsInf(d.NEUgKgMin+d.FluidMl, 0) {
+				return 0, fmt.Errorf("%w: plan %q has a dose that is not a finite number at or above 0", ErrPlans, p.Name)
+			}
+		}
+	}
+	return steps, nil
+}
+
+// saturateCourse saturates a plan's doses; steps beyond it are unknown.
+func saturateCourse(doses []Dose) (ne, fluid [Horizon]float32) {
+	for h := range Horizon {
+		ne[h], fluid[h] = nan32, nan32
+		if h < len(doses) {
+			ne[h], fluid[h] = saturateDose(doses[h])
+		}
+	}
+	return ne, fluid
+}
+
+// finite reports whether every number of a forecast is one.
+func (fc *Forecast) finite() bool {
+	sum := fc.Support + fc.Disagreement + fc.OOD
+	for i := range fc.Steps {
+		st := &fc.Steps[i]
+		sum += st.PMAPAtGoal + st.PLactateFall + st.PVent
+		for f := range st.Band {
+			b := &st.Band[f]
+			sum += b.Median + b.Lo80 + b.Hi80 + b.Lo95 + b.Hi95
+		}
+	}
+	return !math.IsNaN(sum) && !math.IsInf(sum, 0)
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+// This file: what a member is trained to do well, and the derivatives of that
+// by the outputs.
+
+import (
+	"math"
+
+	"github.com/sepsisagent/sepsisagent/engine/nn"
+)
+
+func sqrt(v float64) float64 { return math.Sqrt(v) }
+
+// degrees of freedom of the likelihood: heavy tails, so that one wild reading
+// moves little.
+const likelihoodNu = 4
+
+// horizonWeight says how much each step counts in training; the next one most.
+var horizonWeight = [Horizon]float32{1, 0.5, 0.4, 0.3, 0.3, 0.3}
+
+// mix holds the weights of the parts of the objective.
+type mix struct {
+	synthetic  float32 // of simulated patients in everything but the effect part
+	realEffect float32 // of real patients in the effect part; 0 keeps confounding out
+	vent       float32
+	usual      float32
+	pairs      float32
+	outcome    float32
+}
+
+var defaultMix = mix{synthetic: 0.25, realEffect: 0, vent: 0.05, usual: 0.3, pairs: 0.05, outcome: 0.01}
+
+// tally sums the log-likelihood part over observed entries.
+type tally struct{ loss, weight float64 }
+
+// objective fills p.dOut and p.dGain and adds the memory's derivative to grad,
+// for a batch already run forward. norm divides everything. It returns the
+// likelihood part alone, which early stopping watches.
+func (n *network) objective(theta, grad []float32, p *pass, batch []*sample, scale *Scale, w mix, norm float32) (sum tally) {
+	p.dOut.Zero()
+	p.dGain.Zero()
+	for i, sm := range batch {
+		weight := float32(1)
+		if sm.synthetic {
+			weight = w.synthetic
+		}
+		out, dOut := p.out.Row(i), p.dOut.Row(i)
+		t := n.likelihood(theta, grad, p, i, sm, scale, w, norm)
+		sum.loss, sum.weight = sum.loss+t.loss, sum.weight+t.weight
+		heads(out, dOut, sm, w, 1/norm)
+		for j := range dOut {
+			dOut[j] *= weight
+		}
+	}
+	return sum
+}
+
+// likelihood adds the derivatives of the features' log-likelihood for row i.
+func (n *network) likelihood(theta, grad []float32, p *pass, i int, sm *sample, scale *Scale, w mix, norm float32) (sum tally) {
+	out, dOut, gain, dGain := p.out.Row(i), p.dOut.Row(i), p.gain.Row(i), p.dGain.Row(i)
+	effectWeight := w.realEffect
+	if sm.synthetic {
+		effectWeight = 1
+	}
+	dev := deviationOf(out, &sm.ne, &sm.fluid)
+	memory, dMemory := n.memory.Mat(theta), n.memory.Mat(grad)
+	for f := range numF {
+		mNE, slopeNE := memoryOf(memory.Row(0)[f])
+		mFl, slopeFl := memoryOf(memory.Row(1)[f])
+		dNE, byNE := drive(&dev.ne, mNE)
+		dFl, byFl := drive(&dev.fluid, mFl)
+		gNE, gFl, sNE, sFl := gainOf(f, gain[f], gain[numF+f], scale.SD[f])
+		for h := range Horizon {
+			y := sm.y[h*numF+f]
+			if isNaN(y) {
+				continue
+			}
+			at := h*numF + f
+			mu := sm.x[f*perFeature+inLast] + out[outChange+at] + gNE*dNE[h] + gFl*dFl[h]
+			ls, slope := logScale(out[outSpread+at])
+			loss, dMu, dLs := nn.StudentNLL(y, mu, ls, likelihoodNu)
+			hw := horizonWeight[h]
+			sum.loss += float64(hw * loss)
+			sum.weight += float64(hw)
+			k := hw / norm
+			dOut[outChange+at] += k * dMu
+			dOut[outSpread+at] += k * dLs * slope
+			if e := effectWeight * k * dMu; e != 0 {
+				dGain[f] += e * dNE[h] * sNE
+				dGain[numF+f] += e * dFl[h] * sFl
+				dMemory.Row(0)[f] += e * gNE * byNE[h] * slopeNE
+				dMemory.Row(1)[f] += e * gFl * byFl[h] * slopeFl
+			}
+		}
+	}
+	return sum
+}
+
+// heads adds the derivatives of the parts beside the likelihood. Their sums
+// are divided by the number of likelihood entries too; entriesPerSample brings
+// them back to a per-sample size.
+func heads(out, dOut []float32, sm *sample, w mix, k float32) {
+	const entriesPerSample = 40
+	k *= entriesPerSample
+	for h := range Horizon {
+		if sm.vent[h] != unknown {
+			_, dz := nn.LogisticNLL(out[outVent+h], float32(sm.vent[h]))
+			dOut[outVent+h] += k * w.vent * horizonWeight[h] * dz
+		}
+		if v := sm.ne[h]; !isNaN(v) {
+			dOut[outUsual+h] += k * w.usual * horizonWeight[h] * 2 * (out[outUsual+h] - v)
+		}
+		if v := sm.fluid[h]; !isNaN(v) {
+			dOut[outUsual+Horizon+h] += k * w.usual * horizonWeight[h] * 2 * (out[outUsual+Horizon+h] - v)
+		}
+	}
+	if sm.pairs != 0 {
+		var allowed [numPairs]bool
+		var dz [numPairs]float32
+		for i := range allowed {
+			allowed[i] = sm.pairs>>i&1 == 1
+		}
+		nn.SetNLL(dz[:], out[outPairs:outPairs+numPairs], allowed[:])
+		for i, d := range dz {
+			dOut[outPairs+i] += k * w.pairs * d
+		}
+	}
+	if sm.died != unknown && !sm.synthetic {
+		_, dz := nn.LogisticNLL(out[outDeath], float32(sm.died))
+		dOut[outDeath] += k * w.outcome * dz
+	}
+	if sm.vaso24 != unknown {
+		_, dz := nn.LogisticNLL(out[outVaso24], float32(sm.vaso24))
+		dOut[outVaso24] += k * w.outcome * dz
+	}
+}
+
+// entries counts the weighted likelihood entries of a batch.
+func entries(batch []*sample) float32 {
+	var n float32
+	for _, sm := range batch {
+		for i, y := range sm.y {
+			if !isNaN(y) {
+				n += horizonWeight[i/numF]
+			}
+		}
+	}
+	return max(n, 1)
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+// This file: samples, one per decision time of a stay: the encoded timeline
+// and what came in the six steps after it. What was not observed is marked,
+// never filled in.
+
+import (
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// unknown marks a binary label that is not known.
+const unknown = int8(-1)
+
+// course is one stay as the model learns or is tested on it: its timelines at
+// successive decision times, four hours apart.
+type course struct {
+	patient, stay string
+	synthetic     bool
+	died          int8 // in hospital: 0, 1 or unknown
+	timelines     []*state.Timeline
+}
+
+// sample is one decision time with its future.
+type sample struct {
+	x         []float32               // encoded timeline
+	y         [Horizon * numF]float32 // standardised value measured in each step, [step][feature]; NaN when none was
+	ne, fluid [Horizon]float32        // saturated dose given in each step; NaN when unknown
+	vent      [Horizon]int8           // invasive ventilation in each step
+	pairs     uint32                  // levels of the next step: bit 5*vasopressor+fluid for every pair that agrees with what is known; 0 nothing known
+	died      int8                    // in hospital
+	vaso24    int8                    // any vasopressor within 24 h; unknown also while one runs
+	hours     float64                 // in the ICU
+	synthetic bool
+	patient   string
+	stay      int // number of the stay within the data
+}
+
+// samples encodes every decision time of a stay. The last one has no future to
+// learn from, but its outcome is known.
+func (s *Scale) samples(c *course, stay int) []sample {
+	out := make([]sample, 0, len(c.timelines))
+	for k := range c.timelines {
+		sm := sample{x: make([]float32, InputSize), died: c.died, vaso24: unknown, synthetic: c.synthetic,
+			patient: c.patient, stay: stay, hours: c.timelines[k].HoursInICU}
+		s.encode(c.timelines[k], sm.x)
+		if k+1 < len(c.timelines) {
+			sm.pairs = pairsOf(newest(c.timelines[k+1]).Given)
+		}
+		for h := range Horizon {
+			if k+1+h < len(c.timelines) {
+				s.future(newest(c.timelines[k+1+h]), &sm, h)
+			} else {
+				sm.noFuture(h)
+			}
+		}
+		sm.vaso24 = needWithin24h(c.timelines, k)
+		out = append(out, sm)
+	}
+	return out
+}
+
+func newest(tl *state.Timeline) *state.Step { return &tl.Steps[len(tl.Steps)-1] }
+
+// future reads step h after the decision time.
+func (s *Scale) future(st *state.Step, sm *sample, h int) {
+	sm.noFuture(h)
+	for f := range features {
+		if st.Presence[f] == state.Measured {
+			sm.y[h*numF+f] = s.z(f, st.Value[f])
+		}
+	}
+	if st.Given.VasoKnown {
+		sm.ne[h] = float32(saturate(st.Given.NEMeanUgKgMin, halfNEUgKgMin))
+	}
+	if st.Given.FluidKnown {
+		sm.fluid[h] = float32(saturate(st.Given.FluidModelMl, halfFluidMl))
+	}
+	if st.VentKnown {
+		sm.vent[h] = 0
+		if st.Vent {
+			sm.vent[h] = 1
+		}
+	}
+}
+
+func (sm *sample) noFuture(h int) {
+	for f := range features {
+		sm.y[h*numF+f] = nan32
+	}
+	sm.ne[h], sm.fluid[h], sm.vent[h] = nan32, nan32, unknown
+}
+
+// pairsOf gives the pairs of levels that agree with what is known.
+func pairsOf(g state.Exposure) (bits uint32) {
+	if !g.VasoKnown && !g.FluidKnown {
+		return 0
+	}
+	for v := range 5 {
+		for f := range 5 {
+			if (!g.VasoKnown || g.Levels.Vasopressor == v) && (!g.FluidKnown || g.Levels.Fluid == f) {
+				bits |= 1 << (5*v + f)
+			}
+		}
+	}
+	return bits
+}
+
+// needWithin24h is 1 when a patient who is off vasopressors at decision k gets
+// one within 24 h, 0 when it is known that none was given until then or until
+// the stay ended, and unknown otherwise.
+func needWithin24h(tls []*state.Timeline, k int) int8 {
+	now := newest(tls[k]).Given
+	if !now.VasoKnown || now.NEEndUgKgMin > 0 {
+		return unknown
+	}
+	known := k+1 < len(tls)
+	for j := k + 1; j < len(tls) && j <= k+Horizon; j++ {
+		g := newest(tls[j]).Given
+		if g.VasoKnown && g.NEMaxUgKgMin > 0 {
+			return 1
+		}
+		known = known && g.VasoKnown
+	}
+	if !known {
+		return unknown
+	}
+	return 0
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+// This file: from cohort rows to samples. Rows are read twice, stay by stay,
+// so that a cohort larger than memory can train a model: once to measure
+// scales and what there is, once to encode.
+
+import (
+	"fmt"
+	"iter"
+	"math"
+	"sort"
+
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// survey is what the first reading of a cohort finds.
+type survey struct {
+	scale    *Scale // of measured values of training patients
+	digest   string
+	counts   []SourceCount // training and validation, by source
+	patients []string      // hashes of training and validation patients, sorted
+}
+
+// takeSurvey reads all rows once, without decoding timelines.
+func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
+	var n, sum, squares [numF]float64
+	type counter struct {
+		patients, stays map[string]bool
+		steps           int
+	}
+	sources, seen := map[string]*counter{}, map[string]bool{}
+	digest, err := cohort.Digest(func(yield func(cohort.Row, error) bool) {
+		for row, err := range rows {
+			if err == nil && row.Part != cohort.Test {
+				c := sources[row.Source]
+				if c == nil {
+					c = &counter{patients: map[string]bool{}, stays: map[string]bool{}}
+					sources[row.Source] = c
+				}
+				c.patients[row.Patient], c.stays[row.Stay] = true, true
+				c.steps++
+				seen[cohort.PatientHash(row.Patient)] = true
+			}
+			if err == nil && row.Part == cohort.Train {
+				for f := range features {
+					if row.Presence[f] == state.Measured {
+						v := forward(f, row.Value[f])
+						n[f], sum[f], squares[f] = n[f]+1, sum[f]+v, squares[f]+v*v
+					}
+				}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &survey{scale: defaultScale(), digest: digest}
+	for f := range features {
+		if n[f] < 30 { // too few to measure: the published scale stays
+			continue
+		}
+		mean := sum[f] / n[f]
+		if variance := squares[f]/n[f] - mean*mean; variance > 1e-6 {
+			s.scale.Mean[f], s.scale.SD[f] = mean, math.Sqrt(variance)
+		}
+	}
+	for name, c := range sources {
+		s.counts = append(s.counts, SourceCount{Source: name, Patients: len(c.patients), Stays: len(c.stays), Steps: c.steps})
+	}
+	sort.Slice(s.counts, func(i, j int) bool { return s.counts[i].Source < s.counts[j].Source })
+	for h := range seen {
+		s.patients = append(s.patients, h)
+	}
+	sort.Strings(s.patients)
+	return s, nil
+}
+
+// gather encodes the rows that want asks for, by part.
+func (s *Scale) gather(rows iter.Seq2[cohort.Row, error], want func(*cohort.Row) bool) (map[cohort.Split][]*sample, error) {
+	parts, stay := map[cohort.Split][]*sample{}, 0
+	for group, err := range cohort.ByStay(rows) {
+		if err != nil {
+			return nil, err
+		}
+		if !want(&group[0]) {
+			continue
+		}
+		c, err := courseOf(group)
+		if err != nil {
+			return nil, err
+		}
+		samples := s.samples(c, stay)
+		for i := range samples {
+			parts[group[0].Part] = append(parts[group[0].Part], &samples[i])
+		}
+		stay++
+	}
+	return parts, nil
+}
+
+// courseOf decodes the timelines of one stay.
+func courseOf(group []cohort.Row) (*course, error) {
+	first := &group[0]
+	c := &course{patient: first.Patient, stay: first.Stay, synthetic: first.Synthetic, died: unknown}
+	if first.OutcomeKnown {
+		c.died = 0
+		if first.DiedInHospital {
+			c.died = 1
+		}
+	}
+	for i := range group {
+		if i > 0 && group[i].Step != group[i-1].Step+1 {
+			return nil, fmt.Errorf("stay %s: step %d follows step %d: %w", first.Stay, group[i].Step, group[i-1].Step, cohort.ErrCorrupt)
+		}
+		tl, err := group[i].Timeline()
+		if err != nil {
+			return nil, err
+		}
+		tl.Present = state.Present{} // not read by the model
+		c.timelines = append(c.timelines, tl)
+	}
+	return c, nil
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+// This file: how well training data support a state. The context vectors of
+// all training steps are summarised by centres; each centre keeps how often
+// clinicians gave each pair of levels near it. Only such sums are kept, never
+// a patient's own row, and a centre that stands for few patients is dissolved
+// into its neighbours.
+
+import (
+	"math"
+	"math/rand/v2"
+	"sort"
+)
+
+// A centre must stand for at least so many real patients, or for none.
+const minPatientsPerCentre = 5
+
+// neighbours is how many training steps are looked at to count similar ones.
+const neighbours = 200
+
+// contextWeight scales the context vector so that distance means what a
+// clinician would call different: treatments and ventilation lie in 0..1 and
+// count more per unit than a standard deviation of a lab.
+var contextWeight = func() []float32 {
+	w := make([]float32, contextSize)
+	for i, at := range contextOf {
+		switch {
+		case at == globalAt+inVent:
+			w[i] = 1.5
+		case at >= treatAt && at < globalAt || at == globalAt+inNEEnd:
+			w[i] = 3
+		case at == mbp*perFeature+inLast:
+			w[i] = 1.5
+		default:
+			w[i] = 1
+		}
+	}
+	return w
+}()
+
+// atlas summarises where the training data lie.
+type atlas struct {
+	centres   [][]float32         // weighted context vectors
+	real, all [][numPairs]float32 // training steps per centre and pair; all includes simulated patients
+	realSteps []float32           // real steps per centre, whatever is known of their levels
+	far       [2][]float64        // 101 percentiles of the distance to the nearest usable centre: validation patients, real then synthetic
+}
+
+// place writes the weighted context vector of x.
+func place(c, x []float32) {
+	contextInto(c, x)
+	for i := range c {
+		c[i] *= contextWeight[i]
+	}
+}
+
+func distance(a, b []float32) float64 {
+	var sum float64
+	for i, v := range a {
+		d := float64(v - b[i])
+		sum += d * d
+	}
+	return sum
+}
+
+// nearest returns the closest centre and the squared distance to it.
+func nearest(centres [][]float32, c []float32) (at int, d float64) {
+	d = math.Inf(1)
+	for i := range centres {
+		if v := distance(centres[i], c); v < d {
+			at, d = i, v
+		}
+	}
+	return at, d
+}
+
+// newAtlas clusters the training samples into at most k centres (k-means++ and
+// Lloyd's iterations, seeded) and counts levels.
+func newAtlas(train, validation []*sample, k int, seed uint64) *atlas {
+	points := make([][]float32, len(train))
+	for i, sm := range train {
+		points[i] = make([]float32, contextSize)
+		place(points[i], sm.x)
+	}
+	rng := rand.New(rand.NewPCG(seed, 0xa71a5))
+	a := &atlas{centres: spread(points, min(k, len(points)), rng)}
+	owner := make([]int, len(points))
+	for range 8 {
+		a.assign(points, owner)
+		a.recentre(points, owner)
+	}
+	// Dissolving moves points to other centres, so it is asked again until
+	// every centre that is left stands for enough patients.
+	for a.assign(points, owner); a.dissolve(train, owner); {
+		a.assign(points, owner)
+	}
+	a.recentre(points, owner)
+	a.count(train, owner)
+	a.percentiles(validation)
+	return a
+}
+
+// spread picks starting centres far from each other (k-means++).
+func spread(points [][]float32, k int, rng *rand.Rand) (centres [][]float32) {
+	if k == 0 {
+		return nil
+	}
+	far := make([]float64, len(points))
+	for i := range far {
+		far[i] = math.Inf(1)
+	}
+	next := rng.IntN(len(points))
+	for len(centres) < k {
+		centres = append(centres, append([]float32(nil), points[next]...))
+		var sum float64
+		for i, p := range points {
+			far[i] = math.Min(far[i], distance(p, centres[len(centres)-1]))
+			sum += far[i]
+		}
+		if sum == 0 {
+			break
+		}
+		left := rng.Float64() * sum
+		for i, d := range far {
+			if left -= d; left <= 0 && d > 0 {
+				next = i
+				break
+			}
+		}
+	}
+	return centres
+}
+
+func (a *atlas) assign(points [][]float32, owner []int) {
+	for i, p := range points {
+		owner[i], _ = nearest(a.centres, p)
+	}
+}
+
+func (a *atlas) recentre(points [][]float32, owner []int) {
+	sums, n := make([][]float64, len(a.centres)), make([]float64, len(a.centres))
+	for i := range sums {
+		sums[i] = make([]float64, contextSize)
+	}
+	for i, p := range points {
+		n[owner[i]]++
+		for j, v := range p {
+			sums[owner[i]][j] += float64(v)
+		}
+	}
+	for i := range a.centres {
+		for j := range a.centres[i] {
+			if n[i] > 0 {
+				a.centres[i][j] = float32(sums[i][j] / n[i])
+			}
+		}
+	}
+}
+
+// dissolve drops centres that are empty or stand for too few real patients.
+func (a *atlas) dissolve(train []*sample, owner []int) (changed bool) {
+	patients, steps := make([]map[string]bool, len(a.centres)), make([]int, len(a.centres))
+	for i, sm := range train {
+		steps[owner[i]]++
+		if sm.synthetic {
+			continue
+		}
+		if patients[owner[i]] == nil {
+			patients[owner[i]] = map[string]bool{}
+		}
+		patients[owner[i]][sm.patient] = true
+	}
+	var kept [][]float32
+	for i, c := range a.centres {
+		if n := len(patients[i]); steps[i] > 0 && (n == 0 || n >= minPatientsPerCentre) {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) == 0 || len(kept) == len(a.centres) {
+		return false
+	}
+	a.centres = kept
+	return true
+}
+
+// count fills the tables of levels. A step of which only one level is known
+// is shared among the pairs that agree with it.
+func (a *atlas) count(train []*sample, owner []int) {
+	a.real = make([][numPairs]float32, len(a.centres))
+	a.all = make([][numPairs]float32, len(a.centres))
+	a.realSteps = make([]float32, len(a.centres))
+	for i, sm := range train {
+		c := owner[i]
+		if !sm.synthetic {
+			a.realSteps[c]++
+		}
+		pair := single(sm.pairs)
+		if pair < 0 {
+			continue
+		}
+		a.all[c][pair]++
+		if !sm.synthetic {
+			a.real[c][pair]++
+		}
+	}
+}
+
+// single returns the one pair of the set, or -1 when the levels are not both
+// known.
+func single(bits uint32) int {
+	if bits == 0 || bits&(bits-1) != 0 {
+		return -1
+	}
+	for i := range numPairs {
+		if bits == 1<<i {
+			return i
+		}
+	}
+	return -1
+}
+
+// percentiles measures how far validation patients lie from the centres.
+func (a *atlas) percentiles(validation []*sample) {
+	for g := range a.far {
+		var d []float64
+		c := make([]float32, contextSize)
+		for _, sm := range validation {
+			if sm.synthetic == (g == 1) {
+				place(c, sm.x)
+				d = append(d, a.away(c, sm.synthetic))
+			}
+		}
+		if len(d) == 0 {
+			continue
+		}
+		sort.Float64s(d)
+		a.far[g] = make([]float64, 101)
+		for i := range a.far[g] {
+			a.far[g][i] = d[(len(d)-1)*i/100]
+		}
+	}
+	for g := range a.far { // a cohort of one kind lends its percentiles to the other
+		if a.far[g] == nil {
+			a.far[g] = a.far[1-g]
+		}
+	}
+}
+
+// away is the distance to the nearest centre that counts: for a real patient
+// only centres near which real patients were seen.
+func (a *atlas) away(c []float32, synthetic bool) float64 {
+	d := math.Inf(1)
+	for i, centre := range a.centres {
+		if synthetic || a.realSteps[i] > 0 {
+			d = math.Min(d, distance(centre, c))
+		}
+	}
+	if math.IsInf(d, 1) {
+		d, _ = 0, 0
+		_, d = nearest(a.centres, c)
+	}
+	return math.Sqrt(d)
+}
+
+// ood is the percentile (0..1) of the state's distance among patients that
+// trained nothing.
+func (a *atlas) ood(c []float32, synthetic bool) float64 {
+	far := a.far[0]
+	if synthetic {
+		far = a.far[1]
+	}
+	d := a.away(c, synthetic)
+	if len(far) == 0 || math.IsInf(d, 0) || math.IsNaN(d) {
+		return 1 // nothing is known about such states
+	}
+	at := sort.SearchFloat64s(far, d)
+	return math.Min(float64(at)/float64(len(far)-1), 1)
+}
+
+// near adds up the level counts of the closest centres until neighbours steps
+// are found. For a real patient only real patients are counted.
+func (a *atlas) near(c []float32, synthetic bool) (counts [numPairs]float32) {
+	type ranked struct {
+		at int
+		d  float64
+	}
+	order := make([]ranked, len(a.centres))
+	for i := range a.centres {
+		order[i] = ranked{i, distance(a.centres[i], c)}
+	}
+	sort.Slice(order, func(i, j int) bool {
+		return order[i].d < order[j].d || order[i].d == order[j].d && order[i].at < order[j].at
+	})
+	table := a.real
+	if synthetic {
+		table = a.all
+	}
+	var total float32
+	for _, o := range order {
+		for p, v := range table[o.at] {
+			counts[p] += v
+			total += v
+		}
+		if total >= neighbours {
+			break
+		}
+	}
+	return counts
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package world
+
+// This file: training a model from courses: scale, members, calibration,
+// support, baselines, and the record of all of it.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"sort"
+
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// ErrTraining: no model could be made. The message says what to change.
+var ErrTraining = errors.New("training")
+
+// TrainConfig says how a model is trained. Start from DefaultTrainConfig.
+type TrainConfig struct {
+	Seed         uint64  `json:"seed"`          // every random choice follows from it
+	Version      string  `json:"version"`       // semver of the weights, named on every card
+	Members      int     `json:"members"`       // networks in the ensemble
+	Hidden       int     `json:"hidden"`        // width of the two hidden layers
+	Effect       int     `json:"effect"`        // width of the effect part's hidden layer
+	Epochs       int     `json:"epochs"`        // at most
+	Patience     int     `json:"patience"`      // epochs without a better validation loss before a member stops
+	LearningRate float64 `json:"learning_rate"` // highest; falls along a cosine
+	WeightDecay  float64 `json:"weight_decay"`
+	Dropout      float64 `json:"dropout"`
+	Centres      int     `json:"centres"` // of the support atlas, at most
+	RidgeLambda  float64 `json:"ridge_lambda"`
+	// Levels gives the cut-points of the behaviour model's levels. They are
+	// stored with the model: a site that changes its cut-points must train.
+	Levels state.Config `json:"-"`
+	mix    mix
+}
+
+// DefaultTrainConfig returns the settings the shipped model was trained with.
+func DefaultTrainConfig() TrainConfig {
+	return TrainConfig{Seed: 1, Version: "0.1.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 40, Patience: 8,
+		LearningRate: 2e-3, WeightDecay: 0.03, Dropout: 0.2, Centres: 256, RidgeLambda: 30,
+		Levels: state.DefaultConfig(), mix: defaultMix}
+}
+
+// check refuses settings that cannot work.
+func (c *TrainConfig) check() error {
+	switch {
+	case c.Members < 1 || c.Members > 64:
+		return fmt.Errorf("%w: %d members; want 1 to 64", ErrTraining, c.Members)
+	case c.Hidden < 1 || c.Hidden > 4096 || c.Effect < 1 || c.Effect > 4096:
+		return fmt.Errorf("%w: widths %d and %d; want 1 to 4096", ErrTraining, c.Hidden, c.Effect)
+	case c.Epochs < 1 || c.Patience < 1 || c.Centres < 1:
+		return fmt.Errorf("%w: epochs, patience and centres must be at least 1", ErrTraining)
+	case !(c.LearningRate > 0) || !(c.WeightDecay >= 0) || !(c.RidgeLambda > 0) || !(c.Dropout >= 0 && c.Dropout < 1):
+		return fmt.Errorf("%w: learning rate and ridge lambda must be above 0, decay at least 0, dropout in 0..1", ErrTraining)
+	}
+	return c.Levels.Validate()
+}
+
+// Progress is reported after every epoch. Losses are mean log-likelihood
+// losses per observed value, lower is better.
+type Progress struct {
+	Member         int     `json:"member"`
+	Members        int     `json:"members"`
+	Epoch          int     `json:"epoch"`
+	Epochs         int     `json:"epochs"`
+	TrainLoss      float64 `json:"train_loss"`
+	ValidationLoss float64 `json:"validation_loss"`
+	Best           bool    `json:"best"` // the lowest validation loss of this member so far
+}
+
+// Train makes a model from a cohort: 70 % of patients train it, 15 % stop and
+// calibrate it, and the other 15 % only give the numbers of the model card. The
+// split is the cohort's own. rows is read twice and must give the same both
+// times, stay by stay. report, which may be nil, is called after every epoch.
+// The result depends on rows, cfg and nothing else. Errors wrap ErrTraining,
+// are those of rows, or ctx's.
+func Train(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConfig, report func(Progress)) (*Model, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.mix == (mix{}) {
+		cfg.mix = defaultMix
+	}
+	found, err := takeSurvey(rows)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := found.scale.gather(rows, func(*cohort.Row) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	m := newModel(cfg, found)
+	if err := m.learn(ctx, parts[cohort.Train], parts[cohort.Val], cfg, report); err != nil {
+		return nil, err
+	}
+	record := &m.file.Training
+	if test := parts[cohort.Test]; len(test) > 0 {
+		record.Test = m.score(preferReal(test))
+		synthetic := keep(test, func(s *sample) bool { return s.synthetic })
+		if len(synthetic) > 0 && len(synthetic) < len(test) {
+			record.TestSynthetic = m.score(synthetic)
+		}
+	}
+	_, weights, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	m.describe(digest(weights))
+	return m, nil
+}
+
+func newModel(cfg TrainConfig, found *survey) *Model {
+	m := &Model{net: newNetwork(newArchitecture(cfg.Hidden, cfg.Effect))}
+	m.file = modelFile{Schema: schema, Version: cfg.Version, Architecture: m.net.arch, Members: cfg.Members,
+		VasopressorCuts: cfg.Levels.VasopressorCuts, FluidCuts: cfg.Levels.FluidCuts, Scale: *found.scale,
+		Training: TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients}}
+	for i := range features {
+		m.file.Features = append(m.file.Features, string(features[i].Name))
+	}
+	return m
+}
+
+// learn fits members, baselines, calibration and support.
+func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg TrainConfig, report func(Progress)) error {
+	learn := keep(training, (*sample).observed)
+	watch := preferReal(keep(validation, (*sample).observed))
+	if len(learn) < 100 || len(watch) < 20 {
+		return fmt.Errorf("%w: %d training and %d validation steps with a measured next step are too few; want at least 100 and 20", ErrTraining, len(learn), len(watch))
+	}
+	fit := newFitter(m.net, &m.file.Scale, cfg, learn, watch, func(p Progress) {
+		m.file.Training.Curves = append(m.file.Training.Curves, p)
+		if report != nil {
+			report(p)
+		}
+	})
+	for k := range cfg.Members {
+		theta, err := fit.member(ctx, k)
+		if err != nil {
+			return err
+		}
+		m.members = append(m.members, theta)
+	}
+	var err error
+	if m.ridge, err = fitRidge(preferReal(learn), cfg.RidgeLambda); err != nil {
+		return err
+	}
+	m.persistenceWidths(preferReal(learn))
+	m.freeWidths()
+	m.calibrate(preferReal(validation))
+	m.atlas = newAtlas(training, validation, cfg.Centres, cfg.Seed)
+	m.file.Far = m.atlas.far
+	return nil
+}
+
+func keep(in []*sample, ok func(*sample) bool) (out []*sample) {
+	for _, s := range in {
+		if ok(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// preferReal keeps real patients, or all when there are none.
+func preferReal(in []*sample) []*sample {
+	if real := keep(in, func(s *sample) bool { return !s.synthetic }); len(real) > 0 {
+		return real
+	}
+	return in
+}
+
+// observed tells whether anything was measured after the decision.
+func (s *sample) observed() bool {
+	for _, y := range s.y {
+		if !isNaN(y) {
+			return true
+		}
+	}
+	return false
+}
+
+// freeWidths sets the widths that hold before calibration.
+func (m *Model) freeWidths() {
+	for h := range Horizon {
+		for f := range numF {
+			m.file.Width80[h][f], m.file.Width95[h][f] = freeWidth80, freeWidth95
+		}
+	}
+}
+
+// persistenceWidths measures how far values move from the last known one.
+func (m *Model) persistenceWidths(samples []*sample) {
+	for h := range Horizon {
+		for f := range numF {
+			var moves []float64
+			for _, sm := range samples {
+				if y := sm.y[h*numF+f]; !isNaN(y) {
+					moves = append(moves, math.Abs(float64(y-sm.x[f*perFeature+inLast])))
+				}
+			}
+			w := 0.5 * math.Sqrt(float64(h+1))
+			m.file.Persist80[h][f] = math.Max(quantile(moves, 0.8, w), 1e-3)
+			m.file.Persist95[h][f] = math.Max(quantile(moves, 0.95, 2*w), 1.1*m.file.Persist80[h][f])
+		}
+	}
+}
+
+// SourceCount says how much data of one source trained and chose the model.
+type SourceCount struct {
+	Source   string `json:"source"`
+	Patients int    `json:"patients"`
+	Stays    int    `json:"stays"`
+	Steps    int    `json:"steps"`
+}
+
+// TrainingRecord is what the model remembers of its making. Evaluate uses the
+// patient list to leave out everybody who trained or chose it.
+type TrainingRecord struct {
+	Config        TrainConfig   `json:"config"`
+	Sources       []SourceCount `json:"sources"` // training and validation
+	DataDigest    string        `json:"data_digest"`
+	Patients      []string      `json:"patients"` // cohort.PatientHash, sorted; training and validation
+	Curves        []Progress    `json:"curves"`
+	Test          *Scores       `json:"test,omitempty"`
+	TestSynthetic *Scores       `json:"test_synthetic,omitempty"`
+}
+
+// knows tells whether the patient trained or chose the model.
+func (r *TrainingRecord) knows(patient string) bool {
+	h := cohort.PatientHash(patient)
+	i := sort.SearchStrings(r.Patients, h)
+	return i < len(r.Patients) && r.Patients[i] == h
+}
+
+// sources describes the training data for people.
+func (r *TrainingRecord) sources() string {
+	text := ""
+	for i, s := range r.Sources {
+		if i > 0 {
+			text += "; "
+		}
+		text += fmt.Sprintf("%s: %d patients, %d stays", s.Source, s.Patients, s.Stays)
+	}
+	return text
+}
