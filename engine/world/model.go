@@ -48,23 +48,21 @@ func (m *Model) Info() Info { return m.info }
 
 // view is what the ensemble makes of one state, before any plan.
 type view struct {
-	out  [][]float32               // head outputs per member
-	gain [][numF]([2]float32)      // gains of norepinephrine and fluid per member
-	mem  [][2][numF]float32        // memories per member
-	last [numF]float32             // last known values, standardised
-	z    [][Horizon * numF]float32 // scratch: means per member
+	out    [][]float32               // head outputs per member
+	usual  [][Horizon * numF]float32 // forecast under usual care per member, standardised
+	within [Horizon * numF]float64   // mean variance of the members' own distributions
+	gain   [][numF][2]float32        // gains of norepinephrine and fluid per member
+	memory [][2][numF]float32        // memories per member
+	z      [][Horizon * numF]float32 // scratch: forecast under a plan per member
 }
 
 // look runs every member on each row of x and returns a view per row.
 func (m *Model) look(rows [][]float32) []*view {
+	n := len(m.members)
 	views := make([]*view, len(rows))
 	for i := range views {
-		v := &view{gain: make([][numF][2]float32, len(m.members)), mem: make([][2][numF]float32, len(m.members)),
-			z: make([][Horizon * numF]float32, len(m.members))}
-		for f := range numF {
-			v.last[f] = rows[i][f*perFeature+inLast]
-		}
-		views[i] = v
+		views[i] = &view{out: make([][]float32, n), usual: make([][Horizon * numF]float32, n),
+			gain: make([][numF][2]float32, n), memory: make([][2][numF]float32, n), z: make([][Horizon * numF]float32, n)}
 	}
 	for k, theta := range m.members {
 		p := m.net.newPass(len(rows), false)
@@ -72,19 +70,30 @@ func (m *Model) look(rows [][]float32) []*view {
 			copy(p.x.Row(i), x)
 		}
 		m.net.forward(theta, p)
-		memory := m.net.memory.Mat(theta)
 		for i, v := range views {
-			v.out = append(v.out, p.out.Row(i))
-			gain := p.gain.Row(i)
-			for f := range numF {
-				ne, fluid, _, _ := gainOf(f, gain[f], gain[numF+f], m.file.Scale.SD[f])
-				v.gain[k][f] = [2]float32{ne, fluid}
-				v.mem[k][0][f], _ = memoryOf(memory.Row(0)[f])
-				v.mem[k][1][f], _ = memoryOf(memory.Row(1)[f])
-			}
+			v.add(k, m, theta, rows[i], p.out.Row(i), p.gain.Row(i))
 		}
 	}
 	return views
+}
+
+// add takes member k's outputs for one row.
+func (v *view) add(k int, m *Model, theta, x, out, gain []float32) {
+	v.out[k] = out
+	memory := m.net.memory.Mat(theta)
+	for f := range numF {
+		ne, fluid, _, _ := gainOf(f, gain[f], gain[numF+f], m.file.Scale.SD[f])
+		v.gain[k][f] = [2]float32{ne, fluid}
+		v.memory[k][0][f], _ = memoryOf(memory.Row(0)[f])
+		v.memory[k][1][f], _ = memoryOf(memory.Row(1)[f])
+		last := x[f*perFeature+inLast]
+		for h := range Horizon {
+			at := h*numF + f
+			v.usual[k][at] = last + out[outChange+at]
+			ls, _ := logScale(out[outSpread+at])
+			v.within[at] += math.Exp(2*float64(ls)) / float64(len(v.out))
+		}
+	}
 }
 
 // spreadOf is a predictive distribution on the modelling scale: the ensemble's
@@ -101,14 +110,12 @@ func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 	for k, out := range v.out {
 		dev := deviationOf(out, ne, fluid)
 		for f := range numF {
-			dNE, _ := drive(&dev.ne, v.mem[k][0][f])
-			dFl, _ := drive(&dev.fluid, v.mem[k][1][f])
+			dNE, _ := drive(&dev.ne, v.memory[k][0][f])
+			dFl, _ := drive(&dev.fluid, v.memory[k][1][f])
 			for h := range steps {
 				at := h*numF + f
-				v.z[k][at] = v.last[f] + out[outChange+at] + v.gain[k][f][0]*dNE[h] + v.gain[k][f][1]*dFl[h]
-				ls, _ := logScale(out[outSpread+at])
+				v.z[k][at] = v.usual[k][at] + v.gain[k][f][0]*dNE[h] + v.gain[k][f][1]*dFl[h]
 				s.mu[at] += float64(v.z[k][at])
-				s.sigma[at] += math.Exp(2 * float64(ls))
 			}
 		}
 	}
@@ -121,7 +128,7 @@ func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 			between += d * d
 		}
 		between /= n
-		s.sigma[at] = math.Sqrt(s.sigma[at]/n + between)
+		s.sigma[at] = math.Sqrt(v.within[at] + between)
 		if at%numF == mbp {
 			s.apart[at/numF] = math.Sqrt(between)
 		}
@@ -205,22 +212,20 @@ func (m *Model) below(f, h int, s *spreadOf, v float64) float64 {
 // tailsOf finds the degrees of freedom and unit scale of the Student t whose
 // central 80 % and 95 % half-widths are w80 and w95.
 func tailsOf(w80, w95 float64) (nu, unit float64) {
-	want := w95 / w80
-	nu, least := 30.0, math.Inf(1)
-	for i, c := range tailRatios {
-		if d := math.Abs(c.ratio - want); d < least {
-			nu, least = tailRatios[i].nu, d
+	best, least := tails[0], math.Inf(1)
+	for _, c := range tails {
+		if d := math.Abs(c.q975/c.q90 - w95/w80); d < least {
+			best, least = c, d
 		}
 	}
-	return nu, w80 / distuv.StudentsT{Sigma: 1, Nu: nu}.Quantile(0.9)
+	return best.nu, w80 / best.q90
 }
 
-type tailRatio struct{ nu, ratio float64 }
-
-var tailRatios = func() (r []tailRatio) {
+// tails lists the upper quantiles of Student t distributions.
+var tails = func() (r []struct{ nu, q90, q975 float64 }) {
 	for _, nu := range []float64{1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8, 10, 15, 30} {
 		t := distuv.StudentsT{Sigma: 1, Nu: nu}
-		r = append(r, tailRatio{nu, t.Quantile(0.975) / t.Quantile(0.9)})
+		r = append(r, struct{ nu, q90, q975 float64 }{nu, t.Quantile(0.9), t.Quantile(0.975)})
 	}
 	return r
 }()
