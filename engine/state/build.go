@@ -100,6 +100,10 @@ func (v *view) mean() []obs {
 		if d.at > v.t || d.avail > v.t || charted(s, d.at, v.t) {
 			continue
 		}
+		// Pressures charted twice at one instant give one computed mean.
+		if n := len(out); n > 0 && out[n-1].derived != nil && out[n-1].at == d.at && out[n-1].from == d.from && out[n-1].method == d.method {
+			continue
+		}
 		for i < len(s) && s[i].at <= d.at {
 			out = append(out, s[i])
 			i++

@@ -258,7 +258,6 @@ func (b *Builder) deriveMAP() {
 						Conversion: derivedMAP, Record: ms.Record,
 					}})
 			}
-			break
 		}
 	}
 	slices.SortFunc(b.derived, func(x, y obs) int { return b.compareObs(&x, &y, false) })

@@ -129,8 +129,9 @@ type run struct {
 }
 
 // runsAt gives the rows known at t in order of start. An open row ends where a
-// later row of its drug starts, unless its source confirms running rates and
-// has confirmed it since: then both run.
+// later row of its drug starts: the rate was changed. A source that confirms
+// running rates also ends them itself, so its open rows run beside later ones
+// (two lines).
 func runsAt(rows []row, t instant) []run {
 	out := make([]run, 0, len(rows))
 	for i := range rows {
@@ -157,7 +158,7 @@ func runsAt(rows []row, t instant) []run {
 		// Rows that start together do not supersede each other: two lines.
 		j := i
 		for j >= 0 && out[j].start == out[i].start {
-			if n, ok := next[out[j].a.Drug]; ok && out[j].open && out[j].a.Form == FormInfusion && out[j].doc < n {
+			if n, ok := next[out[j].a.Drug]; ok && out[j].open && out[j].a.Form == FormInfusion && out[j].a.DocumentedEveryMin <= 0 {
 				out[j].open, out[j].to, out[j].doc = false, n, n
 			}
 			j--
