@@ -43,6 +43,7 @@ type Style struct {
 	VasopressinPerHour bool      // [iU]/h instead of [iU]/min
 	Rate               RateStyle // of vasopressors
 	OffsetMin          int       // zone offset of written times
+	PersonName         string    // an invented name; empty: the id
 }
 
 // StyleOf draws a style from a seed; every habit occurs.
@@ -145,12 +146,15 @@ func (w *writer) person() {
 	if s.Hospital != "" {
 		w.out = append(w.out, w.resource("Organization", s.Hospital, "name", "Hospital "+s.Hospital))
 	}
-	birth := ""
+	birth, name := "", w.style.PersonName
+	if name == "" {
+		name = "Synthetic " + p.ID
+	}
 	if !p.BirthDate.IsZero() {
 		birth = p.BirthDate.Format(time.DateOnly)
 	}
 	w.out = append(w.out, w.resource("Patient", p.ID,
-		"name", list(obj("text", "Synthetic "+p.ID)), "gender", p.Sex, "birthDate", birth,
+		"name", list(obj("text", name)), "gender", p.Sex, "birthDate", birth,
 		"deceasedDateTime", w.instant(s.DeathTime)))
 	status, disposition := "in-progress", node(nil)
 	if !s.End.IsZero() {

@@ -64,3 +64,10 @@ func (c Course) MeanMAP(hours float64) float64 {
 func (p *Patient) Contrast(hours float64, a, b Treatment) (Course, Course) {
 	return p.Clone().Run(hours, a), p.Clone().Run(hours, b)
 }
+
+// EndAt is the same course moved in time so that it ends at t (to the minute).
+func (c Course) EndAt(t time.Time) Course {
+	p := c.patient.Clone()
+	p.AdmitAt(t.UTC().Truncate(time.Minute).Add(-p.Now().Sub(p.admit)))
+	return Course{patient: *p, holes: c.holes}
+}

@@ -24,7 +24,9 @@ type DemoPatient struct {
 // demoStory says how a demonstration patient is found.
 type demoStory struct {
 	scenario  Scenario
-	name, bed string
+	female    string // invented name if the patient found is a woman
+	male      string
+	bed       string
 	story     string
 	seed      uint64 // where the search found it last; only saves time
 	hours     float64
@@ -38,20 +40,24 @@ const demoTries = 4000
 // Demo gives one patient per scenario, admitted so that the course ends now.
 // It fails only when the simulator was changed so that a story cannot be found.
 func Demo(now time.Time) ([]DemoPatient, error) {
-	now = now.UTC().Truncate(time.Minute)
 	var out []DemoPatient
 	for _, s := range demoStories() {
 		c, ok := s.find()
 		if !ok {
 			return nil, fmt.Errorf("demonstration patient %q: no seed below %d ends as the story needs", s.scenario, demoTries)
 		}
-		p := c.patient.Clone()
-		p.AdmitAt(now.Add(-time.Duration(len(p.log)*stepMin) * time.Minute))
-		c = p.Course()
 		c.holes = s.scenario == MissingData
-		out = append(out, DemoPatient{Scenario: s.scenario, Name: s.name, Bed: s.bed, Story: s.story, Course: c})
+		c = c.EndAt(now)
+		out = append(out, DemoPatient{Scenario: s.scenario, Name: s.name(c), Bed: s.bed, Story: s.story, Course: c})
 	}
 	return out, nil
+}
+
+func (s demoStory) name(c Course) string {
+	if c.patient.traits.female {
+		return s.female
+	}
+	return s.male
 }
 
 func (s demoStory) find() (Course, bool) {
@@ -101,7 +107,7 @@ func demoStories() []demoStory {
 	}
 	return []demoStory{
 		{
-			EarlySepsis, "Ines Ferreira", "ICU 1", "Admitted five hours ago with sepsis. Pressure has drifted down, one bolus so far, no vasopressor.",
+			EarlySepsis, "Ines Ferreira", "Rui Ferreira", "ICU 1", "Admitted five hours ago with sepsis. Pressure has drifted down, one bolus so far, no vasopressor.",
 			345, 5, titrate(65, 0, 75, map[float64]float64{1.5: 500}),
 			func(c Course, m Moment) bool {
 				return between(c.MeanMAP(0.75), 55, 60) && between(m.body.mapMmHg, 54.5, 59) && between(m.body.lactate, 2.6, 5) &&
@@ -109,7 +115,7 @@ func demoStories() []demoStory {
 			},
 		},
 		{
-			SepticShock, "Tomasz Zielinski", "ICU 2", "Septic shock on norepinephrine after 1.5 L. Pressure has slipped below goal in the last hour.",
+			SepticShock, "Zofia Zielinska", "Tomasz Zielinski", "ICU 2", "Septic shock on norepinephrine after 1.5 L. Pressure has slipped below goal in the last hour.",
 			852, 14, holdAfter(11, titrate(67, 0.4, 75, resuscitation)),
 			func(c Course, m Moment) bool {
 				return between(m.Given.NEUgKgMin, 0.09, 0.2) && between(c.MeanMAP(0.5), 58, 62.5) && between(m.body.mapMmHg, 57, 62) &&
@@ -117,7 +123,7 @@ func demoStories() []demoStory {
 			},
 		},
 		{
-			RefractoryShock, "Grace Okafor", "ICU 3", "Deep shock: norepinephrine is already high and pressure is still below goal.",
+			RefractoryShock, "Grace Okafor", "Emeka Okafor", "ICU 3", "Deep shock: norepinephrine is already high and pressure is still below goal.",
 			310, 18, holdAfter(17, titrate(66, 0.34, 75, resuscitation)),
 			func(c Course, m Moment) bool {
 				return m.Given.NEUgKgMin >= 0.28 && between(c.MeanMAP(1), 55, 61) && between(m.body.mapMmHg, 55, 61) &&
@@ -125,7 +131,7 @@ func demoStories() []demoStory {
 			},
 		},
 		{
-			Improving, "Hannah Brandt", "ICU 4", "Second day, shock resolving: lactate normal and pressure above goal on little norepinephrine.",
+			Improving, "Hannah Brandt", "Jonas Brandt", "ICU 4", "Second day, shock resolving: lactate normal and pressure above goal on little norepinephrine.",
 			9, 44, holdAfter(33, titrate(73, 0.4, 50, resuscitation)),
 			func(c Course, m Moment) bool {
 				return between(m.Given.NEUgKgMin, 0.03, 0.08) && c.MeanMAP(8) > 73 && between(m.body.mapMmHg, 74, 86) &&
@@ -133,7 +139,7 @@ func demoStories() []demoStory {
 			},
 		},
 		{
-			FluidOverload, "Ravi Menon", "ICU 5", "A very positive fluid balance, oxygenation falling, pressure just below goal.",
+			FluidOverload, "Leela Menon", "Ravi Menon", "ICU 5", "A very positive fluid balance, oxygenation falling, pressure just below goal.",
 			424, 36, holdAfter(32, titrate(66, 0.3, 125, flood)),
 			func(c Course, m Moment) bool {
 				ago := c.patient.log[len(c.patient.log)-8*stepsPerHour]
@@ -142,7 +148,7 @@ func demoStories() []demoStory {
 			},
 		},
 		{
-			StableSepsis, "Marcus Lindqvist", "ICU 6", "Pneumonia with organ dysfunction, but perfusing well without a vasopressor.",
+			StableSepsis, "Elin Lindqvist", "Marcus Lindqvist", "ICU 6", "Pneumonia with organ dysfunction, but perfusing well without a vasopressor.",
 			5, 30, titrate(65, 0, 50, map[float64]float64{1: 500}),
 			func(c Course, m Moment) bool {
 				return between(m.body.mapMmHg, 72, 84) && c.MeanMAP(12) > 71 && m.body.lactate < 1.7 && m.traits.lungSource &&
@@ -150,12 +156,14 @@ func demoStories() []demoStory {
 			},
 		},
 		{
-			PostOperative, "Aiko Tanaka", "ICU 7", "First day after elective surgery. No infection.",
+			PostOperative, "Aiko Tanaka", "Kenji Tanaka", "ICU 7", "First day after elective surgery. No infection.",
 			1, 20, titrate(65, 0, 75, nil),
-			func(c Course, m Moment) bool { return between(m.body.mapMmHg, 72, 88) && m.body.lactate < 1.6 && !m.body.vent },
+			func(c Course, m Moment) bool {
+				return between(m.body.mapMmHg, 72, 88) && m.body.lactate < 1.6 && !m.body.vent
+			},
 		},
 		{
-			MissingData, "Daniel Moreau", "ICU 8", "On norepinephrine, but the chart has holes: no recent pressure, no lactate, no weight.",
+			MissingData, "Claire Moreau", "Daniel Moreau", "ICU 8", "On norepinephrine, but the chart has holes: no recent pressure, no lactate, no weight.",
 			3, 12, titrate(67, 0.4, 75, resuscitation),
 			func(c Course, m Moment) bool {
 				return between(m.Given.NEUgKgMin, 0.08, 0.25) && between(m.body.mapMmHg, 58, 68)

@@ -12,7 +12,8 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
-// vitals charts the nursing rounds: hourly, every 15 minutes on vasopressors,
+// vitals charts the nursing rounds: on admission, hourly, every 15 minutes on
+// vasopressors or in hypotension,
 // and a last one just before now.
 func (ch *charter) vitals() {
 	arterial, urineMl, urineFrom := false, 0.0, 0
@@ -30,7 +31,9 @@ func (ch *charter) vitals() {
 			at = m.At.Add(-4 * time.Minute)
 		}
 		hourly := i%stepsPerHour == stepsPerHour-1
-		if !(hourly || last || onDrug && i%3 == 2) || r.Float64() < 0.03 && !last {
+		close := onDrug || m.body.mapMmHg < 65
+		hourly = hourly || i == 0
+		if !(hourly || last || close && i%3 == 2) || r.Float64() < 0.03 && !last && i > 0 {
 			continue
 		}
 		tr := m.Truth()
