@@ -233,6 +233,9 @@ var proposalFacts = []fact{
 	text("direction", "none, start, increase, decrease, stop or add", aboutProposal, func(in *input) string { return in.p.Direction }),
 	text("drug", "the drug that is changed; empty when none", aboutProposal, func(in *input) string { return string(in.p.Drug) }),
 	text("fluid_kind", "the bolus fluid; empty when none", aboutProposal, func(in *input) string { return in.p.FluidKind }),
+	yes("changes_treatment", "changes a vasopressor or gives a bolus", aboutProposal, func(in *input) (bool, bool) {
+		return in.p.changesVasopressor() || in.p.BolusMl != 0, true
+	}),
 	yes("raises_vasopressor", "starts, adds or increases a vasopressor", aboutProposal, func(in *input) (bool, bool) { return in.p.Raises(), true }),
 	yes("lowers_vasopressor", "decreases or stops a vasopressor", aboutProposal, func(in *input) (bool, bool) { return in.p.Lowers(), true }),
 	num("ne_next_ug_kg_min", "norepinephrine-equivalents after the first step, ug/kg/min", aboutProposal, func(in *input) (float64, bool) {

@@ -56,7 +56,7 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 		return fmt.Errorf("%w: current treatment was not simulated", ErrForecast)
 	}
 	forbidden := n.affirmForbidden(tl)
-	chosen := n.best(options, len(forbidden) == 0)
+	chosen := n.best(permitted(options, tl.Present.MAP.Newest.Value < n.cfg.SevereMmHg), hold, len(forbidden) == 0)
 	switch {
 	case chosen == nil:
 		d.Status = Abstain
@@ -72,21 +72,34 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 	return nil
 }
 
-// best returns the permitted option to go with, or nil when even current
-// treatment is blocked and nothing else is permitted. keep says that current
+// permitted returns the options that may be gone with. In severe hypotension
+// volume alone is not one of them where a vasopressor can be raised.
+func permitted(options []*option, severe bool) []*option {
+	var out, raising []*option
+	for _, o := range options {
+		if !o.simulated || o.Blocked {
+			continue
+		}
+		out = append(out, o)
+		if o.Proposal.Raises() {
+			raising = append(raising, o)
+		}
+	}
+	if severe && len(raising) > 0 {
+		return raising
+	}
+	return out
+}
+
+// best returns the option to go with, or nil when nothing is permitted, not
+// even current treatment. keep says that current
 // treatment may be affirmed: it then has to be beaten by MinGain.
-func (n *Native) best(options []*option, keep bool) *option {
+func (n *Native) best(permitted []*option, hold *option, keep bool) *option {
 	worth := func(o *option) float64 {
 		if o.current() && keep {
 			return o.Value + n.cfg.MinGain
 		}
 		return o.Value
-	}
-	var permitted []*option
-	for _, o := range options {
-		if o.simulated && !o.Blocked {
-			permitted = append(permitted, o)
-		}
 	}
 	if len(permitted) == 0 {
 		return nil
@@ -98,7 +111,17 @@ func (n *Native) best(options []*option, keep bool) *option {
 			near = append(near, o)
 		}
 	}
-	return slices.MinFunc(near, func(a, b *option) int { return cmp.Compare(a.rank, b.rank) })
+	smaller := func(a, b *option) int { return cmp.Compare(a.rank, b.rank) }
+	first := slices.MinFunc(near, smaller)
+	if first.rank < rankBolus {
+		return first
+	}
+	for _, o := range permitted {
+		if !o.current() && o.Forecast.Steps[0].PMAPAtGoal >= n.cfg.Sufficient && o.Value >= hold.Value && smaller(o, first) < 0 {
+			first = o
+		}
+	}
+	return first
 }
 
 // holdOrAbstain ends a decision in which nothing beats current treatment but

@@ -54,8 +54,8 @@ func (n *Native) explain(tl *state.Timeline, d *Decision, chosen, hold *option) 
 		}
 	}
 	if chosen != hold {
-		out = append(out, fmt.Sprintf("Against current treatment (value %.2f), %s has value %.2f: %s.",
-			hold.Value, chosen.Proposal.Name, chosen.Value, differences(chosen, hold)))
+		out = append(out, fmt.Sprintf("Simulated gain of %s over current treatment %+.2f, mostly from: %s.",
+			chosen.Proposal.Name, chosen.Value-hold.Value, differences(chosen, hold)))
 	}
 	for _, v := range hold.Verdicts {
 		if v.Effect == policy.Penalty && chosen != hold {
@@ -119,7 +119,7 @@ func (n *Native) why(o, chosen *option) string {
 		}
 	}
 	if o.Value > chosen.Value {
-		return fmt.Sprintf("value %.2f against %.2f: the gain is too small for the larger change", o.Value, chosen.Value)
+		return fmt.Sprintf("value %.2f against %.2f: a smaller change is enough", o.Value, chosen.Value)
 	}
 	return fmt.Sprintf("value %.2f against %.2f: %s", o.Value, chosen.Value, differences(o, chosen))
 }

@@ -204,21 +204,21 @@ func missing(tl *state.Timeline, cfg Config) []string {
 	p := &tl.Present
 	switch l := p.Lactate.Now; {
 	case l == nil:
-		out = append(out, "lactate: not charted")
+		out = append(out, "Lactate: not charted")
 	case l.AgeMin > cfg.StaleLactateH*60:
-		out = append(out, fmt.Sprintf("lactate: newest is %.0f h old", l.AgeMin/60))
+		out = append(out, fmt.Sprintf("Lactate: newest is %.0f h old", l.AgeMin/60))
 	}
 	switch w := p.Weight; {
 	case w.Conflict != "":
-		out = append(out, "weight: "+w.Conflict)
+		out = append(out, "Weight: "+w.Conflict)
 	case !w.Known:
-		out = append(out, "weight: not charted")
+		out = append(out, "Weight: not charted")
 	}
 	if len(tl.Steps) > 0 {
-		last := &tl.Steps[len(tl.Steps)-1]
+		last, catalogue := &tl.Steps[len(tl.Steps)-1], state.Catalogue()
 		for _, f := range []int{state.Urine, state.Creatinine, state.Bilirubin, state.Platelet, state.PaO2, state.GCSMotor} {
 			if last.Presence[f] == state.Missing {
-				out = append(out, strings.ToLower(state.Catalogue()[f].Label[:1])+state.Catalogue()[f].Label[1:]+": not charted or too old")
+				out = append(out, catalogue[f].Label+": not charted or too old")
 			}
 		}
 	}

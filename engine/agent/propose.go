@@ -58,7 +58,6 @@ func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidat
 	} else if m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.mayWean(tl, behaviour) {
 		moves = append(moves, n.weans(tl)...)
 	}
-	severe := m.Newest.Value < n.cfg.SevereMmHg && len(moves) > 1
 
 	var out []candidate
 	for _, mv := range moves {
@@ -66,8 +65,8 @@ func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidat
 	}
 	if n.mayBolus(tl, below) {
 		for _, mv := range moves {
-			if mv.rank >= rankWean && mv.rank < rankBolus || severe && mv.direction == policy.DirectionNone {
-				continue // never wean and give volume at once; never volume alone in severe hypotension
+			if mv.rank >= rankWean && mv.rank < rankBolus {
+				continue // never wean and give volume at once
 			}
 			for i := range n.cfg.BolusesMl {
 				out = append(out, n.candidate(tl, mv, i))
