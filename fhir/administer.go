@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: MedicationAdministrations to administrations: which drug, by
+// which way, from when to when. The arithmetic of rates and volumes is in
+// dose.go.
+
+import (
+	"strings"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// Outcomes of administrations that are counted by these texts.
+const (
+	reasonDrugNotCoded = "drug not in the code maps"
+	reasonLocal        = "not a systemic dose"
+	reasonNotGiven     = "not given"
+	reasonOtherSource  = "charted in another record of this hospital"
+)
+
+func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
+	switch r.Status {
+	case "in-progress", "on-hold", "completed", "stopped", "unknown":
+	case "":
+		return reject(reasonNoStatus, "")
+	case "not-done", "entered-in-error":
+		return ignore("status " + r.Status)
+	default:
+		return reject("status is not in its FHIR value set", r.Status)
+	}
+	habit, ctx := m.x.contextOf(r)
+	switch {
+	case ctx.Ignore != "":
+		return ignore(ctx.Ignore)
+	case ctx.NotGiven:
+		return ignore(reasonNotGiven)
+	}
+	d, byText := m.x.drugOf(r)
+	switch {
+	case d == nil:
+		return ignore(reasonDrugNotCoded)
+	case d.Ignore != "":
+		return ignore(d.Ignore)
+	case !habit.reads(d.Class):
+		return ignore(reasonOtherSource)
+	case !m.x.systemic(d, r, ctx.NonIV):
+		return ignore(reasonLocal)
+	}
+	start, err := instant(r.Start)
+	if err != nil {
+		return reject(timeReason(err), r.Start)
+	}
+	a := &state.Administration{Drug: d.Drug, Class: d.Class, Start: start, ByText: byText, Tonicity: d.Tonicity,
+		DocumentedEveryMin: habit.DocumentedEveryMin, Received: received(r)}
+	if why := period(r, a); why.reason != "" {
+		return event{}, why
+	}
+	m.x.dose(d, r, ctx, a)
+	if d.InfusionOnly && a.Form != state.FormInfusion {
+		return ignore("single dose of a drug read only as an infusion")
+	}
+	m.x.known(r, a)
+	return event{administration: a}, outcome{}
+}
+
+// reads says whether drugs of class c are read from this source.
+func (h *adminSpec) reads(c state.Class) bool {
+	if len(h.ReadClasses) == 0 {
+		return true
+	}
+	for _, have := range h.ReadClasses {
+		if have == c {
+			return true
+		}
+	}
+	return false
+}
+
+// contextOf joins what the source, category and method of a row say.
+func (x *index) contextOf(r *state.Record) (*adminSpec, contextSpec) {
+	habit := &adminSpec{}
+	for _, c := range r.Codes {
+		if h, ok := x.admins[c.System]; ok {
+			habit = h
+			break
+		}
+	}
+	var out contextSpec
+	for _, group := range []struct {
+		from []state.Coding
+		in   map[key]*contextSpec
+	}{{r.Categories, x.categories}, {r.Method, x.methods}} {
+		for _, c := range group.from {
+			s, ok := group.in[key{c.System, c.Code}]
+			if !ok {
+				continue
+			}
+			if s.FluidsAre != "" {
+				out.FluidsAre = s.FluidsAre
+			}
+			if s.Ignore != "" {
+				out.Ignore = s.Ignore
+			}
+			out.Push = out.Push || s.Push
+			out.NonIV = out.NonIV || s.NonIV
+			out.Backdated = out.Backdated || s.Backdated
+			out.NotGiven = out.NotGiven || s.NotGiven
+		}
+	}
+	return habit, out
+}
+
+// classRank orders drugs of a mixture: the active one names the row, the
+// solvent does not.
+var classRank = map[state.Class]int{state.ClassVasopressor: 9, state.ClassInotrope: 8, state.ClassVasoactive: 7, state.ClassAntimicrobial: 6,
+	state.ClassSteroid: 5, state.ClassBlood: 4, state.ClassColloid: 3, state.ClassCrystalloid: 2, state.ClassFreeWater: 1}
+
+// drugOf finds the drug of a record: by code, then by code prefix, then by the
+// codes and names of its ingredients, and by its own name at last.
+func (x *index) drugOf(r *state.Record) (d *drugSpec, byText bool) {
+	d = x.drugByCode(r.Codes)
+	for i := range r.Ingredients {
+		in := x.drugByCode(r.Ingredients[i].Codes)
+		if in == nil {
+			in = x.drugByName(r.Ingredients[i].Text)
+			byText = byText || in != nil && d == nil
+		}
+		if in != nil && (d == nil || classRank[in.Class] > classRank[d.Class]) {
+			d = in
+		}
+	}
+	if d != nil && !d.Generic {
+		return d, byText
+	}
+	named := x.drugByName(r.Text)
+	if named == nil {
+		named = x.drugByName(displays(r.Codes))
+	}
+	switch {
+	case named == nil:
+		return d, byText
+	case d == nil:
+		return named, true
+	case named.Class == d.Class || named.Class == state.ClassCrystalloid && d.Class == state.ClassFreeWater:
+		return named, byText // the code names the substance, the text its strength
+	}
+	return d, byText
+}
+
+func displays(list []state.Coding) string {
+	var b strings.Builder
+	for _, c := range list {
+		b.WriteString(c.Display)
+		b.WriteString(" ")
+	}
+	return b.String()
+}
+
+// drugByCode prefers the most specific meaning: a product over a substance.
+func (x *index) drugByCode(list []state.Coding) *drugSpec {
+	var found *drugSpec
+	for _, c := range list {
+		d, ok := x.drugCodes[key{c.System, c.Code}]
+		if !ok {
+			for _, p := range x.drugPrefixes[c.System] {
+				if strings.HasPrefix(c.Code, p.prefix) {
+					d, ok = p.value, true
+					break
+				}
+			}
+		}
+		if !ok {
+			continue
+		}
+		if found == nil || found.Generic && !d.Generic || classRank[d.Class] > classRank[found.Class] {
+			found = d
+		}
+	}
+	return found
+}
+
+// drugByName finds the drug that text names. The most active class wins, then
+// the longest name.
+func (x *index) drugByName(text string) *drugSpec {
+	if text == "" {
+		return nil
+	}
+	low := strings.ToLower(text)
+	var found *drugSpec
+	for _, n := range x.drugNames { // longest first
+		if found != nil && classRank[n.drug.Class] <= classRank[found.Class] {
+			continue
+		}
+		if wordIndex(low, n.text) >= 0 {
+			found = n.drug
+		}
+	}
+	return found
+}
+
+// systemic says whether a dose reaches the circulation. It matters for
+// antimicrobials (evidence of infection) and steroids; vasoactives and fluids
+// given by another way than a vein are local too.
+func (x *index) systemic(d *drugSpec, r *state.Record, nonIV bool) bool {
+	if containsAny(strings.ToLower(r.Text), x.localWords) || containsAny(strings.ToLower(codeText(r.Codes)), x.localWords) {
+		return false
+	}
+	route := ""
+	for _, c := range r.Site {
+		if kind, ok := x.routes[key{c.System, c.Code}]; ok {
+			route = kind
+			break
+		}
+		for _, w := range []string{c.Code, c.Display} {
+			if kind, ok := x.routeWords[strings.ToLower(strings.TrimSpace(w))]; ok {
+				route = kind
+			}
+		}
+	}
+	switch {
+	case route == "local":
+		return false
+	case route == "enteral" || nonIV:
+		return (d.Class == state.ClassAntimicrobial || d.Class == state.ClassSteroid) && !d.OralIsLocal
+	}
+	return true
+}
+
+// period reads the end of a row. An open period is an open row; a single
+// instant is a row without length.
+func period(r *state.Record, a *state.Administration) outcome {
+	if !r.IsPeriod {
+		return outcome{}
+	}
+	if r.End == "" {
+		return outcome{}
+	}
+	end, err := instant(r.End)
+	if err != nil {
+		return outcome{rejected, timeReason(err), r.End}
+	}
+	if end.Before(a.Start) {
+		return outcome{rejected, reasonBackwards, r.Start + " to " + r.End}
+	}
+	a.End = end
+	return outcome{}
+}
+
+// known sets when the row, and its end, could be known. A rate is charted as
+// it is set; an amount over a period is charted when the period is over.
+func (x *index) known(r *state.Record, a *state.Administration) {
+	a.Lagged = true
+	switch {
+	case a.Form == state.FormInfusion:
+		a.Available = a.Start.Add(x.lag("infusion"))
+		if !a.End.IsZero() {
+			a.EndAvail = a.End.Add(x.lag("infusion"))
+		}
+	default:
+		a.Available = later(a.Start, a.End).Add(x.lag("intake"))
+		a.EndAvail = a.Available
+		if a.End.IsZero() {
+			a.End = a.Start
+		}
+	}
+}
+
+// received is the dose and rate of a row as charted, for people.
+func received(r *state.Record) string {
+	var parts []string
+	if r.Rate != nil {
+		s := shown(r.Rate)
+		if r.RatePer != nil {
+			s += " per " + shown(r.RatePer)
+		}
+		parts = append(parts, s)
+	}
+	if r.Dose != nil {
+		parts = append(parts, shown(r.Dose))
+	}
+	if r.PumpRate != nil {
+		parts = append(parts, "pump "+shown(r.PumpRate))
+	}
+	if r.Strength != nil && r.Volume != nil {
+		parts = append(parts, shown(r.Strength)+" in "+shown(r.Volume))
+	}
+	if len(parts) == 0 {
+		return "no dose"
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: assembly. Chart maps a bag for one stay; Remap does the same from
+// records kept in a receipt. Both go through assemble.
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+func digest(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+const (
+	reasonFuture    = "after the decision time"
+	reasonSameEvent = "duplicate of another resource"
+)
+
+// Chart maps everything in the bag for one stay. stayID "" means the ICU stay
+// open at that time, else the newest one begun by then. at is the decision
+// time: what happened after it is left out, and counted. A zero at takes
+// everything, for cohorts, which cut by time themselves. Errors are
+// ErrNoPatient and ErrNoStay.
+func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error) {
+	person, err := m.person(b)
+	if err != nil {
+		return nil, err
+	}
+	stays := m.Stays(b)
+	stay, ok := pickStay(stays, stayID, at)
+	if !ok && stayID != "" {
+		return nil, fmt.Errorf("%w: Encounter/%s", ErrNoStay, stayID)
+	}
+	a := assembly{m: m, at: at}
+	tally := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
+	rejects := slices.Clone(b.rejects)
+	for _, name := range slices.Sorted(maps.Keys(b.entries)) {
+		e := b.entries[name]
+		if e.kind == "Patient" || e.kind == "Encounter" {
+			tally.Used++
+			continue
+		}
+		a.resource(b.records(e), e)
+	}
+	chart := a.chart(person, stay, m.gaps(b, stay))
+	a.count(&tally, &rejects)
+	slices.SortFunc(rejects, compareRejects)
+	chart.Tally, chart.Rejects = tally, rejects
+	return chart, nil
+}
+
+// Remap maps stored records again. The result equals the Chart they came from,
+// but for Tally and Rejects, which only the original resources can give.
+func (m *Mapper) Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error) {
+	a := assembly{m: m}
+	for i := range records {
+		a.resource(records[i:i+1], nil)
+	}
+	return a.chart(person, stay, slices.Clone(gaps)), nil
+}
+
+// records returns the records of an entry with references resolved.
+func (b *Bag) records(e *entry) []state.Record {
+	out := make([]state.Record, len(e.decoded.records))
+	copy(out, e.decoded.records)
+	for i := range out {
+		out[i].Origin = e.origin
+		out[i].Origin.Line = 0 // where in a file a resource stood is no part of what it says
+		if e.decoded.specimen != "" {
+			out[i].Specimen = b.specimen(e.decoded)
+		}
+		if e.decoded.drugRef != "" {
+			b.medicate(&out[i], e.decoded)
+		}
+	}
+	return out
+}
+
+func (b *Bag) specimen(d *decoded) []state.Coding {
+	if c, ok := d.specimens[d.specimen]; ok {
+		return c
+	}
+	to := b.resolve(d.specimen)
+	if c, ok := b.own.specimens[to]; ok {
+		return c
+	}
+	if b.shared != nil {
+		return b.shared.specimens[to]
+	}
+	return nil
+}
+
+func (b *Bag) medicine(reference string, d *decoded) *medicine {
+	if in, ok := d.contained[reference]; ok {
+		return in
+	}
+	to := b.resolve(reference)
+	if in, ok := b.own.medicines[to]; ok {
+		return in
+	}
+	if b.shared != nil {
+		return b.shared.medicines[to]
+	}
+	return nil
+}
+
+// medicate writes the medication a record refers to into the record.
+func (b *Bag) medicate(r *state.Record, d *decoded) {
+	in := b.medicine(d.drugRef, d)
+	if in == nil {
+		return
+	}
+	r.Codes = append(slices.Clone(r.Codes), in.codes...)
+	if r.Text == "" {
+		r.Text = in.text
+	}
+	r.Ingredients = append(r.Ingredients, in.ingredients...)
+	for _, to := range in.refs {
+		if part := b.medicine(to, d); part != nil {
+			r.Ingredients = append(r.Ingredients, state.Ingredient{Codes: part.codes, Text: part.text})
+		}
+	}
+}
+
+// assembly collects the events of a chart and the fate of each resource.
+type assembly struct {
+	m         *Mapper
+	at        time.Time
+	events    []placed
+	resources []fateOf
+}
+
+// placed is an event with the record it came from.
+type placed struct {
+	event
+	record   state.Record
+	resource int
+	dropped  bool
+}
+
+// fateOf is what became of one resource.
+type fateOf struct {
+	entry    *entry
+	used     bool
+	reason   string // of the first part that was not used
+	rejected bool
+	rejects  []state.Reject
+}
+
+// resource maps the records of one resource.
+func (a *assembly) resource(records []state.Record, e *entry) {
+	n := len(a.resources)
+	f := fateOf{entry: e}
+	for i := range records {
+		r := &records[i]
+		ev, out := a.m.mapRecord(r)
+		if out.fate == used && !a.at.IsZero() && ev.time().After(a.at) {
+			out = outcome{ignored, reasonFuture, ""}
+			if r.Origin.Via == "prefetch" || r.Origin.Via == "fetch" {
+				out.fate = rejected // a live chart holds nothing that has not happened
+			}
+		}
+		switch out.fate {
+		case used:
+			f.used = true
+			a.events = append(a.events, placed{event: ev, record: *r, resource: n})
+			continue
+		case rejected:
+			f.rejected = true
+			f.reason = out.reason
+			f.rejects = append(f.rejects, state.Reject{Type: r.Type, ID: r.ID, Part: r.Part, Reason: out.reason, Detail: clip(out.detail), Origin: r.Origin})
+		default:
+			if f.reason == "" {
+				f.reason = out.reason
+			}
+		}
+	}
+	if len(records) == 0 {
+		f.reason = reasonNoValue
+	}
+	a.resources = append(a.resources, f)
+}
+
+// clip keeps what was received short enough to store.
+func clip(s string) string {
+	if len(s) <= 80 {
+		return s
+	}
+	return s[:77] + "..."
+}
+
+// chart orders the events, drops what reached us twice and indexes records.
+func (a *assembly) chart(person state.Person, stay state.Stay, gaps []state.Gap) *state.Chart {
+	slices.SortFunc(a.events, comparePlaced)
+	a.dropRepeats()
+	c := &state.Chart{Person: person, Stay: stay, Gaps: gaps}
+	kept := make([]int, 0, len(a.events))
+	for i := range a.events {
+		if !a.events[i].dropped {
+			kept = append(kept, i)
+		}
+	}
+	byRecord := slices.Clone(kept)
+	slices.SortFunc(byRecord, func(i, j int) int { return compareRecords(&a.events[i].record, &a.events[j].record) })
+	position := make([]int, len(a.events))
+	c.Records = make([]state.Record, len(kept))
+	for n, i := range byRecord {
+		position[i] = n
+		c.Records[n] = a.events[i].record
+	}
+	for _, i := range kept {
+		a.events[i].put(c, position[i])
+	}
+	return c
+}
+
+// put files an event in the chart.
+func (e event) put(c *state.Chart, record int) {
+	switch {
+	case e.measurement != nil:
+		v := *e.measurement
+		v.Record = record
+		c.Measurements = append(c.Measurements, v)
+	case e.administration != nil:
+		v := *e.administration
+		v.Record = record
+		c.Administrations = append(c.Administrations, v)
+	case e.condition != nil:
+		v := *e.condition
+		v.Record = record
+		c.Conditions = append(c.Conditions, v)
+	case e.procedure != nil:
+		v := *e.procedure
+		v.Record = record
+		c.Procedures = append(c.Procedures, v)
+	case e.order != nil:
+		v := *e.order
+		v.Record = record
+		c.Orders = append(c.Orders, v)
+	}
+}
+
+// dropRepeats drops measurements that say the same of the same instant as an
+// earlier one: the laboratory's row and its copy in the nurses' chart. The one
+// that could be known first stays.
+func (a *assembly) dropRepeats() {
+	type fact struct {
+		concept state.Concept
+		at, end time.Time
+		value   float64
+		method  string
+		cmp     string
+	}
+	first := map[fact]int{}
+	for i := range a.events {
+		m := a.events[i].measurement
+		if m == nil {
+			continue
+		}
+		f := fact{m.Concept, m.Effective, m.End, m.Value, m.Method, m.Comparator}
+		j, ok := first[f]
+		if !ok {
+			first[f] = i
+			continue
+		}
+		drop := i
+		if m.Available.Before(a.events[j].measurement.Available) {
+			drop, first[f] = j, i
+		}
+		a.events[drop].dropped = true
+	}
+}
+
+// count adds the fate of every resource to the tally.
+func (a *assembly) count(t *state.Tally, rejects *[]state.Reject) {
+	alive := make([]bool, len(a.resources))
+	for i := range a.events {
+		if !a.events[i].dropped {
+			alive[a.events[i].resource] = true
+		}
+	}
+	for i := range a.resources {
+		f := &a.resources[i]
+		*rejects = append(*rejects, f.rejects...)
+		switch {
+		case alive[i]:
+			t.Used++
+		case f.used:
+			t.Ignored++
+			t.Reasons[reasonSameEvent]++
+		case f.rejected:
+			t.Rejected++
+			t.Reasons[f.reason]++
+		default:
+			t.Ignored++
+			t.Reasons[f.reason]++
+		}
+	}
+}
+
+func compareRecords(a, b *state.Record) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Part, b.Part))
+}
+
+func comparePlaced(a, b placed) int {
+	return cmp.Or(a.time().Compare(b.time()), compareRecords(&a.record, &b.record))
+}
+
+func compareRejects(a, b state.Reject) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Reason, b.Reason),
+		cmp.Compare(a.Origin.Key, b.Origin.Key), cmp.Compare(a.Origin.Line, b.Origin.Line))
+}

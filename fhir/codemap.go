@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: the YAML form of the code maps, and LoadCodeMaps, which reads,
+// checks and joins them. What a code means is data; what is done with the
+// meaning is code, elsewhere in this package.
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"sort"
+
+	"github.com/sepsisagent/sepsisagent/configs"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// ErrCodeMap: a code map file is wrong. The message names the file and what
+// to mend.
+var ErrCodeMap = errors.New("code map")
+
+// codes lists codes by the short name of their system.
+type codes map[string][]string
+
+// mapFile is one YAML file. Every section is optional; later files add to
+// earlier ones and may not contradict them.
+type mapFile struct {
+	Version      int                 `yaml:"version"`
+	Name         string              `yaml:"name"`
+	Systems      map[string][]string `yaml:"systems"`
+	Units        unitSpellings       `yaml:"units"`
+	LagMinutes   map[string]float64  `yaml:"lagMinutes"`
+	Concepts     []conceptSpec       `yaml:"concepts"`
+	Observations []observationSpec   `yaml:"observations"`
+	Panels       codes               `yaml:"panels"`
+	MethodWords  []methodWord        `yaml:"methodWords"`
+	Specimens    specimenSpec        `yaml:"specimens"`
+	Drugs        []drugSpec          `yaml:"drugs"`
+	LocalWords   []string            `yaml:"localWords"`
+	Routes       map[string]codes    `yaml:"routes"`
+	RouteWords   map[string][]string `yaml:"routeWords"`
+	Bolus        *bolusSpec          `yaml:"bolus"`
+	Admins       []adminSpec         `yaml:"administrations"`
+	Categories   []contextSpec       `yaml:"categories"`
+	Methods      []contextSpec       `yaml:"methods"`
+	Findings     []findingSpec       `yaml:"findings"`
+	Encounters   encounterSpec       `yaml:"encounters"`
+}
+
+// unitSpellings map what hospitals write to UCUM codes.
+type unitSpellings struct {
+	Any  map[string]string `yaml:"any"`
+	Drug map[string]string `yaml:"drug"`
+}
+
+// conceptSpec is how values of one concept are written, and its
+// substance-dependent conversions. Canonical unit and plausible range come
+// from the catalogue in package state.
+type conceptSpec struct {
+	Concept  state.Concept `yaml:"concept"`
+	Unitless bool          `yaml:"unitless"` // a bare number is meant in Unit
+	Whole    bool          `yaml:"whole"`    // only whole numbers exist
+	Fraction bool          `yaml:"fraction"` // percent often charted as a fraction: up to 1 is times 100
+	Convert  []convertSpec `yaml:"convert"`
+}
+
+// convertSpec: a value in unit From times Multiply, or divided by Divide, is
+// in the concept's unit.
+type convertSpec struct {
+	From     string  `yaml:"from"`
+	Multiply float64 `yaml:"multiply"`
+	Divide   float64 `yaml:"divide"`
+}
+
+// observationSpec says which codes mean a concept, and how they are charted.
+type observationSpec struct {
+	Concept            state.Concept `yaml:"concept"`
+	Codes              codes         `yaml:"codes"`
+	Method             string        `yaml:"method"`
+	Lag                string        `yaml:"lag"`
+	AssumeUnit         string        `yaml:"assumeUnit"` // unit of a bare number under these codes
+	ArterialBySpecimen bool          `yaml:"arterialBySpecimen"`
+	Answers            []answerSpec  `yaml:"answers"`
+}
+
+// answerSpec gives the number behind a coded or worded answer.
+type answerSpec struct {
+	Value  float64  `yaml:"value"`
+	Method string   `yaml:"method"`
+	Codes  codes    `yaml:"codes"`
+	Text   []string `yaml:"text"`
+}
+
+// methodWord changes how a value is read when Observation.method or code.text
+// contains one of Words.
+type methodWord struct {
+	Words   []string      `yaml:"words"`
+	Method  string        `yaml:"method"`
+	Concept state.Concept `yaml:"concept"` // empty: any
+	Ignore  string        `yaml:"ignore"`  // reason; empty: use it
+}
+
+// specimenSpec tells arterial from venous specimens.
+type specimenSpec struct {
+	Arterial     codes    `yaml:"arterial"`
+	Venous       codes    `yaml:"venous"`
+	Observation  codes    `yaml:"observation"` // rows whose text names the specimen
+	ArterialText []string `yaml:"arterialText"`
+	VenousText   []string `yaml:"venousText"`
+}
+
+// drugSpec describes a drug or fluid. A second entry of the same drug adds
+// codes and names only.
+type drugSpec struct {
+	Drug         state.Drug         `yaml:"drug"`
+	Class        state.Class        `yaml:"class"`
+	Dose         string             `yaml:"dose"` // "mass", "units", "volume" or empty
+	MaxUgKgMin   float64            `yaml:"maxUgKgMin"`
+	MaxUgMin     float64            `yaml:"maxUgMin"`
+	MaxUMin      float64            `yaml:"maxUMin"`
+	Tonicity     float64            `yaml:"tonicity"`
+	Ledger       state.Ledger       `yaml:"ledger"`
+	MlPer        map[string]float64 `yaml:"mlPer"` // volume of one unit of substance, for doses without a volume
+	Generic      bool               `yaml:"generic"`
+	InfusionOnly bool               `yaml:"infusionOnly"` // single doses are not of interest
+	OralIsLocal  bool               `yaml:"oralIsLocal"`  // by mouth it stays in the gut
+	Ignore       string             `yaml:"ignore"`       // reason never to count it
+	Codes        codes              `yaml:"codes"`
+	CodePrefixes codes              `yaml:"codePrefixes"`
+	Names        []string           `yaml:"names"`
+}
+
+// bolusSpec is from when a fluid counts as a bolus.
+type bolusSpec struct {
+	CrystalloidMlH float64 `yaml:"crystalloidMlH"`
+	CrystalloidMl  float64 `yaml:"crystalloidMl"`
+	ColloidMlH     float64 `yaml:"colloidMlH"`
+	ColloidMl      float64 `yaml:"colloidMl"`
+}
+
+// adminSpec is a charting habit of the administrations coded in one system.
+type adminSpec struct {
+	Source             string        `yaml:"source"`
+	System             string        `yaml:"system"`
+	DocumentedEveryMin float64       `yaml:"documentedEveryMin"`
+	ReadClasses        []state.Class `yaml:"readClasses"` // empty: all
+}
+
+// contextSpec is what an administration's category or method says.
+type contextSpec struct {
+	Codes     codes        `yaml:"codes"`
+	FluidsAre state.Ledger `yaml:"fluidsAre"`
+	Push      bool         `yaml:"push"`
+	NonIV     bool         `yaml:"nonIV"`
+	Backdated bool         `yaml:"backdated"` // a total of care before or outside the unit
+	NotGiven  bool         `yaml:"notGiven"`
+	Ignore    string       `yaml:"ignore"`
+}
+
+// findingSpec gives a clinical meaning to codes or, as a last resort, words.
+type findingSpec struct {
+	Tag          state.Tag `yaml:"tag"`
+	Codes        codes     `yaml:"codes"`
+	CodePrefixes codes     `yaml:"codePrefixes"`
+	Text         []string  `yaml:"text"`
+	NotText      []string  `yaml:"notText"`
+}
+
+// encounterSpec says how to recognise an ICU stay and an outcome.
+type encounterSpec struct {
+	ICUIdentifierSystems []string `yaml:"icuIdentifierSystems"`
+	ICUCodes             codes    `yaml:"icuCodes"`
+	ICUTypes             []string `yaml:"icuTypes"`
+	ICUWords             []string `yaml:"icuWords"`
+	NotICUWords          []string `yaml:"notIcuWords"`
+	DiedCodes            codes    `yaml:"diedCodes"`
+	DiedText             []string `yaml:"diedText"`
+	DeathsAfterDischarge []string `yaml:"deathsAfterDischarge"`
+}
+
+// CodeMaps is the joined meaning of all code map files. It is immutable after
+// LoadCodeMaps and safe for concurrent use.
+type CodeMaps struct {
+	hash  string
+	files []string
+	index index
+}
+
+// Hash is the SHA-256, in hex, of the names and bytes of all files, in order.
+func (m *CodeMaps) Hash() string { return m.hash }
+
+// Files names the files that were read, in order.
+func (m *CodeMaps) Files() []string { return append([]string(nil), m.files...) }
+
+// LoadCodeMaps reads every codes/*.yaml of fsys in name order and then the
+// extra files of a site, by path on disk. It trusts their content to say what
+// codes mean, and checks all that can be checked: keys, units, references
+// between sections, and that no code has two meanings. Errors are ErrCodeMap.
+func LoadCodeMaps(fsys fs.FS, extra ...string) (*CodeMaps, error) {
+	names, err := fs.Glob(fsys, "codes/*.yaml")
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("%w: no codes/*.yaml found (hint: pass configs.FS)", ErrCodeMap)
+	}
+	sort.Strings(names)
+	sum := sha256.New()
+	maps := &CodeMaps{}
+	var files []mapFile
+	add := func(name string, data []byte) error {
+		var f mapFile
+		if err := configs.Decode(data, &f); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrCodeMap, name, err)
+		}
+		if f.Version != 1 || f.Name == "" {
+			return fmt.Errorf("%w: %s: needs version: 1 and a name", ErrCodeMap, name)
+		}
+		fmt.Fprintf(sum, "%s %d\n", path.Base(name), len(data))
+		sum.Write(data)
+		files = append(files, f)
+		maps.files = append(maps.files, path.Base(name))
+		return nil
+	}
+	for _, name := range names {
+		data, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrCodeMap, name, err)
+		}
+		if err := add(name, data); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range extra {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCodeMap, err)
+		}
+		if err := add(name, data); err != nil {
+			return nil, err
+		}
+	}
+	if err := maps.index.build(files); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCodeMap, err)
+	}
+	maps.hash = hex.EncodeToString(sum.Sum(nil))
+	return maps, nil
+}
