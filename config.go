@@ -7,13 +7,20 @@ package main
 // (environment.go); secrets are files, never values.
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/configs"
+	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
@@ -31,8 +38,15 @@ type Config struct {
 	// Files are the model, rules and code maps a site uses beside or instead
 	// of the embedded ones.
 	Files FilesConfig `yaml:"files"`
+	// CDSHooks is the service itself: its public URL and the registered
+	// clients. Without a registered client nobody gets an answer.
+	CDSHooks cdshooks.Config `yaml:"cdshooks"`
 	// State is how a chart is read: levels, equivalents, goals, staleness.
 	State state.Config `yaml:"state"`
+	// Agent is how proposals are made and weighed.
+	Agent agent.Config `yaml:"agent"`
+	// Engine is what is done about a decision: repeats, and what is shown.
+	Engine engine.Config `yaml:"engine"`
 }
 
 // HTTPConfig is how the service listens.
@@ -79,9 +93,14 @@ type FilesConfig struct {
 	// CodeMaps are code maps of this site, added to the embedded ones. They
 	// are trusted: a wrong unit here is a wrong dose on a card.
 	CodeMaps []string `yaml:"code_maps"`
+	// EvidenceKey is a file that holds cdshooks.evidence_key, so that the
+	// secret is not in this file. Mode 0600.
+	EvidenceKey string `yaml:"evidence_key_file"`
 }
 
 // defaultConfig is what is used for every key that is left out.
+// configs/config.yaml writes the same values down for people; a test keeps the
+// two from parting.
 func defaultConfig() Config {
 	return Config{
 		HTTP: HTTPConfig{
@@ -96,21 +115,17 @@ func defaultConfig() Config {
 			SeenFile: "sepsisagent-audit.seen",
 			Origin:   "sepsisagent",
 		},
-		State: state.DefaultConfig(),
+		CDSHooks: cdshooks.DefaultConfig(),
+		State:    state.DefaultConfig(),
+		Agent:    agent.DefaultConfig(),
+		Engine:   engine.DefaultConfig(),
 	}
 }
 
-// loadConfig gives the defaults, overlaid by the embedded file, the file at
-// path (none when empty) and the environment, and validated.
+// loadConfig gives the defaults, overlaid by the file at path (none when empty)
+// and the environment, and validated.
 func loadConfig(path string, environ []string) (Config, error) {
 	cfg := defaultConfig()
-	embedded, err := configs.FS.ReadFile("config.yaml")
-	if err != nil {
-		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
-	}
-	if err := configs.Decode(embedded, &cfg); err != nil {
-		return Config{}, fmt.Errorf("%w: embedded config.yaml: %w", errConfig, err)
-	}
 	if path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -123,13 +138,57 @@ func loadConfig(path string, environ []string) (Config, error) {
 	if err := override(&cfg, environ); err != nil {
 		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
 	}
+	// One reading of charts for everything: the agent and the decider work by
+	// the state section and have none of their own.
+	cfg.Agent.State, cfg.Engine.State = cfg.State, cfg.State
+	if err := cfg.readSecrets(); err != nil {
+		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
+	}
 	if err := cfg.Validate(); err != nil {
 		return Config{}, fmt.Errorf("%w: %w", errConfig, err)
 	}
 	return cfg, nil
 }
 
-// Validate reports the first value that cannot be right, by its key.
+// readSecrets reads the secrets that are given as files.
+func (c *Config) readSecrets() error {
+	if c.Files.EvidenceKey == "" {
+		return nil
+	}
+	if c.CDSHooks.EvidenceKey != "" {
+		return errors.New("files.evidence_key_file and cdshooks.evidence_key are both set (hint: keep one)")
+	}
+	info, err := os.Stat(c.Files.EvidenceKey)
+	if err != nil {
+		return fmt.Errorf("files.evidence_key_file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("files.evidence_key_file: %s is readable by others (hint: chmod 600)", c.Files.EvidenceKey)
+	}
+	data, err := os.ReadFile(c.Files.EvidenceKey)
+	if err != nil {
+		return fmt.Errorf("files.evidence_key_file: %w", err)
+	}
+	c.CDSHooks.EvidenceKey = cdshooks.Secret(strings.TrimSpace(string(data)))
+	return nil
+}
+
+// decisionHash names the part of the configuration that decisions depend on.
+func (c Config) decisionHash() (string, error) {
+	data, err := json.Marshal(struct {
+		State  state.Config  `json:"state"`
+		Agent  agent.Config  `json:"agent"`
+		Engine engine.Config `json:"engine"`
+	}{c.State, c.Agent, c.Engine})
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errConfig, err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Validate reports the first value that cannot be right, by its key. The
+// cdshooks section is validated by `serve`, which alone needs it.
 func (c Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.HTTP.Addr); err != nil {
 		return fmt.Errorf("http.addr: %w (hint: host:port, e.g. 127.0.0.1:8080)", err)
@@ -157,8 +216,13 @@ func (c Config) Validate() error {
 	case c.Audit.Origin == "":
 		return errors.New("audit.origin: empty")
 	}
-	if err := c.State.Validate(); err != nil {
-		return fmt.Errorf("state: %w", err)
+	for _, section := range []struct {
+		key string
+		err error
+	}{{"state", c.State.Validate()}, {"agent", c.Agent.Validate()}, {"engine", c.Engine.Validate()}} {
+		if section.err != nil {
+			return fmt.Errorf("%s: %w", section.key, section.err)
+		}
 	}
 	return nil
 }

@@ -8,28 +8,60 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/sepsisagent/sepsisagent/configs"
 )
 
-// TestEmbeddedConfigIsTheDefaults keeps the file that documents the defaults
-// from saying something else than the program does.
-func TestEmbeddedConfigIsTheDefaults(t *testing.T) {
+// TestConfigFileSaysTheDefaults keeps the file that documents the defaults from
+// saying something else than the program does, or leaving a key out.
+func TestConfigFileSaysTheDefaults(t *testing.T) {
 	data, err := configs.FS.ReadFile("config.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var written Config
+	written := defaultConfig()
 	if err := configs.Decode(data, &written); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(defaultConfig(), written); diff != "" {
+	if diff := cmp.Diff(defaultConfig(), written, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("config.yaml differs from the defaults (-program +file):\n%s", diff)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, reflect.TypeFor[Config](), doc.Content[0], "")
+}
+
+// wantKeys demands that every key of a struct is in the document.
+func wantKeys(t *testing.T, typ reflect.Type, node *yaml.Node, at string) {
+	t.Helper()
+	for i := range typ.NumField() {
+		key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+		if key == "" || key == "-" {
+			continue
+		}
+		var value *yaml.Node
+		for k := 0; k+1 < len(node.Content); k += 2 {
+			if node.Content[k].Value == key {
+				value = node.Content[k+1]
+			}
+		}
+		if value == nil {
+			t.Errorf("config.yaml does not mention %s%s", at, key)
+			continue
+		}
+		if typ.Field(i).Type.Kind() == reflect.Struct {
+			wantKeys(t, typ.Field(i).Type, value, at+key+".")
+		}
 	}
 }
 

@@ -22,9 +22,9 @@ const module = "github.com/sepsisagent/sepsisagent"
 // maxLines is the most lines a file may have.
 const maxLines = 400
 
-// rooms is the import table of design.md 3: what each package may import of
+// importTable is the import table of design.md 3: what each package may import of
 // ours. A prefix that ends in /... stands for the package and all below it.
-var rooms = map[string][]string{
+var importTable = map[string][]string{
 	"":                  {"..."},
 	"cdshooks":          {"cdshooks/...", "fhir", "fhir/ucum", "engine", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"cdshooks/trust":    {"configs"},
@@ -113,7 +113,7 @@ func allowed(table []string, pkg string) bool {
 
 func TestImportTable(t *testing.T) {
 	for _, s := range sources(t) {
-		table, known := rooms[s.pkg]
+		table, known := importTable[s.pkg]
 		if !known {
 			t.Errorf("%s: room %q is not in the import table (design.md 3)", s.path, s.pkg)
 			continue

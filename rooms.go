@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: opening the rooms that a decision walks through, once, the same
+// way for serve, decide, evaluate and replay.
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+
+	"github.com/sepsisagent/sepsisagent/configs"
+	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+	"github.com/sepsisagent/sepsisagent/fhir"
+	"github.com/sepsisagent/sepsisagent/policy"
+)
+
+// rooms are what a decision needs.
+type rooms struct {
+	cfg     Config
+	model   *world.Model
+	rules   *policy.Pack
+	maps    *fhir.CodeMaps
+	mapper  *fhir.Mapper
+	hashes  engine.Hashes
+	decider *engine.Decider
+}
+
+// loadModel reads a model from a folder, or the embedded one.
+func loadModel(dir string) (*world.Model, error) {
+	var fsys fs.FS = configs.FS
+	name := "model"
+	if dir != "" {
+		fsys, name = os.DirFS(dir), "."
+	}
+	return world.Load(fsys, name)
+}
+
+// openRooms loads model, rules and code maps and makes the decider. modelDir
+// overrides files.model.
+func openRooms(cfg Config, modelDir string) (*rooms, error) {
+	if modelDir == "" {
+		modelDir = cfg.Files.Model
+	}
+	r := &rooms{cfg: cfg}
+	var err error
+	if r.model, err = loadModel(modelDir); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if r.rules, err = loadRules(cfg.Files.Rules); err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	if r.maps, err = fhir.LoadCodeMaps(configs.FS, cfg.Files.CodeMaps...); err != nil {
+		return nil, fmt.Errorf("code maps: %w", err)
+	}
+	r.mapper = fhir.NewMapper(r.maps)
+	settings, err := cfg.decisionHash()
+	if err != nil {
+		return nil, err
+	}
+	r.hashes = engine.Hashes{Build: build(), Model: r.model.Info().Hash, Rules: r.rules.Hash(), CodeMaps: r.maps.Hash(), Config: settings}
+	native, err := agent.New(r.model, r.rules, cfg.Agent)
+	if err != nil {
+		return nil, err
+	}
+	if r.decider, err = engine.New(native, r.hashes, cfg.Engine); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// build names the program: version, commit, and whether the source was clean.
+// A replay compares it to say why bytes may differ.
+func build() string {
+	name := version()
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return name
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.modified" && s.Value == "true" {
+			name += "+modified"
+		}
+	}
+	return name + " " + info.GoVersion
+}
