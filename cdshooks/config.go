@@ -23,44 +23,44 @@ type Config struct {
 	// PublicURL is the base URL at which clients reach this service, e.g.
 	// https://cds.example.org. The audience of tokens and the links of cards
 	// are built from it and never from a request. Required.
-	PublicURL string `yaml:"publicURL"`
+	PublicURL string `yaml:"public_url"`
 	// Clients are the registered CDS clients. Nobody else gets an answer.
 	Clients []trust.Client `yaml:"clients"`
 	// Leeway is the clock skew allowed in tokens. Default and ceiling: 60s.
 	Leeway time.Duration `yaml:"leeway"`
 	// MaxBodyBytes is the largest request body. Default 32 MiB: whole ICU
 	// charts reach 23 MB.
-	MaxBodyBytes int64 `yaml:"maxBodyBytes"`
+	MaxBodyBytes int64 `yaml:"max_body_bytes"`
 	// Deadline bounds one call once its body has arrived. Default 8s. A call
 	// that reaches it answers 503 and decides nothing.
 	Deadline time.Duration `yaml:"deadline"`
 	// FHIRBudget is the part of the deadline that fetching from the EHR may
 	// use. Default: half of it.
-	FHIRBudget time.Duration `yaml:"fhirBudget"`
+	FHIRBudget time.Duration `yaml:"fhir_budget"`
 	// MaxConcurrent is how many calls are worked on at once; more wait briefly
 	// and are then answered 503. It bounds memory together with MaxBodyBytes.
 	// Default 16.
-	MaxConcurrent int `yaml:"maxConcurrent"`
+	MaxConcurrent int `yaml:"max_concurrent"`
 	// PriorWindow is how far back earlier decisions about the same patient and
 	// user are read, for the suppression of repeats. Default 24h.
-	PriorWindow time.Duration `yaml:"priorWindow"`
+	PriorWindow time.Duration `yaml:"prior_window"`
 	// EvidenceLife is how long the evidence link of a card works. Who holds the
 	// link can read the page, so keep it short. Default 2h.
-	EvidenceLife time.Duration `yaml:"evidenceLife"`
+	EvidenceLife time.Duration `yaml:"evidence_life"`
 	// EvidenceKey signs evidence links; at least 32 characters. Who knows it
 	// can open every receipt as a page. Empty: a key is made at start, and
 	// links die with the process.
-	EvidenceKey Secret `yaml:"evidenceKey"`
+	EvidenceKey Secret `yaml:"evidence_key"`
 	// TimeZone in which cards write times, e.g. Europe/Berlin. Default UTC.
-	TimeZone string `yaml:"timeZone"`
+	TimeZone string `yaml:"time_zone"`
 	// SourceLabel names the source of guidance on cards.
-	SourceLabel string `yaml:"sourceLabel"`
+	SourceLabel string `yaml:"source_label"`
 	// TopicSystem is the code system of card topics. Default: the URL of this
 	// project.
-	TopicSystem string `yaml:"topicSystem"`
+	TopicSystem string `yaml:"topic_system"`
 	// KillSwitchFile: while a file of this name exists, every display mode is
 	// silent. It is looked for on every call.
-	KillSwitchFile string `yaml:"killSwitchFile"`
+	KillSwitchFile string `yaml:"kill_switch_file"`
 }
 
 // DefaultConfig returns the defaults. PublicURL has none.
@@ -87,33 +87,33 @@ func (c Config) Validate() error {
 	u, err := url.Parse(c.PublicURL)
 	switch {
 	case c.PublicURL == "":
-		return fail("publicURL is not set (hint: the base URL that clients call, e.g. https://cds.example.org)")
+		return fail("public_url is not set (hint: the base URL that clients call, e.g. https://cds.example.org)")
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return fail("publicURL %q is not a base URL", c.PublicURL)
+		return fail("public_url %q is not a base URL", c.PublicURL)
 	case strings.HasSuffix(c.PublicURL, "/"):
-		return fail("publicURL ends with a slash; remove it, so that audiences match")
+		return fail("public_url ends with a slash; remove it, so that audiences match")
 	case c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 1<<30:
-		return fail("maxBodyBytes %d is not between 1 KiB and 1 GiB", c.MaxBodyBytes)
+		return fail("max_body_bytes %d is not between 1 KiB and 1 GiB", c.MaxBodyBytes)
 	case c.Deadline <= 0 || c.Deadline > time.Minute:
 		return fail("deadline %v is not between 0 and 1m", c.Deadline)
 	case c.FHIRBudget < 0 || c.FHIRBudget > c.Deadline:
-		return fail("fhirBudget %v is longer than the deadline", c.FHIRBudget)
+		return fail("fhir_budget %v is longer than the deadline", c.FHIRBudget)
 	case c.MaxConcurrent < 1 || c.MaxConcurrent > 10_000:
-		return fail("maxConcurrent %d is not between 1 and 10000", c.MaxConcurrent)
+		return fail("max_concurrent %d is not between 1 and 10000", c.MaxConcurrent)
 	case c.PriorWindow < 0 || c.EvidenceLife <= 0 || c.EvidenceLife > 7*24*time.Hour:
-		return fail("priorWindow is negative or evidenceLife is not between 0 and 168h")
+		return fail("prior_window is negative or evidence_life is not between 0 and 168h")
 	case c.EvidenceKey != "" && len(c.EvidenceKey) < 32:
-		return fail("evidenceKey is shorter than 32 characters")
+		return fail("evidence_key is shorter than 32 characters")
 	case c.SourceLabel == "" || c.TopicSystem == "":
-		return fail("sourceLabel and topicSystem must not be empty")
+		return fail("source_label and topic_system must not be empty")
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
-		return fail("timeZone %q is not known (hint: an IANA name such as Europe/Berlin)", c.TimeZone)
+		return fail("time_zone %q is not known (hint: an IANA name such as Europe/Berlin)", c.TimeZone)
 	}
 	return nil
 }
 
-// fhirBudget is FHIRBudget with its default.
+// fhir_budget is FHIRBudget with its default.
 func (c Config) fhirBudget() time.Duration {
 	if c.FHIRBudget == 0 {
 		return c.Deadline / 2

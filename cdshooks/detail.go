@@ -8,6 +8,7 @@ package cdshooks
 // it is not.
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -25,7 +26,9 @@ func (w writer) detail() string {
 	w.suggested(&p)
 	w.facts(&p)
 	w.whatIf(&p)
-	w.rules(&p)
+	if !w.withheld() {
+		w.rules(&p)
+	}
 	w.unknowns(&p)
 	w.basis(&p)
 	return p.String()
@@ -109,10 +112,11 @@ func (w writer) suggested(p *page) {
 	p.heading("Suggestion (for your judgement; nothing is ordered)")
 	if v := a.Vasopressor; v != nil {
 		p.item("Consider " + escape(vasopressorWords(v)) + "; MAP goal " + number(v.GoalMmHg, 0) + " mmHg")
-		if v.Direction != "add-vasopressin" && v.CeilingUgKgMin > 0 {
-			p.item("Not above " + rate(v.CeilingUgKgMin) + " ug/kg/min; recheck MAP in " + number(float64(v.RecheckMin), 0) + " min before any further step")
-		} else if v.RecheckMin > 0 {
-			p.item("Recheck MAP in " + number(float64(v.RecheckMin), 0) + " min")
+		if raises := v.Direction == agent.AdviceStart || v.Direction == agent.AdviceIncrease; raises && v.CeilingUgKgMin > 0 {
+			p.item("Ceiling " + rate(v.CeilingUgKgMin) + " ug/kg/min")
+		}
+		if v.RecheckMin > 0 {
+			p.item("Recheck MAP in " + number(float64(v.RecheckMin), 0) + " min, before any further step")
 		}
 	}
 	if f := a.Fluid; f != nil {
@@ -155,7 +159,9 @@ func (w writer) facts(p *page) {
 	}
 	w.fluidFacts(p)
 	w.sepsisFacts(p)
-	p.items(w.Outcome.Decision.Explanation)
+	if !w.withheld() {
+		p.items(w.Outcome.Decision.Explanation)
+	}
 }
 
 func (w writer) pressureFacts(p *page) {
@@ -223,7 +229,7 @@ func unitLabel(r state.Reading) string {
 	if f, ok := state.Lookup(r.Concept); ok && f.UnitLabel != "" {
 		return f.UnitLabel
 	}
-	return r.Unit
+	return strings.NewReplacer("mm[Hg]", "mmHg", "[iU]", "U", "cm[H2O]", "cmH2O").Replace(r.Unit)
 }
 
 func (w writer) fluidFacts(p *page) {
@@ -258,7 +264,11 @@ func (w writer) fluidFacts(p *page) {
 func (w writer) sepsisFacts(p *page) {
 	s := w.Timeline.Present.Sepsis
 	if s.Suspected {
-		line := "Sepsis evidence: " + escape(strings.Join(s.Evidence, "; ")) + "; SOFA " + number(float64(s.SOFA), 0)
+		var evidence []string
+		for _, e := range s.Evidence {
+			evidence = append(evidence, escape(w.localTimes(e)))
+		}
+		line := "Sepsis evidence: " + strings.Join(evidence, "; ") + "; SOFA " + number(float64(s.SOFA), 0)
 		if s.BaselineKnown {
 			line += " over a known baseline of " + number(float64(s.BaselineSOFA), 0)
 		} else {
@@ -273,7 +283,7 @@ func (w writer) sepsisFacts(p *page) {
 
 // rules lists what spoke, strongest first. Effects are written in words.
 func (w writer) rules(p *page) {
-	list := append([]policy.Verdict(nil), w.Outcome.Decision.Verdicts...)
+	list := slices.DeleteFunc(slices.Clone(w.Outcome.Decision.Verdicts), func(v policy.Verdict) bool { return v.Effect == policy.NotAssessed })
 	order := map[policy.Effect]int{policy.Block: 0, policy.Warning: 1, policy.Penalty: 2, policy.Info: 3}
 	sort.SliceStable(list, func(i, j int) bool { return order[list[i].Effect] < order[list[j].Effect] })
 	if len(list) == 0 {
@@ -293,7 +303,7 @@ func (w writer) unknowns(p *page) {
 	}
 	if len(d.NotAssessed) > 0 {
 		p.heading("Not assessed (the chart does not say; not the same as absent)")
-		p.items(d.NotAssessed)
+		p.items(grouped(d.NotAssessed))
 	}
 }
 
@@ -315,4 +325,31 @@ func short(hash string) string {
 		return "unknown"
 	}
 	return escape(hash)
+}
+
+// grouped joins lines "a: why" and "b: why" into "a, b: why", in the order of
+// their first.
+func grouped(lines []string) []string {
+	var whys []string
+	what := map[string][]string{}
+	for _, l := range lines {
+		name, why, ok := strings.Cut(l, ": ")
+		if !ok {
+			name, why = l, ""
+		}
+		if what[why] == nil || why == "" {
+			whys = append(whys, why)
+		}
+		what[why] = append(what[why], name)
+	}
+	var out []string
+	for _, why := range whys {
+		if why == "" {
+			out = append(out, what[""][0])
+			what[""] = what[""][1:]
+			continue
+		}
+		out = append(out, strings.Join(what[why], ", ")+": "+why)
+	}
+	return out
 }

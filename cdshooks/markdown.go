@@ -10,6 +10,7 @@ package cdshooks
 
 import (
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -101,6 +102,20 @@ func (c clock) time(t time.Time) string {
 		return t.Format("15:04")
 	}
 	return t.Format("2006-01-02 15:04")
+}
+
+// instants are the UTC times that texts from other rooms carry.
+var instants = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+
+// localTimes writes the UTC times in a text as the card writes times.
+func (c clock) localTimes(s string) string {
+	return instants.ReplaceAllStringFunc(s, func(text string) string {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return text
+		}
+		return c.time(t)
+	})
 }
 
 func (c clock) full(t time.Time) string { return t.In(c.zone).Format("2006-01-02 15:04 MST") }

@@ -172,11 +172,7 @@ func drugsOf(rc *engine.Receipt) []string {
 	var out []string
 	a := rc.Outcome.Decision.Advice
 	if a.Vasopressor != nil {
-		if a.Vasopressor.Direction == "add-vasopressin" {
-			out = append(out, "vasopressin")
-		} else {
-			out = append(out, string(a.Vasopressor.Drug))
-		}
+		out = append(out, string(a.Vasopressor.Drug))
 	}
 	if a.Fluid != nil {
 		out = append(out, a.Fluid.Kind)

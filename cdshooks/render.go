@@ -54,10 +54,10 @@ type RenderSettings struct {
 // topics are the words of each topic code. Codes are static: clients key
 // override persistence and feedback on them.
 var topics = map[string]string{
-	"vasopressor": "Vasopressor in septic shock",
-	"fluid":       "Fluid in sepsis",
-	"treatment":   "Sepsis treatment",
-	"hazard":      "Hazard in sepsis",
+	engine.TopicVasopressor: "Vasopressor in septic shock",
+	engine.TopicFluid:       "Fluid in sepsis",
+	engine.TopicHazard:      "Hazard in sepsis",
+	engine.TopicReview:      "Review of sepsis treatment",
 }
 
 // Render makes the response of a decision: one card when one is to be shown,
@@ -113,6 +113,13 @@ func (w writer) dosing() bool {
 	return w.Display == trust.DisplaySuggest && w.Outcome.Decision.Status == agent.Suggest && (a.Vasopressor != nil || a.Fluid != nil)
 }
 
+// withheld reports whether there is advice that this mode does not show. What
+// speaks of the advice (explanation, rules on it) is then left out too, because
+// it names the dose.
+func (w writer) withheld() bool {
+	return w.Outcome.Decision.Status == agent.Suggest && !w.dosing()
+}
+
 // indicator maps the decision to urgency: critical only where a life is in
 // danger by the charted pressure itself.
 func (w writer) indicator() string {
@@ -136,7 +143,7 @@ func topicCode(topic string) string {
 		}
 	}
 	if len(out) == 0 || len(out) > 100 {
-		return "treatment"
+		return engine.TopicReview
 	}
 	return string(out)
 }
@@ -145,7 +152,7 @@ func topicDisplay(code string) string {
 	if d, ok := topics[code]; ok {
 		return d
 	}
-	return topics["treatment"]
+	return topics[engine.TopicReview]
 }
 
 // overrideReasons are taken from HL7's non-adherence reasons, worded for an ICU.

@@ -72,23 +72,34 @@ func (w writer) doseSummary() string {
 // vasopressorWords are the words of one vasopressor suggestion: direction,
 // own running rate, next rate; never a dose of another drug's equivalents.
 func vasopressorWords(v *agent.VasopressorAdvice) string {
-	drug := drugName(v.Drug)
-	step := " ug/kg/min"
+	drug, next := drugName(v.Drug), rate(v.ToUgKgMin)+" ug/kg/min"
+	from := " from " + rate(v.FromUgKgMin)
+	if v.Drug == state.DrugVasopressin {
+		next, from = number(v.UMin, 3)+" U/min", ""
+	}
 	switch v.Direction {
-	case "start":
-		return "starting " + drug + " at " + rate(v.ToUgKgMin) + step
-	case "increase":
-		return "raising " + drug + " from " + rate(v.FromUgKgMin) + " to " + rate(v.ToUgKgMin) + step
-	case "decrease":
-		return "lowering " + drug + " from " + rate(v.FromUgKgMin) + " to " + rate(v.ToUgKgMin) + step
-	case "stop":
-		return "stopping " + drug + " (now " + rate(v.FromUgKgMin) + step + ")"
-	case "add-vasopressin":
+	case agent.AdviceStart:
+		return "starting " + drug + " at " + next
+	case agent.AdviceIncrease:
+		return "raising " + drug + from + " to " + next
+	case agent.AdviceDecrease:
+		return "lowering " + drug + from + " to " + next
+	case agent.AdviceStop:
+		return "stopping " + drug + strings.Replace(from, " from", ", now at", 1) + unitAfter(from)
+	case agent.AdviceAddVasopressin:
 		return "adding vasopressin " + number(v.UMin, 3) + " U/min, no norepinephrine increase"
-	case "hold":
-		return "holding " + drug + " at " + rate(v.FromUgKgMin) + step
+	case agent.AdviceHold:
+		return "keeping " + drug + " unchanged at " + next // "holding" a drug means stopping it at a bedside
 	}
 	return "a change of " + drug
+}
+
+// unitAfter is the unit that belongs after a weight-based rate.
+func unitAfter(from string) string {
+	if from == "" {
+		return ""
+	}
+	return " ug/kg/min"
 }
 
 func fluidWords(f *agent.FluidAdvice) string {

@@ -22,7 +22,7 @@ var whatIfFeatures = []struct {
 	concept state.Concept
 	label   string
 }{
-	{"meanbp", "MAP"}, {"lactate", "Lactate"}, {"output_4hourly", "Urine per 4 h"}, {"creatinine", "Creatinine"},
+	{"meanbp", "MAP"}, {"lactate", "Lactate"}, {"output_4hourly", "Urine"}, {"creatinine", "Creatinine"},
 	{"pao2", "PaO2"},
 }
 
@@ -72,10 +72,6 @@ func (w writer) whatIf(p *page) {
 		p.gap()
 		if o := option(d, "alternative"); o != nil && o.Why != "" {
 			p.item("Alternative not chosen: " + escape(o.Why))
-		}
-		if o := option(d, "suggested"); o != nil {
-			p.item("Clinicians chose the suggested levels in " + percent(o.Forecast.Support) + " of states like this (model estimate); " +
-				number(float64(o.Forecast.Similar), 0) + " similar steps with the same levels in the training data")
 		}
 	}
 	p.item("Forecasts are estimates from past patients, not promises; other causes than treatment are part of them")

@@ -73,7 +73,7 @@ type Client struct {
 	// Tenants, when set, are the accepted values of the tenant claim.
 	Tenants []string `yaml:"tenants"`
 	// JWKSURL is where its public keys are read when a token names no jku.
-	JWKSURL string `yaml:"jwksURL"`
+	JWKSURL string `yaml:"jwks_url"`
 	// JWKS is its key set as JSON text, instead of JWKSURL.
 	JWKS string `yaml:"jwks"`
 	// JKUs are further key set addresses that its tokens may name in jku. A
@@ -86,7 +86,7 @@ type Client struct {
 	Audiences []string `yaml:"audiences"`
 	// FHIRServer is the base URL of its FHIR API: the only address this
 	// service ever sends the client's access token to. Empty: prefetch only.
-	FHIRServer string `yaml:"fhirServer"`
+	FHIRServer string `yaml:"fhir_server"`
 	// Network says where JWKSURL, JKUs and FHIRServer may lie. Default: public.
 	Network string `yaml:"network"`
 	// Services are the ids it may call. Empty: every service.
@@ -97,10 +97,10 @@ type Client struct {
 	// Default: silent.
 	Display string `yaml:"display"`
 	// DisplayByUnit sets the mode of single units, by the unit's charted name.
-	DisplayByUnit map[string]string `yaml:"displayByUnit"`
+	DisplayByUnit map[string]string `yaml:"display_by_unit"`
 	// MaxTokenLife is the longest exp-iat accepted. Default and ceiling: 1 h
 	// (Epic's tokens live 15 min).
-	MaxTokenLife time.Duration `yaml:"maxTokenLife"`
+	MaxTokenLife time.Duration `yaml:"max_token_life"`
 	// Quirks are the client's known departures from the contract.
 	Quirks Quirks `yaml:"quirks"`
 }
@@ -109,10 +109,10 @@ type Client struct {
 type Quirks struct {
 	// SelectionBehavior of suggestions: at-most-one (default) or any (Epic
 	// knows only any).
-	SelectionBehavior string `yaml:"selectionBehavior" json:"selectionBehavior,omitempty"`
+	SelectionBehavior string `yaml:"selection_behavior" json:"selectionBehavior,omitempty"`
 	// PrefetchKeys renames prefetch keys as the client sends them to the keys
 	// of the discovery document (Epic: typed in by hand, e.g. "-patient").
-	PrefetchKeys map[string]string `yaml:"prefetchKeys" json:"-"`
+	PrefetchKeys map[string]string `yaml:"prefetch_keys" json:"-"`
 	// Drafts lets cards carry draft orders for non-vasoactive fluid boluses
 	// (design.md 5.9). Default: no. Epic discards the dose of a draft.
 	Drafts bool `yaml:"drafts" json:"drafts,omitempty"`
@@ -159,13 +159,13 @@ func (c Client) withDefaults() (*Client, error) {
 	case c.Network != NetworkPublic && c.Network != NetworkPrivate && c.Network != NetworkLoopback:
 		return fail("network %q is not one of public, private, loopback", c.Network)
 	case c.JWKS == "" && c.JWKSURL == "" && len(c.JKUs) == 0:
-		return fail("no keys (hint: set jwksURL, or jwks with the key set itself)")
+		return fail("no keys (hint: set jwks_url, or jwks with the key set itself)")
 	case c.JWKS != "" && c.JWKSURL != "":
-		return fail("both jwks and jwksURL are set (hint: keep one)")
+		return fail("both jwks and jwks_url are set (hint: keep one)")
 	case c.MaxTokenLife < 0 || c.MaxTokenLife > time.Hour:
-		return fail("maxTokenLife %v is not between 0 and 1h", c.MaxTokenLife)
+		return fail("max_token_life %v is not between 0 and 1h", c.MaxTokenLife)
 	case c.Quirks.SelectionBehavior != "at-most-one" && c.Quirks.SelectionBehavior != "any":
-		return fail("quirks.selectionBehavior %q is not at-most-one or any", c.Quirks.SelectionBehavior)
+		return fail("quirks.selection_behavior %q is not at-most-one or any", c.Quirks.SelectionBehavior)
 	}
 	for _, alg := range c.Algorithms {
 		if _, ok := algorithms[alg]; !ok {
