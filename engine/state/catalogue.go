@@ -123,33 +123,38 @@ func Lookup(c Concept) (Feature, bool) {
 // outside that range.
 func FeatureAt(i int) Feature { return catalogue[i] }
 
-// extras are the concepts beside the features, with their plausible range
-// (inclusive) and unit. Limits are wide on purpose: they keep out impossible
-// values, not unusual patients.
-var extras = map[Concept]struct {
-	unit   string
+// bounds is a plausible range (inclusive) and its UCUM unit.
+type bounds struct {
 	lo, hi float64
-}{
-	ConceptWeight:      {"kg", 20, 400},
-	ConceptHeight:      {"cm", 100, 250},
-	ConceptCVP:         {"mm[Hg]", -10, 50},
-	ConceptPEEP:        {"cm[H2O]", 0, 40},
-	ConceptO2Flow:      {"L/min", 0, 100},
-	ConceptRASS:        {"{score}", -5, 4},
-	ConceptGCSTotal:    {"{score}", 3, 15},
-	ConceptCRT:         {"s", 0, 30},
-	ConceptMAPGoal:     {"mm[Hg]", 30, 120},
-	ConceptUrineIrrig:  {"mL", 0, 20000},
-	ConceptOtherOutput: {"mL", 0, 20000},
+	unit   string
 }
+
+// ranges holds the features and the concepts beside them. Limits of the latter
+// are wide on purpose: they keep out impossible values, not unusual patients.
+var ranges = func() map[Concept]bounds {
+	m := map[Concept]bounds{
+		ConceptWeight:      {20, 400, "kg"},
+		ConceptHeight:      {100, 250, "cm"},
+		ConceptCVP:         {-10, 50, "mm[Hg]"},
+		ConceptPEEP:        {0, 40, "cm[H2O]"},
+		ConceptO2Flow:      {0, 100, "L/min"},
+		ConceptRASS:        {-5, 4, "{score}"},
+		ConceptGCSTotal:    {3, 15, "{score}"},
+		ConceptCRT:         {0, 30, "s"},
+		ConceptMAPGoal:     {30, 120, "mm[Hg]"},
+		ConceptUrineIrrig:  {0, 20000, "mL"},
+		ConceptOtherOutput: {0, 20000, "mL"},
+	}
+	for i := range catalogue {
+		f := &catalogue[i]
+		m[f.Name] = bounds{f.Lo, f.Hi, f.Unit}
+	}
+	return m
+}()
 
 // Range returns the plausible range (inclusive) and UCUM unit of a concept,
 // feature or not; false for a concept this package does not know.
 func Range(c Concept) (lo, hi float64, unit string, ok bool) {
-	if i, found := byConcept[c]; found {
-		f := &catalogue[i]
-		return f.Lo, f.Hi, f.Unit, true
-	}
-	e, found := extras[c]
-	return e.lo, e.hi, e.unit, found
+	b, ok := ranges[c]
+	return b.lo, b.hi, b.unit, ok
 }

@@ -53,7 +53,6 @@ type obs struct {
 	method  string
 	ref     int32 // index into Chart.Measurements; -1 for a derived one
 	derived *Measurement
-	id      string
 }
 
 // row is one usable administration.
@@ -116,25 +115,26 @@ func (c *Chart) sortID(rec int) string {
 	return "#" + strconv.Itoa(rec)
 }
 
+func (b *Builder) sortID(o *obs) string { return b.c.sortID(b.measured(o).Record) }
+
 func (b *Builder) indexMeasurements() {
-	counts := map[Concept]int{}
-	for i := range b.c.Measurements {
-		counts[b.c.Measurements[i].Concept]++
-	}
+	lists := map[Concept]*[]obs{}
 	for i := range b.c.Measurements {
 		m := &b.c.Measurements[i]
 		o, ok := observe(m)
 		if !ok {
 			continue
 		}
-		o.ref, o.id = int32(i), b.c.sortID(m.Record)
-		s := b.series[m.Concept]
-		if s == nil {
-			s = make([]obs, 0, counts[m.Concept])
+		o.ref = int32(i)
+		list := lists[m.Concept]
+		if list == nil {
+			list = new([]obs)
+			lists[m.Concept] = list
 		}
-		b.series[m.Concept] = append(s, o)
+		*list = append(*list, o)
 	}
-	for concept, s := range b.series {
+	for concept, list := range lists {
+		s := *list
 		sums := concept == ConceptUrineIrrig || concept == ConceptOtherOutput || concept == catalogue[Urine].Name
 		slices.SortFunc(s, func(x, y obs) int { return b.compareObs(&x, &y, sums) })
 		b.series[concept] = slices.CompactFunc(s, func(x, y obs) bool {
@@ -142,7 +142,7 @@ func (b *Builder) indexMeasurements() {
 				b.measured(&x).Comparator == b.measured(&y).Comparator
 			// Two equal volumes from two resources are two volumes (two drains);
 			// two equal readings are one reading, known when the first was.
-			return same && (!sums || x.id == y.id)
+			return same && (!sums || b.sortID(&x) == b.sortID(&y))
 		})
 	}
 }
@@ -150,8 +150,8 @@ func (b *Builder) indexMeasurements() {
 // observe checks one measurement; false when it can never be used: a concept
 // we do not know, a value that is not finite or not plausible, no time.
 func observe(m *Measurement) (obs, bool) {
-	lo, hi, _, known := Range(m.Concept)
-	if !known || !within(m.Value, lo, hi) || m.Effective.IsZero() || m.Available.IsZero() {
+	r, known := ranges[m.Concept]
+	if !known || !within(m.Value, r.lo, r.hi) || m.Effective.IsZero() || m.Available.IsZero() {
 		return obs{}, false
 	}
 	o := obs{from: ceilInstant(m.Effective), avail: ceilInstant(m.Available), value: m.Value, method: m.Method}
@@ -195,12 +195,16 @@ func (b *Builder) compareObs(x, y *obs, idFirst bool) int {
 	if c := cmp.Or(strings.Compare(x.method, y.method), strings.Compare(mx.Comparator, my.Comparator)); c != 0 {
 		return c
 	}
-	if idFirst && x.id != y.id {
-		return strings.Compare(x.id, y.id)
+	if idFirst {
+		if c := strings.Compare(b.sortID(x), b.sortID(y)); c != 0 {
+			return c
+		}
+	}
+	if x.avail != y.avail {
+		return cmp.Compare(x.avail, y.avail)
 	}
 	return cmp.Or(
-		cmp.Compare(x.avail, y.avail),
-		strings.Compare(x.id, y.id),
+		strings.Compare(b.sortID(x), b.sortID(y)),
 		strings.Compare(mx.Received, my.Received),
 		strings.Compare(mx.Conversion, my.Conversion),
 	)
@@ -252,7 +256,7 @@ func (b *Builder) deriveMAP() {
 				ms := b.measured(s)
 				v := (s.value + 2*d.value) / 3
 				b.derived = append(b.derived, obs{at: s.at, from: s.from, avail: avail, value: v,
-					method: s.method, ref: -1, id: s.id, derived: &Measurement{
+					method: s.method, ref: -1, derived: &Measurement{
 						Concept: catalogue[MeanBP].Name, Value: v, Effective: ms.Effective, End: ms.End,
 						Method: s.method, Received: ms.Received + "; " + b.measured(d).Received,
 						Conversion: derivedMAP, Record: ms.Record,
