@@ -20,6 +20,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
 // recordReading appends who read what. The reader of the command line is the
@@ -263,8 +264,12 @@ func auditShow() *cobra.Command {
 	return cmd
 }
 
-// readableBody gives a stored body as JSON.
+// readableBody gives a stored body as JSON: a call's record unpacked, JSON as it
+// is, anything else as base64.
 func readableBody(body []byte) (json.RawMessage, error) {
+	if record, err := cdshooks.DecodeRecord(body); err == nil {
+		return json.Marshal(record)
+	}
 	if json.Valid(body) {
 		return body, nil
 	}

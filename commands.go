@@ -9,9 +9,11 @@ import "github.com/spf13/cobra"
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth()),
+		group("train", "Train the models", trainWorld()),
+		group("evaluate", "Score models and decisions", evaluateWorld()),
 		group("model", "Say which model this is", modelInfo(), modelCard()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
-		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditShow(), auditVerify()),
+		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditShow(), auditVerify(), auditReplay()),
 		healthcheck(),
 	}
 }

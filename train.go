@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: `train world`.
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+func trainWorld() *cobra.Command {
+	var file, out, config string
+	var asJSON bool
+	train := world.DefaultTrainConfig()
+	cmd := &cobra.Command{
+		Use: "world", Short: "Train the Clinical World Model on a cohort", Args: noArgs,
+		Long: "Train the Clinical World Model on a cohort file and write weights, description, card and loss curve.\n" +
+			"Test patients (by hash) are never trained on. The same cohort and seed give the same weights.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := require(cmd, "cohort", "out"); err != nil {
+				return err
+			}
+			if _, err := os.Stat(filepath.Join(out, "model.json")); err == nil {
+				return misuse("%s already holds a model (hint: choose another folder)", out)
+			}
+			cfg, err := loadConfig(config, os.Environ())
+			if err != nil {
+				return err
+			}
+			train.Levels = cfg.State
+			model, err := world.Train(cmd.Context(), cohort.Read(file), train, epochLines(cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			if err := model.Write(out); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), model.Info())
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: version %s, hash %s\n", out, model.Info().Version, model.Info().Hash)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&file, "cohort", "", "Parquet file of `cohort build` (required)")
+	cmd.Flags().StringVar(&out, "out", "", "folder to write (required)")
+	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
+	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
+	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
+	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")
+	cmd.Flags().IntVar(&train.Epochs, "epochs", train.Epochs, "epochs at most")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// epochLines reports each epoch: a line that is overwritten on a terminal,
+// plain lines elsewhere.
+func epochLines(w io.Writer) func(world.Progress) {
+	start, end := "", "\n"
+	if onTerminal(w) {
+		start, end = "\r\x1b[K", ""
+	}
+	return func(p world.Progress) {
+		mark := ""
+		if p.Best {
+			mark = " best"
+		}
+		fmt.Fprintf(w, "%snetwork %d of %d, epoch %d of %d: loss %.4f, validation %.4f%s%s", start, p.Member+1, p.Members, p.Epoch+1, p.Epochs, p.TrainLoss, p.ValidationLoss, mark, end)
+	}
+}
