@@ -121,7 +121,7 @@ func (ch *charter) history() {
 		})
 	}
 	seen := admit.Add(time.Duration(10+r.IntN(120)) * time.Minute)
-	charted := r.Float64() < 0.85
+	charted := r.Float64() < 0.85 || ch.c.patient.scenario != Mix // stories are charted
 	switch {
 	case ch.t.septic && charted:
 		condition("Sepsis, unspecified organism", seen, seen, state.TagSepsis)

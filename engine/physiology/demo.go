@@ -102,8 +102,8 @@ func between(x, lo, hi float64) bool { return x >= lo && x <= hi }
 func demoStories() []demoStory {
 	resuscitation := map[float64]float64{1: 500, 2: 500, 3: 500}
 	flood := map[float64]float64{}
-	for h := 1.0; h < 26; h += 2 {
-		flood[h] = 1000
+	for h := 1.0; h < 30; h += 2 {
+		flood[h] = 500
 	}
 	return []demoStory{
 		{
@@ -143,8 +143,8 @@ func demoStories() []demoStory {
 			424, 36, holdAfter(32, titrate(66, 0.3, 125, flood)),
 			func(c Course, m Moment) bool {
 				ago := c.patient.log[len(c.patient.log)-8*stepsPerHour]
-				return m.body.interstitialMl > 5000 && m.body.pf(m.traits) < 0.86*ago.body.pf(ago.traits) && m.body.pf(m.traits) < 210 &&
-					between(m.Given.NEUgKgMin, 0.02, 0.2) && between(c.MeanMAP(0.5), 58, 63.5) && between(m.body.mapMmHg, 57, 63)
+				return m.body.interstitialMl > 4000 && m.body.pf(m.traits) < 0.86*ago.body.pf(ago.traits) && m.body.pf(m.traits) < 210 &&
+					between(m.Given.NEUgKgMin, 0.04, 0.2) && between(c.MeanMAP(0.5), 58, 63.5) && between(m.body.mapMmHg, 57, 63)
 			},
 		},
 		{
@@ -152,7 +152,7 @@ func demoStories() []demoStory {
 			5, 30, titrate(65, 0, 50, map[float64]float64{1: 500}),
 			func(c Course, m Moment) bool {
 				return between(m.body.mapMmHg, 72, 84) && c.MeanMAP(12) > 71 && m.body.lactate < 1.7 && m.traits.lungSource &&
-					m.body.antibioticH > 1 && m.body.pf(m.traits) < 290
+					m.body.antibioticH > 1 && between(m.body.pf(m.traits), 200, 265)
 			},
 		},
 		{

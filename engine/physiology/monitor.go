@@ -182,7 +182,7 @@ func (ch *charter) laboratory() {
 		if due("clot", pick(14, 30), 8) {
 			send(clotting, late(50, 60), "")
 		}
-		if (m.body.vent || shock || i < 12) && due("gas", pick(4, 7), 2) {
+		if (m.body.vent || shock || m.body.fio2 > 35 || i < 12) && due("gas", pick(4, 7), 2) {
 			send(gas, late(6, 15), state.MethodArterial)
 		}
 		if (ch.t.septic || shock || m.body.vent) && due("lactate", ch.lactateEvery(m), 1.5) {
@@ -199,5 +199,5 @@ func (ch *charter) lactateEvery(m *Moment) float64 {
 	case m.body.lactate > 2:
 		return 3.5
 	}
-	return 7
+	return 5.5
 }
