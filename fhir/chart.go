@@ -137,7 +137,7 @@ func (b *Bag) medicate(r *state.Record, d *decoded) {
 type assembly struct {
 	m         *Mapper
 	at        time.Time
-	events    []placed
+	events    []*placed
 	resources []fateOf
 }
 
@@ -174,7 +174,7 @@ func (a *assembly) resource(records []state.Record, e *entry) {
 		switch out.fate {
 		case used:
 			f.used = true
-			a.events = append(a.events, placed{event: ev, record: *r, resource: n})
+			a.events = append(a.events, &placed{event: ev, record: *r, resource: n})
 			continue
 		case rejected:
 			f.rejected = true
@@ -313,7 +313,7 @@ func compareRecords(a, b *state.Record) int {
 	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Part, b.Part))
 }
 
-func comparePlaced(a, b placed) int {
+func comparePlaced(a, b *placed) int {
 	return cmp.Or(a.time().Compare(b.time()), compareRecords(&a.record, &b.record))
 }
 

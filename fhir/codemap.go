@@ -33,6 +33,7 @@ type mapFile struct {
 	Version      int                 `yaml:"version"`
 	Name         string              `yaml:"name"`
 	Systems      map[string][]string `yaml:"systems"`
+	Prefetch     []string            `yaml:"prefetch"` // systems whose observation codes prefetch asks for
 	Units        unitSpellings       `yaml:"units"`
 	LagMinutes   map[string]float64  `yaml:"lagMinutes"`
 	Concepts     []conceptSpec       `yaml:"concepts"`

@@ -111,7 +111,8 @@ func (f *Folder) Bag(patientID string) (*Bag, error) {
 		b.asked[kind] = true
 	}
 	err := f.spill.read(patientID, func(file, line int, raw []byte) error {
-		err := f.mapper.Add(b, raw, state.Origin{Via: "folder", Key: f.spill.names[file], Line: line})
+		h := inspectValid(raw, f.mapper.want) // a broken line never gets this far
+		err := f.mapper.add(b, &h, raw, state.Origin{Via: "folder", Key: f.spill.names[file], Line: line})
 		if errors.Is(err, ErrWrongPatient) || errors.Is(err, ErrMalformed) {
 			return nil // recorded in the bag
 		}
@@ -252,6 +253,9 @@ func trimLine(b []byte) []byte {
 func (r *folderReader) line(raw []byte, file, line int, name string) error {
 	h := inspect(raw, r.m.want)
 	switch {
+	case h.fault == faultBroken || h.fault == faultNotAnObj:
+		r.fault(&h, h.fault, name, line)
+		return nil
 	case h.fault != "" && h.patient == "" && h.kind != "Patient":
 		r.fault(&h, h.fault, name, line)
 		return nil

@@ -67,6 +67,8 @@ type index struct {
 	// wanted is every observation code that decoding must not skip.
 	wanted map[key]bool
 	order  []observationSpec // in file order, for prefetch templates
+	// prefetch are the short names of systems that prefetch asks for.
+	prefetch map[string]bool
 }
 
 func (x *index) build(files []mapFile) error {
@@ -79,9 +81,12 @@ func (x *index) build(files []mapFile) error {
 		routeWords: map[string]string{}, admins: map[string]*adminSpec{}, categories: map[key]*contextSpec{},
 		methods: map[key]*contextSpec{}, findings: map[key][]state.Tag{}, findPrefixes: map[string][]prefixMeaning[state.Tag]{},
 		icuCodes: map[key]bool{}, diedCodes: map[key]bool{}, deathSystems: map[string]bool{}, icuSystems: map[string]bool{},
-		wanted: map[key]bool{},
+		wanted: map[key]bool{}, prefetch: map[string]bool{},
 	}
 	for _, f := range files {
+		for _, alias := range f.Prefetch {
+			x.prefetch[alias] = true
+		}
 		for alias, urls := range f.Systems {
 			for _, u := range urls {
 				if other, ok := x.aliases[u]; ok && other != alias {

@@ -36,55 +36,53 @@ func (m *Mapper) person(b *Bag) (state.Person, error) {
 // Stays lists the patient's ICU stays, by start. Where no encounter can be
 // told to be one, the inpatient encounters are listed with ICUKnown false.
 func (m *Mapper) Stays(b *Bag) []state.Stay {
-	var icu, other []state.Stay
-	parents := map[string]bool{} // hospital encounters that have an ICU encounter within
+	var icu, within, other []state.Stay
 	for _, name := range slices.Sorted(maps.Keys(b.entries)) {
 		e := b.entries[name]
 		if e.kind != "Encounter" {
 			continue
 		}
-		found, whole := m.staysOf(b, e)
-		icu = append(icu, found...)
+		explicit, located, whole := m.staysOf(b, e)
+		icu, within = append(icu, explicit...), append(within, located...)
 		if whole != nil {
 			other = append(other, *whole)
 		}
-		if len(found) > 0 && e.decoded.records[0].PartOf != "" {
-			_, id := splitReference(e.decoded.records[0].PartOf)
-			parents[id] = true
-		}
 	}
+	// A hospital that has encounters for ICU stays repeats them as locations of
+	// the hospital stay; the encounters are the better record.
 	stays := icu
-	if len(icu) == 0 {
+	if len(stays) == 0 {
+		stays = within
+	}
+	if len(stays) == 0 {
 		stays = other
-	} else {
-		// The locations of a hospital stay repeat the ICU encounters within it.
-		stays = slices.DeleteFunc(stays, func(s state.Stay) bool { return parents[s.ID] })
 	}
 	slices.SortFunc(stays, func(a, b state.Stay) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.ID, b.ID)) })
 	return stays
 }
 
-// staysOf reads one encounter: the ICU stays in it, or the whole of it when it
-// is an inpatient encounter that could be one.
-func (m *Mapper) staysOf(b *Bag, e *entry) (icu []state.Stay, whole *state.Stay) {
+// staysOf reads one encounter: an ICU stay itself, or the ICU stays among its
+// locations, or the whole of it when it is an inpatient encounter that could
+// be one.
+func (m *Mapper) staysOf(b *Bag, e *entry) (explicit, located []state.Stay, whole *state.Stay) {
 	r := e.decoded.records[0]
 	switch r.Status {
 	case "entered-in-error", "cancelled", "planned":
-		return nil, nil
+		return nil, nil, nil
 	}
 	stay := state.Stay{ID: e.id, Hospital: m.hospital(b, e), Unit: r.Text}
 	stay.Start, _ = instant(r.Start)
 	stay.End, _ = instant(r.End)
 	m.outcome(b, e, &stay)
 	if stay.Start.IsZero() {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if m.isICU(r.Codes, r.Text) || m.hasICUIdentifier(r.Categories) {
 		stay.ICU, stay.ICUKnown = true, true
 		if unit := m.unitName(b, e); unit != "" {
 			stay.Unit = unit
 		}
-		return []state.Stay{stay}, nil
+		return []state.Stay{stay}, nil, nil
 	}
 	known := false
 	for _, l := range e.decoded.records[1:] {
@@ -106,21 +104,21 @@ func (m *Mapper) staysOf(b *Bag, e *entry) (icu []state.Stay, whole *state.Stay)
 			s.End = t
 		}
 		// Two beds of one unit in a row are one stay.
-		if n := len(icu); n > 0 && !s.Start.After(later(icu[n-1].End, icu[n-1].Start).Add(time.Hour)) {
-			icu[n-1].End = s.End
+		if n := len(located); n > 0 && !s.Start.After(later(located[n-1].End, located[n-1].Start).Add(time.Hour)) {
+			located[n-1].End = s.End
 			continue
 		}
-		icu = append(icu, s)
+		located = append(located, s)
 	}
-	if len(icu) > 0 {
-		return icu, nil
+	if len(located) > 0 {
+		return nil, located, nil
 	}
 	switch r.Class {
 	case "AMB", "VR", "HH", "FLD":
-		return nil, nil
+		return nil, nil, nil
 	}
 	stay.ICUKnown = known
-	return nil, &stay
+	return nil, nil, &stay
 }
 
 func (b *Bag) place(reference string) (ward, bool) {

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: Bundles, as files, as search results and as prefetch values.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// page is one Bundle taken apart. Member names are read case-sensitively.
+type page struct {
+	kind    string // Bundle.type
+	next    string // URL of the next page, "" when this is the last
+	entries []pageEntry
+}
+
+type pageEntry struct {
+	head
+	fullURL  string
+	mode     string // search.mode
+	resource json.RawMessage
+}
+
+// openPage takes a Bundle apart without decoding its resources.
+func (m *Mapper) openPage(raw json.RawMessage) (page, error) {
+	if !json.Valid(raw) {
+		return page{}, fmt.Errorf("%w: %s", ErrMalformed, faultBroken)
+	}
+	return m.openValidPage(raw)
+}
+
+// openValidPage is openPage for bytes already known to be valid JSON.
+func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
+	var p page
+	var kind string
+	var links, entries []byte
+	eachMember(raw, func(name string, value []byte) {
+		switch name {
+		case "resourceType":
+			kind = text(value)
+		case "type":
+			p.kind = text(value)
+		case "link":
+			links = value
+		case "entry":
+			entries = value
+		}
+	})
+	if kind != "Bundle" {
+		return p, fmt.Errorf("%w: resourceType is not Bundle", ErrMalformed)
+	}
+	ok := eachElement(links, func(link []byte) {
+		var relation, to string
+		eachMember(link, func(name string, value []byte) {
+			switch name {
+			case "relation":
+				relation = text(value)
+			case "url":
+				to = text(value)
+			}
+		})
+		if relation == "next" {
+			p.next = to
+		}
+	})
+	ok = eachElement(entries, func(entry []byte) {
+		var e pageEntry
+		eachMember(entry, func(name string, value []byte) {
+			switch name {
+			case "fullUrl":
+				e.fullURL = text(value)
+			case "search":
+				eachMember(value, func(name string, value []byte) {
+					if name == "mode" {
+						e.mode = text(value)
+					}
+				})
+			case "resource":
+				e.resource = value
+				e.head = inspectValid(value, m.want)
+			}
+		})
+		p.entries = append(p.entries, e)
+	}) && ok
+	if !ok {
+		return p, fmt.Errorf("%w: Bundle.link or Bundle.entry is not a list", ErrMalformed)
+	}
+	return p, nil
+}
+
+// text reads a JSON string; anything else is "".
+func text(raw []byte) string {
+	if len(raw) < 2 || raw[0] != '"' {
+		return ""
+	}
+	return unquoted(raw[1 : len(raw)-1])
+}
+
+// failure reports whether an OperationOutcome says that something failed, as
+// against a remark such as "no results".
+func failure(raw json.RawMessage) bool {
+	failed, issues := false, 0
+	eachMember(raw, func(name string, value []byte) {
+		if name != "issue" {
+			return
+		}
+		ok := eachElement(value, func(issue []byte) {
+			issues++
+			severity := ""
+			eachMember(issue, func(name string, value []byte) {
+				if name == "severity" {
+					severity = text(value)
+				}
+			})
+			failed = failed || severity != "information" && severity != "warning"
+		})
+		failed = failed || !ok
+	})
+	return failed || issues == 0
+}
+
+// kindOf is the resourceType of a JSON object, "" when it has none. raw must
+// be valid JSON.
+func kindOf(raw json.RawMessage) (kind string) {
+	eachMember(raw, func(name string, value []byte) {
+		if name == "resourceType" {
+			kind = text(value)
+		}
+	})
+	return kind
+}
+
+// alias notes what the full URLs of a page stand for, so that urn:uuid
+// references resolve whatever their order.
+func (b *Bag) alias(p page) {
+	for _, e := range p.entries {
+		if !strings.HasPrefix(e.fullURL, "urn:uuid:") {
+			continue
+		}
+		id := e.id
+		if id == "" {
+			id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
+		}
+		if b.aliases == nil {
+			b.aliases = map[string]string{}
+		}
+		b.aliases[e.fullURL] = e.head.kind + "/" + id
+	}
+}
+
+// addPage adds every resource of a page. It returns whether an OperationOutcome
+// in it reported a failure, and the first error of Add.
+func (m *Mapper) addPage(b *Bag, p page, origin state.Origin) (failed bool, err error) {
+	b.alias(p)
+	for _, e := range p.entries {
+		switch {
+		case len(e.resource) == 0 || string(e.resource) == "null":
+			continue // an entry of a history or a deleted resource
+		case e.mode == "outcome" || e.head.kind == "OperationOutcome":
+			failed = failed || failure(e.resource)
+			continue
+		}
+		if e.id == "" && strings.HasPrefix(e.fullURL, "urn:uuid:") {
+			e.id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
+		}
+		if errAdd := m.add(b, &e.head, e.resource, origin); errAdd != nil && (err == nil || errors.Is(errAdd, ErrWrongPatient)) {
+			err = errAdd
+		}
+	}
+	return failed, err
+}
+
+// ReadBundle reads one patient's chart from a Bundle of any type. patientID ""
+// takes the one Patient in it; several are ErrNoPatient. Resources of other
+// patients are rejected and counted.
+func (m *Mapper) ReadBundle(r io.Reader, patientID string) (*Bag, error) {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read Bundle: %w", err)
+	}
+	p, err := m.openPage(raw)
+	if err != nil {
+		return nil, err
+	}
+	if patientID == "" {
+		for _, e := range p.entries {
+			if e.head.kind != "Patient" || e.id == "" || e.id == patientID {
+				continue
+			}
+			if patientID != "" {
+				return nil, fmt.Errorf("%w: the Bundle holds more than one (hint: name one)", ErrNoPatient)
+			}
+			patientID = e.id
+		}
+		if patientID == "" {
+			return nil, fmt.Errorf("%w: the Bundle holds no Patient", ErrNoPatient)
+		}
+	}
+	b := NewBag(patientID)
+	// A Bundle is a whole chart: what is not in it does not exist.
+	b.Asked("Condition", "Procedure", "MedicationRequest", "MedicationAdministration")
+	if _, err := m.addPage(b, p, state.Origin{Via: "bundle"}); err != nil && !errors.Is(err, ErrWrongPatient) && !errors.Is(err, ErrMalformed) {
+		return nil, err
+	}
+	if p.next != "" {
+		return nil, fmt.Errorf("%w: the Bundle is one page of several (hint: join the pages first)", ErrMalformed)
+	}
+	return b, nil
+}
