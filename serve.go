@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: `serve`, the CDS Hooks service.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/cdshooks"
+	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/fhir"
+)
+
+// Bounds of the HTTP server that no site needs to change.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = time.Minute
+	maxHeaderBytes    = 32 << 10
+)
+
+func serveCommand() *cobra.Command {
+	var config, addr string
+	var demo, check bool
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Answer CDS Hooks calls", Args: noArgs,
+		Long: "Answer CDS Hooks calls of registered clients. The audit log must exist (`sepsisagent audit init`).\n\n" +
+			"--demo needs nothing: on loopback it starts an EHR of its own with synthetic patients, a log in a\n" +
+			"temporary folder, and prints the page to open. --check loads and checks everything and exits.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if demo && config != "" {
+				return misuse("--demo brings its own configuration; leave --config out")
+			}
+			cfg, err := loadConfig(config, os.Environ())
+			if err != nil {
+				return err
+			}
+			if addr != "" {
+				cfg.HTTP.Addr = addr
+			}
+			if err := cfg.Validate(); err != nil {
+				return misuse("%v", err)
+			}
+			if demo {
+				return serveDemo(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr(), check)
+			}
+			return serve(cmd.Context(), cfg, cmd, check)
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "", "configuration file")
+	cmd.Flags().StringVar(&addr, "addr", "", "host:port to listen on (default: http.addr of the configuration)")
+	cmd.Flags().BoolVar(&demo, "demo", false, "start a demonstration with synthetic patients on loopback")
+	cmd.Flags().BoolVar(&check, "check", false, "check configuration, model, rules, code maps and log, and exit")
+	return cmd
+}
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) error {
+	r, err := openRooms(cfg, "")
+	if err != nil {
+		return err
+	}
+	log, err := openAudit(ctx, cfg.Audit)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	logger := newLogger(cmd.ErrOrStderr())
+	service, err := newService(r, log, logger, nil)
+	if err != nil {
+		return err
+	}
+	if check {
+		size, err := log.Size(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d clients, %d rules, model %s %s, log of %d records\n",
+			len(cfg.CDSHooks.Clients), len(r.rules.Rules()), r.model.Info().Kind, r.model.Info().Version, size)
+		return err
+	}
+	ln, err := net.Listen("tcp", cfg.HTTP.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w (hint: is another service there? choose another with --addr)", err)
+	}
+	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
+	return listen(ctx, cfg.HTTP, ln, service.Handler())
+}
+
+// newService wires the CDS Hooks service. validated says whether this model
+// may be shown in suggest mode; nil: never, so that suggest falls to inform.
+func newService(r *rooms, log *sqlite.Log, logger *zap.Logger, validated func(string, time.Time) error) (*cdshooks.Service, error) {
+	registry, err := trust.New(r.cfg.CDSHooks.Clients, trust.Options{Leeway: r.cfg.CDSHooks.Leeway})
+	if err != nil {
+		return nil, err
+	}
+	return cdshooks.New(cdshooks.Deps{
+		Config: r.cfg.CDSHooks, State: r.cfg.State, Trust: registry,
+		Charts: gatherer{r.mapper}, Templates: fhir.PrefetchTemplates(r.maps),
+		Decider: r.decider, Log: log, Proofs: log,
+		Model: r.model.Info(), Hashes: r.hashes, ModelCard: r.model.Card(),
+		Validated: validated,
+		Ready: func(ctx context.Context) error {
+			_, err := log.Size(ctx)
+			return err
+		},
+		Logger: logger,
+	})
+}
+
+// listen serves until ctx ends, then lets calls under way finish.
+func listen(ctx context.Context, cfg HTTPConfig, ln net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
+		WriteTimeout: cfg.WriteTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		// Calls under way are not cut off when the command's context ends:
+		// Shutdown waits for them.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		return fmt.Errorf("shut down: %w", errors.Join(err, server.Close()))
+	}
+	return nil
+}
