@@ -81,7 +81,7 @@ func (s *Service) append(ctx context.Context, c *call) (*recorded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.appendEntry(ctx, c.record.index(c.at), body)
+	return s.appendEntry(ctx, c.record.Index(c.at), body)
 }
 
 func (s *Service) appendEntry(ctx context.Context, ix audit.Index, body []byte) (*recorded, error) {

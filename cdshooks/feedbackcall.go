@@ -55,7 +55,7 @@ func (s *Service) storeFeedback(ctx context.Context, c *call, f *Feedback) error
 	r := Record{
 		Schema: RecordSchema, ID: feedbackID(client, f), Kind: KindFeedback, Status: 200, Request: c.record.Request, Feedback: f,
 	}
-	ix := r.index(c.at)
+	ix := r.Index(c.at)
 	ix.Outcome, ix.Cards = f.Outcome, []string{f.Card}
 	if f.Reason != nil {
 		ix.Reasons = []string{f.Reason.Code}

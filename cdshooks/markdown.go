@@ -19,7 +19,7 @@ import (
 
 // maxChartText is the longest text from a chart shown in one place. Doses are
 // never shown from chart text but from the numbers that were computed with.
-const maxChartText = 240
+const maxChartText = 600
 
 var markdownEscaper = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", `*`, `\*`, `_`, `\_`, `{`, `\{`, `}`, `\}`, `[`, `\[`, `]`, `\]`,

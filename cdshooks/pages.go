@@ -113,7 +113,7 @@ func (s *Service) recordReading(ctx context.Context, of *Record) error {
 		Schema: RecordSchema, ID: id.String(), Kind: KindRead, Status: http.StatusOK,
 		Request: RequestMeta{Service: "evidence", Client: of.Request.Client, Patient: of.Request.Patient},
 	}
-	ix := read.index(s.Now().UTC())
+	ix := read.Index(s.Now().UTC())
 	ix.Refers = of.ID
 	body, err := EncodeRecord(&read)
 	if err != nil {

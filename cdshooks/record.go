@@ -121,8 +121,8 @@ func DecodeRecord(body []byte) (*Record, error) {
 	return &r, nil
 }
 
-// index makes the searchable side of a record.
-func (r *Record) index(at time.Time) audit.Index {
+// Index makes the searchable side of a record.
+func (r *Record) Index(at time.Time) audit.Index {
 	m := r.Request
 	ix := audit.Index{
 		ID: r.ID, Time: at, Kind: r.Kind, Client: m.Client, RequestID: m.RequestID, HookInstance: m.HookInstance,

@@ -4,34 +4,293 @@ package cdshooks
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
 )
 
-func TestExplore(t *testing.T) {
+func TestEachPatientGetsTheAnswerOfTheirState(t *testing.T) {
 	c := open(t, nil)
-	for _, s := range physiology.Scenarios() {
-		if _, ok := fixtures().patients[s]; !ok {
-			continue
+	for _, want := range []struct {
+		scenario physiology.Scenario
+		status   agent.Status
+		summary  []string // parts of the card's summary; none: no card
+	}{
+		{physiology.SepticShock, agent.Suggest, []string{"goal 65", "raising norepinephrine from ", " ug/kg/min"}},
+		{physiology.RefractoryShock, agent.Suggest, []string{"adding vasopressin 0.03 U/min", "no norepinephrine increase"}},
+		{physiology.Improving, agent.Suggest, []string{"lowering norepinephrine from "}},
+		{physiology.PostOperative, agent.NotApplicable, nil},
+		{physiology.MissingData, agent.Abstain, nil},
+	} {
+		t.Run(string(want.scenario), func(t *testing.T) {
+			c.t = t
+			cards := c.view(want.scenario, nil).cards()
+			records := c.records(KindDecision)
+			r := records[len(records)-1]
+			if got := r.Receipt.Outcome.Decision.Status; got != want.status {
+				t.Fatalf("decision %s, want %s: %v", got, want.status, r.Receipt.Outcome.Decision.Reasons)
+			}
+			if want.summary == nil {
+				if len(cards) != 0 || string(r.Response) != `{"cards":[]}` {
+					t.Errorf("silence is an empty list of cards, and recorded: %s", r.Response)
+				}
+				return
+			}
+			if len(cards) != 1 {
+				t.Fatalf("%d cards, want 1", len(cards))
+			}
+			checkShownCard(t, c, cards[0], r)
+			for _, part := range want.summary {
+				if !strings.Contains(cards[0].Summary, part) {
+					t.Errorf("summary %q lacks %q", cards[0].Summary, part)
+				}
+			}
+		})
+	}
+}
+
+// checkShownCard checks what every card with a dose carries.
+func checkShownCard(t *testing.T, c *clinic, card Card, r *Record) {
+	t.Helper()
+	for _, part := range []string{
+		"As of 2026-03-01 09:00 UTC", "Void after 09:30", "verify pump", "| Plan | Hours |", "**Current treatment**", "**Suggested**",
+		"80 % interval", "Model persistence", "not validated for clinical use", "MAP goal 65", "Recheck",
+	} {
+		if !strings.Contains(card.Detail, part) {
+			t.Errorf("detail lacks %q:\n%s", part, card.Detail)
 		}
-		r := c.view(s, nil)
-		t.Logf("=== %s: %d", s, r.status)
-		if r.status != 200 {
-			t.Logf("%s %s", r.body, last(c.records(KindFailure)))
-			continue
+	}
+	var ext receiptExtension
+	if err := json.Unmarshal(card.Extension[ReceiptExtension], &ext); err != nil || ext.ID != r.ID || ext.LeafHash == "" {
+		t.Errorf("extension %s does not name receipt %s", card.Extension[ReceiptExtension], r.ID)
+	}
+	if strings.Contains(string(r.Response), ReceiptExtension) {
+		t.Error("the leaf covers the card without the extension that names the leaf")
+	}
+	row, err := c.log.Get(context.Background(), r.ID)
+	if err != nil || !row.Index.Shown || len(row.Index.Cards) != 2 || row.Index.Cards[0] != card.UUID || len(row.Index.Drugs) == 0 ||
+		row.Index.Patient == "" || row.Index.Model == "" || row.Index.HTTP != 200 || row.Index.Topic != card.Source.Topic.Code {
+		t.Errorf("the entry cannot be found by its card, drug, patient or model: %+v, %v", row.Index, err)
+	}
+	if len(card.Suggestions) != 1 || len(card.Suggestions[0].Actions) != 0 || card.Suggestions[0].IsRecommended {
+		t.Errorf("one suggestion, without orders, not preselected: %+v", card.Suggestions)
+	}
+	if strings.Contains(card.Links[0].URL, r.Request.Patient) {
+		t.Error("a link names the patient")
+	}
+}
+
+func TestDisplayModesDecideWhatIsShown(t *testing.T) {
+	stop := filepath.Join(t.TempDir(), "stop")
+	for _, m := range []struct {
+		name   string
+		change func(*Deps, *trust.Client)
+		body   func(map[string]any)
+		mode   string
+	}{
+		{"silent is the default", func(_ *Deps, c *trust.Client) { c.Display = "" }, nil, trust.DisplaySilent},
+		{"inform shows no dose", func(_ *Deps, c *trust.Client) { c.Display = trust.DisplayInform }, nil, trust.DisplayInform},
+		{"suggest without a local validation falls back to inform", func(d *Deps, _ *trust.Client) { d.Validated = nil }, nil, trust.DisplayInform},
+		{"suggest with an expired validation falls back to inform", func(d *Deps, _ *trust.Client) {
+			d.Validated = func(string, time.Time) error { return os.ErrDeadlineExceeded }
+		}, nil, trust.DisplayInform},
+		{"the unit's own mode wins", func(_ *Deps, c *trust.Client) {
+			c.DisplayByUnit = map[string]string{"": trust.DisplaySilent, "ICU": trust.DisplaySilent, "MICU": trust.DisplaySilent, "Medical ICU": trust.DisplaySilent}
+			c.Display = trust.DisplaySilent
+		}, nil, trust.DisplaySilent},
+		{"the kill switch silences all", func(d *Deps, _ *trust.Client) {
+			d.Config.KillSwitchFile = stop
+			if err := os.WriteFile(stop, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, trust.DisplaySilent},
+		{"a patient looking at their own chart sees nothing", nil, func(b map[string]any) {
+			b["context"].(map[string]any)["userId"] = "Patient/p1"
+		}, trust.DisplaySilent},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			c := open(t, m.change)
+			cards := c.view(physiology.SepticShock, m.body).cards()
+			r := c.records(KindDecision)[0]
+			if r.Display.Mode != m.mode {
+				t.Fatalf("mode %+v, want %s", r.Display, m.mode)
+			}
+			if r.Receipt.Outcome.Decision.Status != agent.Suggest {
+				t.Fatalf("silent modes decide all the same: %s", r.Receipt.Outcome.Decision.Status)
+			}
+			if m.mode == trust.DisplaySilent {
+				if len(cards) != 0 {
+					t.Errorf("a card was shown: %s", cards[0].Summary)
+				}
+				return
+			}
+			for _, card := range cards {
+				next := rate(r.Receipt.Outcome.Decision.Advice.Vasopressor.ToUgKgMin) + " ug/kg/min"
+				page := c.get(strings.TrimPrefix(card.Links[0].URL, c.service.Config.PublicURL))
+				for _, text := range []string{card.Summary, card.Detail, string(page.body)} {
+					if strings.Contains(text, next) || strings.Contains(text, "uggested</strong>") || strings.Contains(text, "raising") || strings.Contains(text, "increase norepinephrine") {
+						t.Errorf("a dose is shown in mode inform:\n%s", text)
+					}
+				}
+				if len(card.Suggestions) != 0 {
+					t.Error("a suggestion is shown in mode inform")
+				}
+			}
+		})
+	}
+}
+
+func TestRepeatsAreSuppressedUntilTheWindowEndsAndFeedbackIsHeeded(t *testing.T) {
+	c := open(t, nil)
+	first := c.view(physiology.SepticShock, nil).cards()
+	if len(first) != 1 {
+		t.Fatal("no card to begin with")
+	}
+	if again := c.view(physiology.SepticShock, nil).cards(); len(again) != 0 {
+		t.Error("the same advice is shown twice to one user")
+	}
+	records := c.records(KindDecision)
+	if len(records) != 2 || records[1].Receipt.Outcome.Suppressed == "" {
+		t.Error("the suppression left no receipt")
+	}
+	other := c.view(physiology.SepticShock, func(b map[string]any) { b["context"].(map[string]any)["userId"] = "Practitioner/dr-2" }).cards()
+	if len(other) != 1 {
+		t.Error("another user has not seen it yet")
+	}
+}
+
+func TestAClientThatTriesAgainGetsItsCardAgain(t *testing.T) {
+	c := open(t, nil)
+	instance := func(b map[string]any) { b["hookInstance"] = "D1577C69-DFBE-44AD-BA6D-3E05E953B2EA" }
+	if len(c.view(physiology.SepticShock, instance).cards()) != 1 || len(c.view(physiology.SepticShock, instance).cards()) != 1 {
+		t.Error("the same hook instance is no repeat")
+	}
+}
+
+func TestDiscoveryIsDeterministicAndFollowsTheContract(t *testing.T) {
+	c := open(t, nil)
+	a, b := c.get("/cds-services"), c.get("/cds-services")
+	if a.status != 200 || string(a.body) != string(b.body) || a.header.Get("ETag") == "" || a.header.Get("ETag") != b.header.Get("ETag") {
+		t.Errorf("two answers differ: %s", a.body)
+	}
+	var doc struct {
+		Services []map[string]any `json:"services"`
+	}
+	if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Services) != 1 {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	for key, want := range map[string]string{"hook": "patient-view", "id": ServiceID} {
+		if doc.Services[0][key] != want {
+			t.Errorf("%s is %v", key, doc.Services[0][key])
 		}
-		recs := c.records(KindDecision)
-		d := recs[len(recs)-1].Receipt.Outcome
-		t.Logf("%s show %v supp %q reasons %v", d.Decision.Status, d.Show, d.Suppressed, d.Decision.Reasons)
-		for _, card := range r.cards() {
-			t.Logf("%s | %s (%d)\n%s\n%v\n%s", card.Indicator, card.Summary, len(card.Summary), card.Detail, card.Suggestions, card.Extension[ReceiptExtension])
-			body := c.get(strings.TrimPrefix(card.Links[0].URL, c.service.Config.PublicURL))
-			t.Logf("evidence %d %d bytes", body.status, len(body.body))
+	}
+	var tree any
+	_ = json.Unmarshal(a.body, &tree)
+	if err := blank("", tree, nil); err != nil {
+		t.Error(err)
+	}
+	req, _ := http.NewRequest(http.MethodGet, c.server.URL+"/cds-services", nil)
+	req.Header.Set("If-None-Match", a.header.Get("ETag"))
+	if r := c.do(req); r.status != http.StatusNotModified {
+		t.Errorf("status %d for a known ETag", r.status)
+	}
+}
+
+func TestBrowsersOfRegisteredOriginsMayCall(t *testing.T) {
+	c := open(t, func(_ *Deps, client *trust.Client) { client.Origins = []string{"https://ehr.example.org"} })
+	for _, path := range []string{"/cds-services", servicePath, servicePath + "/feedback"} {
+		for origin, allowed := range map[string]string{"https://ehr.example.org": "https://ehr.example.org", "https://evil.example.org": "", "null": ""} {
+			req, _ := http.NewRequest(http.MethodOptions, c.server.URL+path, nil)
+			req.Header.Set("Origin", origin)
+			req.Header.Set("Access-Control-Request-Method", "POST")
+			r := c.do(req)
+			if r.status != http.StatusNoContent || r.header.Get("Access-Control-Allow-Origin") != allowed {
+				t.Errorf("%s from %s: %d, %v", path, origin, r.status, r.header)
+			}
+			if allowed != "" && !strings.Contains(r.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+				t.Errorf("%s: %v", path, r.header)
+			}
+			if !strings.Contains(strings.Join(r.header.Values("Vary"), ","), "Origin") || r.header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s: %v", path, r.header)
+			}
 		}
-		body, _ := EncodeRecord(recs[len(recs)-1])
-		rep, err := Replay(context.Background(), body, ReplayDeps{c.service.Charts, c.service.State, c.service.Decider, c.service.Hashes})
-		t.Logf("replay %+v %v  record %d bytes", rep, err, len(body))
+	}
+}
+
+func TestEveryAnswerCarriesSecurityHeadersAndNoPatientInMetrics(t *testing.T) {
+	c := open(t, nil)
+	r := c.view(physiology.SepticShock, nil)
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+		"Strict-Transport-Security": "max-age=31536000", "Content-Type": "application/json; charset=utf-8",
+	} {
+		if got := r.header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	m := c.get("/metrics")
+	if m.status != 200 || !strings.Contains(string(m.body), "sepsisagent_decisions_total") {
+		t.Fatalf("metrics: %d", m.status)
+	}
+	for _, secret := range []string{fixtures().patients[physiology.SepticShock].id, "dr-1", "eyJ"} {
+		if strings.Contains(string(m.body), secret) {
+			t.Errorf("metrics hold %q", secret)
+		}
+	}
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/nothing": 404, "/model-card": 404} {
+		if r := c.get(path); r.status != want {
+			t.Errorf("%s: %d", path, r.status)
+		}
+	}
+}
+
+func TestEvidenceAndReceiptPages(t *testing.T) {
+	c := open(t, nil)
+	card := c.view(physiology.SepticShock, nil).cards()[0]
+	path := strings.TrimPrefix(card.Links[0].URL, c.service.Config.PublicURL)
+	page := c.get(path)
+	if page.status != 200 || !strings.Contains(page.header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-") {
+		t.Fatalf("%d %v", page.status, page.header)
+	}
+	for _, part := range []string{"forecast</title>", "<svg", "norepinephrine", "Newest values used", "Made with", "prefetch", "not validated for clinical use"} {
+		if !strings.Contains(string(page.body), part) {
+			t.Errorf("the page lacks %q", part)
+		}
+	}
+	receipt := c.get(path + "/receipt")
+	for _, part := range []string{"Signed checkpoint", "test.example/sepsis", "audit replay"} {
+		if receipt.status != 200 || !strings.Contains(string(receipt.body), part) {
+			t.Errorf("%d: the receipt page lacks %q", receipt.status, part)
+		}
+	}
+	for _, body := range [][]byte{page.body, receipt.body} {
+		for _, never := range []string{fixtures().patients[physiology.SepticShock].id, "<script", "http://", "src="} {
+			if never == "http://" {
+				continue // the SVG namespace is a name, not an address
+			}
+			if strings.Contains(string(body), never) {
+				t.Errorf("the page holds %q", never)
+			}
+		}
+	}
+	rows, err := c.log.Query(context.Background(), audit.Filter{Kind: KindRead})
+	if err != nil || len(rows) != 2 || rows[0].Index.Refers == "" {
+		t.Errorf("reading left %d receipts, %v", len(rows), err)
+	}
+	flipped := path[:len(path)-2] + "AA"
+	c.wait(3 * time.Hour)
+	for name, p := range map[string]string{"expired": path, "altered": flipped, "nonsense": "/evidence/x", "expired receipt": path + "/receipt"} {
+		if r := c.get(p); r.status != 404 {
+			t.Errorf("%s: %d", name, r.status)
+		}
 	}
 }
