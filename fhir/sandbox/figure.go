@@ -144,22 +144,22 @@ func trend(c *state.Chart, now time.Time) template.HTML {
 		hours = max(4, stay)
 	}
 	pressure, ne := mapPoints(c, now, hours), nePoints(c, now, hours)
-	upper, lower := frame{52, 26, 530, 150, hours, 40, 70}, frame{52, 216, 530, 66, hours, 0, highest(ne, 0.2) * 1.1}
+	upper, lower := frame{46, 26, 384, 150, hours, 40, 70}, frame{46, 216, 384, 66, hours, 0, highest(ne, 0.2) * 1.1}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="trend" viewBox="0 0 600 320" role="img" aria-label="%s">`, trendText(pressure, ne, hours))
-	b.WriteString(`<text class="head" x="52" y="16">MAP, mmHg</text><text class="head" x="52" y="206">Norepinephrine, µg/kg/min</text>`)
+	fmt.Fprintf(&b, `<svg class="trend" viewBox="0 0 440 312" role="img" aria-label="%s">`, trendText(pressure, ne, hours))
+	b.WriteString(`<text class="head" x="46" y="16">MAP, mmHg</text><text class="head" x="46" y="206">Norepinephrine, µg/kg/min</text>`)
 	for _, v := range []float64{40, 65, 90, 110} {
 		_, y := upper.at(point{0, v})
 		class := "grid"
 		if v == 65 {
 			class = "goal"
 		}
-		fmt.Fprintf(&b, `<line class="%s" x1="52" x2="582" y1="%.1f" y2="%.1f"/><text class="tick end" x="46" y="%.1f">%.0f</text>`, class, y, y, y+5, v)
+		fmt.Fprintf(&b, `<line class="%s" x1="46" x2="430" y1="%.1f" y2="%.1f"/><text class="tick end" x="40" y="%.1f">%.0f</text>`, class, y, y, y+5, v)
 	}
 	peak := highest(ne, 0.2)
 	for _, v := range []float64{0, peak} {
 		_, y := lower.at(point{0, v})
-		fmt.Fprintf(&b, `<line class="grid" x1="52" x2="582" y1="%.1f" y2="%.1f"/><text class="tick end" x="46" y="%.1f">%.2g</text>`, y, y, y+5, v)
+		fmt.Fprintf(&b, `<line class="grid" x1="46" x2="430" y1="%.1f" y2="%.1f"/><text class="tick end" x="40" y="%.1f">%.2g</text>`, y, y, y+5, v)
 	}
 	fmt.Fprintf(&b, `<path class="ne" d="%s"/><path class="map" d="%s"/>`, lower.area(ne), upper.path(pressure))
 	for _, p := range pressure {
