@@ -149,6 +149,25 @@ func TestUnknownRateMakesOnlyItsStepsUnknown(t *testing.T) {
 	}
 }
 
+func TestAnInfusionThatNobodyEndedIsNotRunningForEver(t *testing.T) {
+	c := icuChart()
+	c.Stay.Start = ago(47)
+	forgotten := infusion(DrugNorepinephrine, 0.1, UnitUgKgMin, 40, open)
+	forgotten.DocumentedEveryMin = 0
+	bag := fluidRow(ClassCrystalloid, FormBolus, 0, 0, 30, open)
+	c.Administrations = []Administration{forgotten, bag}
+	tl := mustBuild(t, c)
+	if len(tl.Present.Agents) != 0 || !tl.Present.VasoKnown || !tl.Last().Given.VasoKnown {
+		t.Errorf("silent for 40 h, yet %+v", tl.Present.Agents)
+	}
+	if s := tl.Steps[MaxSteps-8]; s.Given.VasoKnown { // 32 to 28 h ago
+		t.Error("the day after its last documentation is unknown")
+	}
+	if !tl.Present.Fluids.Known || tl.Present.Fluids.BalanceKnown || !tl.Last().Given.FluidKnown {
+		t.Errorf("a bolus of unknown volume 30 h ago: %+v", tl.Present.Fluids)
+	}
+}
+
 func TestAGapIsNotZero(t *testing.T) {
 	c := icuChart()
 	c.Gaps = []Gap{{GapVasopressor, "no infusions charted at this hospital"}, {GapFluid, "no intake charted"}}

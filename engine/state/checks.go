@@ -4,8 +4,8 @@ package state
 
 // This file: the clinical questions asked of every chart. Each is answered
 // present, absent or not checked. Absent means that the source was looked at
-// and speaks against it; a source that is a Gap, or a problem list without one
-// dated entry, has not been looked at.
+// and speaks against it; a source that is a Gap, a problem list without one
+// dated entry, or an order list of prescriptions alone has not been looked at.
 
 import (
 	"cmp"
@@ -190,7 +190,19 @@ func (v *view) checkOrder(key string, tag Tag) Check {
 	if why, gap := v.gap(GapOrders); gap {
 		return notChecked(key, cmp.Or(why, "orders could not be read"))
 	}
+	if !v.anyDirective() {
+		return notChecked(key, "no directive charted, only drug orders if any")
+	}
 	return absent(key, "no such order")
+}
+
+// anyDirective says whether anything but drugs is ordered in this chart: many
+// sources give prescriptions alone, which say nothing about code status.
+func (v *view) anyDirective() bool {
+	return slices.ContainsFunc(v.b.c.Orders, func(o Order) bool {
+		_, known := v.orderKnown(&o)
+		return known && (o.Concept != "" || o.Class == "" && o.Drug == "")
+	})
 }
 
 func (v *view) checkPregnancy(tl *Timeline) Check {

@@ -70,6 +70,9 @@ func TestChecks(t *testing.T) {
 		{"revoked comfort care", func(c *Chart) {
 			c.Orders = []Order{{Tags: []Tag{TagComfortCare}, Text: "comfort", Start: ago(3), Available: ago(3), Status: "revoked"}}
 		}, CheckComfortCare, CheckAbsent},
+		{"prescriptions say nothing about comfort care", func(c *Chart) {
+			c.Orders = []Order{{Class: ClassAntimicrobial, Drug: "vancomycin", Start: ago(3), Available: ago(3)}}
+		}, CheckComfortCare, CheckNotChecked},
 		{"orders that could not be read", func(c *Chart) { c.Gaps = []Gap{{GapOrders, "denied"}} }, CheckComfortCare, CheckNotChecked},
 		{"a fall of haemoglobin by two", func(c *Chart) {
 			c.Measurements = []Measurement{measure("hemoglobin", 10, 20, ""), measure("hemoglobin", 8, 1, "")}

@@ -35,7 +35,7 @@ func (v *view) vasoactiveDoses() []dose {
 	for i := range v.vaso {
 		x := &v.vaso[i]
 		d := v.doseOf(x)
-		if believed := x.doc + late; x.open && believed < x.to {
+		if believed := x.doc + late; (x.open || x.lapsed) && believed < x.to {
 			d.to = believed
 			u := dose{drug: d.drug, class: d.class, from: believed, to: x.to, why: whyUndocumented}
 			// A pump last charted at zero is off; silence does not start it.
@@ -213,12 +213,14 @@ func (v *view) volumes(from, to instant) volumes {
 		ml, ok := x.ml(from, to)
 		fluidClass := x.a.Class != ClassOther && !vasoactive(x.a.Class) && x.a.Class != ClassAntimicrobial
 		switch {
+		case !ok && x.a.Form != FormInfusion && !x.ended && x.start <= from:
+			continue // unknown where it was hung, not ever after
 		case !ok && fluidClass:
 			out.why = cmp.Or(out.why, cmp.Or(x.a.Unknown, "volume of "+string(x.a.Drug)+" not charted"))
 			continue
 		case !ok:
 			continue
-		case x.open && x.a.Form == FormInfusion && x.doc+late < to && x.doc+late < x.to && ml > 0 && fluidClass:
+		case (x.open || x.lapsed) && x.a.Form == FormInfusion && x.doc+late < to && x.doc+late < x.to && ml > 0 && fluidClass:
 			out.why = cmp.Or(out.why, "rate of "+string(x.a.Drug)+" not documented recently")
 		}
 		switch ledgerOf(x.a) {

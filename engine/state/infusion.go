@@ -119,13 +119,21 @@ func compareBool(x, y bool) int {
 	return 1
 }
 
+// silent is how long a row without an end may go undocumented before it is no
+// longer counted among what may be running. Sources that chart instants and
+// never an end would otherwise leave every drug running for ever.
+const silent = 24 * hour
+
 // run is a row as it stood at T.
 type run struct {
 	*row
 	to    instant // end as known at T; T for a row that is still open
 	open  bool    // still running at T
 	ended bool    // the charted end was known at T
-	doc   instant // last documentation at or before T
+	// lapsed: never ended in the chart, but silent for so long that it is taken
+	// as over at `to`; what it gave after its documentation ran out is unknown.
+	lapsed bool
+	doc    instant // last documentation at or before T
 }
 
 // runsAt gives the rows known at t in order of start. An open row ends where a
@@ -149,6 +157,9 @@ func runsAt(rows []row, t instant) []run {
 			if every := instant(math.Round(r.a.DocumentedEveryMin * float64(minute))); every > 0 {
 				x.doc = r.start + (t-r.start)/every*every
 			}
+			if x.doc+silent < t && r.a.Form == FormInfusion {
+				x.open, x.lapsed, x.to = false, true, x.doc+silent
+			}
 		}
 		out = append(out, x)
 	}
@@ -158,8 +169,8 @@ func runsAt(rows []row, t instant) []run {
 		// Rows that start together do not supersede each other: two lines.
 		j := i
 		for j >= 0 && out[j].start == out[i].start {
-			if n, ok := next[out[j].a.Drug]; ok && out[j].open && out[j].a.Form == FormInfusion && out[j].a.DocumentedEveryMin <= 0 {
-				out[j].open, out[j].to, out[j].doc = false, n, n
+			if n, ok := next[out[j].a.Drug]; ok && (out[j].open || out[j].lapsed && n < out[j].to) && out[j].a.Form == FormInfusion && out[j].a.DocumentedEveryMin <= 0 {
+				out[j].open, out[j].lapsed, out[j].to, out[j].doc = false, false, n, n
 			}
 			j--
 		}

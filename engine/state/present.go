@@ -127,7 +127,7 @@ func (v *view) agents(p *Present) {
 	byDrug := map[Drug][]*run{}
 	for i := range v.vaso {
 		x := &v.vaso[i]
-		if x.open || x.to > v.t-agentsBack {
+		if x.open || !x.lapsed && x.to > v.t-agentsBack {
 			byDrug[x.a.Drug] = append(byDrug[x.a.Drug], x)
 		}
 	}

@@ -130,16 +130,18 @@ func (v *view) goal() (mmHg float64, ordered bool) {
 // orderAt returns when an order started, false when it was not known at T or
 // is no longer, or never was, in force.
 func (v *view) orderAt(o *Order) (instant, bool) {
-	if o.Start.IsZero() || o.Available.IsZero() {
-		return 0, false
-	}
-	at := ceilInstant(o.Start)
-	if max(at, ceilInstant(o.Available)) > v.t {
-		return 0, false
-	}
 	switch o.Status {
 	case "cancelled", "entered-in-error", "revoked", "draft":
 		return 0, false
 	}
-	return at, true
+	return v.orderKnown(o)
+}
+
+// orderKnown is orderAt whatever became of the order.
+func (v *view) orderKnown(o *Order) (instant, bool) {
+	if o.Start.IsZero() || o.Available.IsZero() {
+		return 0, false
+	}
+	at := ceilInstant(o.Start)
+	return at, max(at, ceilInstant(o.Available)) <= v.t
 }
