@@ -26,7 +26,8 @@ type serviceEntry struct {
 // discoveryDocument builds the document and its entity tag.
 func discoveryDocument(templates map[string]string) (body []byte, etag string, err error) {
 	for key, t := range templates {
-		if key == "" || t == "" || strings.HasPrefix(t, "/") || strings.Contains(t, "://") {
+		path, _, _ := strings.Cut(t, "?") // code systems in the query are URLs themselves
+		if key == "" || path == "" || strings.HasPrefix(path, "/") || strings.Contains(path, "://") {
 			return nil, "", fmt.Errorf("%w: prefetch template %q is not a relative FHIR query", ErrConfig, key)
 		}
 	}
