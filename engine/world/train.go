@@ -100,6 +100,7 @@ func Train(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConf
 		return nil, err
 	}
 	record := &m.file.Training
+	record.Validation = m.score(preferReal(parts[cohort.Val]))
 	if test := parts[cohort.Test]; len(test) > 0 {
 		record.Test = m.score(preferReal(test))
 		synthetic := keep(test, func(s *sample) bool { return s.synthetic })
@@ -227,6 +228,7 @@ type TrainingRecord struct {
 	DataDigest    string        `json:"data_digest"`
 	Patients      []string      `json:"patients"` // cohort.PatientHash, sorted; training and validation
 	Curves        []Progress    `json:"curves"`
+	Validation    *Scores       `json:"validation"` // of the patients that stopped and calibrated it: optimistic
 	Test          *Scores       `json:"test,omitempty"`
 	TestSynthetic *Scores       `json:"test_synthetic,omitempty"`
 }
