@@ -87,28 +87,40 @@ type patient struct {
 	resources []json.RawMessage
 }
 
-// prefetch gives the patient's resources under this service's keys.
+// keyOf is the prefetch key under which a resource type is sent. All
+// observations go with the vitals: which of the two searches found one does not
+// matter.
+var keyOf = map[string]string{
+	"Encounter": fhir.KeyEncounters, "Observation": fhir.KeyVitals, "MedicationAdministration": fhir.KeyAdministrations,
+	"MedicationRequest": fhir.KeyOrders, "ServiceRequest": fhir.KeyDirectives, "Condition": fhir.KeyConditions, "Procedure": fhir.KeyProcedures,
+}
+
+// prefetch gives the patient's resources as a client would send them.
 func (p patient) prefetch() map[string]json.RawMessage {
-	byType := map[string][]json.RawMessage{}
+	byKey := map[string][]any{}
+	for _, key := range keyOf {
+		byKey[key] = []any{}
+	}
+	byKey[fhir.KeyLabs] = []any{}
 	out := map[string]json.RawMessage{}
 	for _, r := range p.resources {
 		var h struct{ ResourceType string }
 		_ = json.Unmarshal(r, &h)
 		if h.ResourceType == "Patient" {
-			out["patient"] = r
-			continue
+			out[fhir.KeyPatient] = r
+		} else if key, ok := keyOf[h.ResourceType]; ok {
+			byKey[key] = append(byKey[key], map[string]any{"resource": r})
 		}
-		byType[h.ResourceType] = append(byType[h.ResourceType], r)
 	}
-	for kind, list := range byType {
-		entries := make([]any, len(list))
-		for i, r := range list {
-			entries[i] = map[string]any{"resource": r}
-		}
-		b, _ := json.Marshal(map[string]any{"resourceType": "Bundle", "type": "searchset", "entry": entries})
-		out[kind] = b
+	for key, entries := range byKey {
+		out[key] = bundle(entries)
 	}
 	return out
+}
+
+func bundle(entries []any) json.RawMessage {
+	b, _ := json.Marshal(map[string]any{"resourceType": "Bundle", "type": "searchset", "entry": entries})
+	return b
 }
 
 // clinic is one running service with everything around it.
@@ -141,8 +153,8 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 	}
 	client := trust.Client{Name: "ehr", Issuer: ehrIssuer, JWKS: publicKeys(f.key), Display: trust.DisplaySuggest, FHIRServer: "https://ehr.example.org/fhir"}
 	d := Deps{
-		Config: DefaultConfig(), State: state.DefaultConfig(), Charts: newTestCharts(f.mapper),
-		Templates: map[string]string{"patient": "Patient/{{context.patientId}}", "Observation": "Observation?patient={{context.patientId}}"},
+		Config: DefaultConfig(), State: state.DefaultConfig(), Charts: MappedCharts{f.mapper},
+		Templates: fhir.PrefetchTemplates(f.mapper.CodeMaps()),
 		Decider:   decider, Log: c.log, Proofs: c.log, Model: world.Persistence{}.Info(), Hashes: hashes,
 		Validated: func(string, time.Time) error { return nil }, Now: c.clock,
 	}
@@ -355,40 +367,4 @@ func last(list []*Record) string {
 	}
 	r := list[len(list)-1]
 	return fmt.Sprintf("%s %d %s (%s)", r.Kind, r.Status, r.Reason, r.Detail)
-}
-
-// testCharts maps prefetch with the real mapper and fetches nothing.
-type testCharts struct{ *fhir.Mapper }
-
-func newTestCharts(m *fhir.Mapper) Charts { return testCharts{m} }
-
-func (m testCharts) Gather(_ context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error) {
-	if len(q.Prefetch["patient"]) == 0 {
-		return nil, json.RawMessage(`{"patient":"absent"}`), fmt.Errorf("%w: patient", ErrUnobtainable)
-	}
-	bag := fhir.NewBag(q.PatientID)
-	bag.Asked("Condition", "Procedure", "MedicationRequest", "MedicationAdministration")
-	for _, key := range sortedKeys(q.Prefetch) {
-		var b struct {
-			ResourceType string
-			Entry        []struct{ Resource json.RawMessage }
-		}
-		if err := json.Unmarshal(q.Prefetch[key], &b); err != nil {
-			return nil, nil, fmt.Errorf("%w: %s", ErrUnobtainable, key)
-		}
-		list := []json.RawMessage{q.Prefetch[key]}
-		if b.ResourceType == "Bundle" {
-			list = nil
-			for _, e := range b.Entry {
-				list = append(list, e.Resource)
-			}
-		}
-		for _, r := range list {
-			if err := m.Add(bag, r, state.Origin{Via: "prefetch", Key: key}); err != nil {
-				return nil, nil, fmt.Errorf("%w: %w", ErrWrongPatient, err)
-			}
-		}
-	}
-	chart, err := m.Chart(bag, "", q.At)
-	return chart, json.RawMessage(`{"patient":"prefetch"}`), err
 }

@@ -81,7 +81,7 @@ func TestRequestsThatBreakTheContractAreRefusedWithAReceipt(t *testing.T) {
 		{"token of another patient", auth(map[string]any{"patient": "someone-else"}), "wrong-patient"},
 		{"prefetch is a list", with("prefetch", []any{}), "bad-request"},
 		{"data of another patient", func(b map[string]any) {
-			b["prefetch"].(map[string]json.RawMessage)["Observation"] = fixtures().patients[physiology.Improving].prefetch()["Observation"]
+			b["prefetch"].(map[string]json.RawMessage)["vitals"] = fixtures().patients[physiology.Improving].prefetch()["vitals"]
 		}, "wrong-patient"},
 	} {
 		t.Run(w.name, func(t *testing.T) {

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cdshooks
+
+// This file: MappedCharts, the Charts of a running service: package fhir
+// gathers and maps, and its errors are put into this package's words.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/fhir"
+)
+
+// MappedCharts gathers charts with one mapper. It is safe for concurrent use.
+type MappedCharts struct {
+	Mapper *fhir.Mapper
+}
+
+var _ Charts = MappedCharts{}
+
+// Gather reads prefetch and, where the query names a server, the EHR.
+func (m MappedCharts) Gather(ctx context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error) {
+	got, err := m.Mapper.Gather(ctx, fhir.GatherRequest{
+		Prefetch: q.Prefetch, Templates: q.Templates, Server: q.Server, Token: q.Token, HTTP: q.HTTP,
+		PatientID: q.PatientID, EncounterID: q.EncounterID, Now: q.At, Limits: fhir.Limits{Budget: q.Budget},
+	})
+	var manifest json.RawMessage
+	if got != nil {
+		var jsonErr error
+		if manifest, jsonErr = json.Marshal(got.Manifest); jsonErr != nil {
+			return nil, nil, fmt.Errorf("%w: manifest: %w", ErrInternal, jsonErr)
+		}
+	}
+	switch {
+	case err == nil:
+		return got.Chart, manifest, nil
+	case ctx.Err() != nil:
+		return nil, manifest, errors.Join(ctx.Err(), err)
+	case errors.Is(err, fhir.ErrWrongPatient):
+		return nil, manifest, fmt.Errorf("%w: %w", ErrWrongPatient, err)
+	case errors.Is(err, fhir.ErrDenied):
+		return nil, manifest, explain(fmt.Errorf("%w: %w", ErrDenied, err), keysNotHad(got))
+	case errors.Is(err, fhir.ErrUnobtainable), errors.Is(err, fhir.ErrNoPatient), errors.Is(err, fhir.ErrNoStay):
+		return nil, manifest, explain(fmt.Errorf("%w: %w", ErrUnobtainable, err), keysNotHad(got))
+	}
+	return nil, manifest, fmt.Errorf("%w: %w", ErrInternal, err)
+}
+
+// keysNotHad names the prefetch keys that brought nothing usable, for the
+// people who connect a client.
+func keysNotHad(got *fhir.Gathered) string {
+	words := ""
+	if got == nil {
+		return words
+	}
+	for _, p := range got.Manifest.Parts {
+		switch p.From {
+		case fhir.FromPrefetch, fhir.FromFetch, fhir.IsEmpty:
+			continue
+		}
+		if words != "" {
+			words += ", "
+		}
+		words += p.Key + " (" + string(p.From) + ")"
+	}
+	if words == "" {
+		return "The data had no patient and stay that fit."
+	}
+	return "Not had: " + words + "."
+}
+
+// Remap maps stored records again.
+func (m MappedCharts) Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error) {
+	return m.Mapper.Remap(person, stay, gaps, records)
+}
