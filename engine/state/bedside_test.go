@@ -3,6 +3,7 @@
 package state
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -227,10 +228,11 @@ func TestFluidsOfAllStepsAddUpToWhatWasGiven(t *testing.T) {
 		c := icuChart()
 		c.Stay.Start = ago(60)
 		want := 0.0
-		for range rapid.IntRange(1, 8).Draw(t, "n") {
+		for i := range rapid.IntRange(1, 8).Draw(t, "n") {
 			ml := float64(rapid.IntRange(1, 1000).Draw(t, "ml"))
 			from := rapid.Float64Range(1, 47).Draw(t, "from")
 			a := fluidRow(ClassCrystalloid, FormBolus, ml, 0, from, rapid.Float64Range(0, from).Draw(t, "to"))
+			a.Drug = Drug(fmt.Sprintf("fluid %d", i)) // equal rows would be one row told twice
 			want += ml
 			c.Administrations = append(c.Administrations, a)
 		}
