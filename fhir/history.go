@@ -21,7 +21,7 @@ func (m *Mapper) mapCondition(r *state.Record) (event, outcome) {
 	}
 	out := &state.Condition{Tags: tags, Text: wordsOf(r)}
 	onset, onsetKnown, onsetErr := moment(r.Start)
-	_, recorded, recordedErr := moment(r.Issued)
+	recordedFrom, recorded, recordedErr := moment(r.Issued)
 	if onsetErr == nil {
 		out.Onset = onset
 	}
@@ -29,7 +29,7 @@ func (m *Mapper) mapCondition(r *state.Record) (event, outcome) {
 	case recordedErr == nil:
 		out.Available, out.Dated = recorded.Add(m.x.lag("condition")), true
 		if onsetErr != nil {
-			out.Onset = recorded
+			out.Onset = recordedFrom
 		}
 	case onsetErr == nil:
 		out.Available, out.Dated = onsetKnown.Add(m.x.lag("condition")), true

@@ -49,7 +49,7 @@ func (e event) time() time.Time {
 	case e.administration != nil:
 		return e.administration.Start
 	case e.condition != nil:
-		return e.condition.Available
+		return e.condition.Onset
 	case e.procedure != nil:
 		return e.procedure.Start
 	case e.order != nil:

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// asJSON is the chart without what only tells how its resources came.
+func asJSON(t interface{ Fatal(...any) }, c *state.Chart) string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func chartFrom(t interface{ Fatal(...any) }, m *Mapper, id string, resources []json.RawMessage) *state.Chart {
+	b := NewBag(id)
+	for _, r := range resources {
+		if err := m.Add(b, r, state.Origin{Via: "bundle"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := m.Chart(b, "", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestWhatIsWrittenIsReadBack(t *testing.T) {
+	m := testMapper(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chart := syntheticChart(t, 9)
+		resources, err := Write(chart, StyleOf(rapid.Uint64().Draw(t, "style")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := chartFrom(t, m, chart.Person.ID, resources)
+		if len(got.Rejects) > 0 {
+			t.Fatalf("rejected: %v", got.Rejects[0])
+		}
+		if got.Stay.ID != chart.Stay.ID || !got.Stay.ICU || !got.Stay.Start.Equal(chart.Stay.Start.Truncate(time.Second)) {
+			t.Fatalf("stay %+v, want %+v", got.Stay, chart.Stay)
+		}
+		understood := 0
+		for _, a := range got.Administrations {
+			if a.Class == state.ClassVasopressor && a.Form == state.FormInfusion && !a.RateKnown {
+				t.Fatalf("vasopressor rate not understood: %+v", a)
+			}
+			understood++
+		}
+		if want := len(chart.Administrations); understood != want {
+			t.Fatalf("%d administrations of %d", understood, want)
+		}
+	})
+}
+
+func TestOrderAndDuplicatesNeverChangeBytes(t *testing.T) {
+	m := testMapper(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chart := syntheticChart(t, 5)
+		resources, err := Write(chart, StyleOf(rapid.Uint64().Draw(t, "style")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := chartFrom(t, m, chart.Person.ID, resources)
+		seed := rapid.Uint64().Draw(t, "order")
+		shuffled := slices.Clone(resources)
+		rand.New(rand.NewPCG(seed, 1)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		repeats := resources[len(resources)/2:] // administrations and the like, all of them read
+		again := chartFrom(t, m, chart.Person.ID, append(shuffled, repeats...))
+		if again.Tally.Reasons[reasonDuplicate] != len(repeats) || again.Tally.Used != first.Tally.Used {
+			t.Fatalf("tally %+v, %d repeats", again.Tally, len(repeats))
+		}
+		again.Tally = first.Tally
+		if a, b := asJSON(t, first), asJSON(t, again); a != b {
+			t.Fatal(cmp.Diff(a, b))
+		}
+	})
+}
+
+func TestRemapOfTheRecordsIsTheSameChart(t *testing.T) {
+	m := testMapper(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chart := syntheticChart(t, 5)
+		resources, err := Write(chart, StyleOf(rapid.Uint64().Draw(t, "style")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := chartFrom(t, m, chart.Person.ID, resources)
+		stored, err := json.Marshal(want.Records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var records []state.Record
+		if err := json.Unmarshal(stored, &records); err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.Remap(want.Person, want.Stay, want.Gaps, records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Tally, got.Rejects = want.Tally, want.Rejects
+		if a, b := asJSON(t, want), asJSON(t, got); a != b {
+			t.Fatal(cmp.Diff(a, b))
+		}
+	})
+}
+
+func TestTheSameFactFromTwoSourcesCountsOnce(t *testing.T) {
+	chart := func(first, second string) *state.Chart {
+		return chartOf(t, testMapper(t), first, second)
+	}
+	lab := observation("2160-0", `"issued":"2026-03-01T10:40:00Z",`+valueIn("1.2", "mg/dL"))
+	nurse := strings.Replace(observation("2160-0", valueIn("1.2", "mg/dL")), `"o1"`, `"o2"`, 1)
+	for _, c := range []*state.Chart{chart(lab, nurse), chart(nurse, lab)} {
+		if len(c.Measurements) != 1 || c.Measurements[0].Available.Minute() != 40 || c.Tally.Reasons[reasonSameEvent] != 1 {
+			t.Errorf("got %+v %+v", c.Measurements, c.Tally)
+		}
+	}
+}
+
+func TestAddTellsWrongPatientsAndBrokenJSON(t *testing.T) {
+	m := testMapper(t)
+	b := NewBag("p1")
+	b.Base = "https://ehr.example/fhir"
+	add := func(raw string) error { return m.Add(b, []byte(raw), state.Origin{Via: "prefetch", Key: "vitals"}) }
+	hr := observation("8867-4", valueIn("88", "/min"))
+	for _, tt := range []struct {
+		name, res string
+		want      error
+	}{
+		{"another patient", strings.Replace(hr, "Patient/p1", "Patient/p2", 1), ErrWrongPatient},
+		{"the same id at another server", strings.Replace(hr, "Patient/p1", "https://other.example/fhir/Patient/p1", 1), ErrWrongPatient},
+		{"an absolute reference into our server", strings.Replace(hr, "Patient/p1", "https://ehr.example/fhir/Patient/p1/_history/3", 1), nil},
+		{"another Patient resource", `{"resourceType":"Patient","id":"p2"}`, ErrWrongPatient},
+		{"broken JSON", `{"resourceType":`, ErrMalformed},
+		{"no resourceType", `{}`, ErrMalformed},
+	} {
+		if err := add(tt.res); !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		} else if err != nil && strings.Contains(err.Error(), "p2") {
+			t.Errorf("%s: the error names a patient: %v", tt.name, err)
+		}
+	}
+}
+
+func TestGapsNameWhatNobodySupplied(t *testing.T) {
+	c := chartOf(t, testMapper(t))
+	var what []string
+	for _, g := range c.Gaps {
+		what = append(what, g.What)
+	}
+	if want := []string{"conditions", "procedures", "orders", "vasopressor", "fluid"}; !slices.Equal(what, want) {
+		t.Errorf("gaps %v, want %v", what, want)
+	}
+}
+
+func TestStaysFromEncountersAndFromLocations(t *testing.T) {
+	m := testMapper(t)
+	ward := `{"resourceType":"Encounter","id":"h1","status":"in-progress","class":{"code":"IMP"},"subject":{"reference":"Patient/p1"},"period":{"start":"2026-02-27T08:00:00Z"},"location":[
+		{"location":{"display":"Medicine ward"},"period":{"start":"2026-02-27T08:00:00Z","end":"2026-03-01T09:00:00Z"}},
+		{"location":{"display":"MICU bed 4"},"period":{"start":"2026-03-01T09:00:00Z"}}]}`
+	read := func(resources ...string) []state.Stay {
+		b := NewBag("p1")
+		for _, r := range resources {
+			if err := m.Add(b, []byte(r), state.Origin{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return m.Stays(b)
+	}
+	if s := read(testPatient, ward); len(s) != 1 || !s[0].ICU || s[0].ID != "h1" || s[0].Start.Hour() != 9 || s[0].Unit != "MICU bed 4" {
+		t.Errorf("by location: %+v", s)
+	}
+	if s := read(testPatient, ward, testEncounter); len(s) != 1 || s[0].ID != "e1" {
+		t.Errorf("an ICU encounter is the better record: %+v", s)
+	}
+	plain := strings.Replace(ward, "MICU bed 4", "Surgery ward", 1)
+	if s := read(testPatient, plain); len(s) != 1 || s[0].ICU || !s[0].ICUKnown {
+		t.Errorf("not in an ICU: %+v", s)
+	}
+}
+
+func TestUndatedConditionsAreMarked(t *testing.T) {
+	res := func(rest string) string {
+		return `{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/p1"},"code":{"coding":[{"system":"http://hl7.org/fhir/sid/icd-10-cm","code":"R65.21"}]}` + rest + `}`
+	}
+	m := testMapper(t)
+	if c := chartOf(t, m, res("")); len(c.Conditions) != 1 || c.Conditions[0].Dated || c.Conditions[0].Tags[0] != state.TagSepsis {
+		t.Errorf("undated: %+v", c.Conditions)
+	}
+	if c := chartOf(t, m, res(`,"recordedDate":"2026-03-01"`)); !c.Conditions[0].Dated || c.Conditions[0].Available.Day() != 2 {
+		t.Error("a date alone is known at the end of that day")
+	}
+	if c := chartOf(t, m, res(`,"verificationStatus":{"coding":[{"code":"refuted"}]}`)); len(c.Conditions) != 0 {
+		t.Error("refuted")
+	}
+}
+
+func TestCodeMapsThatAreWrongAreRefused(t *testing.T) {
+	good := "version: 1\nname: x\nsystems: {a: [\"urn:a\"]}\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"an unknown key", good + "wibble: 1\n", "unknown key"},
+		{"a concept nobody knows", good + "concepts: [{concept: wibble}]\n", "not in the catalogue"},
+		{"a unit nobody knows", good + "units: {any: {x: wibble}}\n", "unknown unit"},
+		{"a code with two meanings", good + "observations: [{concept: lactate, lag: lab, codes: {loinc: [2160-0]}}]\n", "means both"},
+		{"a system that is not defined", good + "observations: [{concept: lactate, lag: lab, codes: {wibble: [x]}}]\n", "not defined"},
+		{"a drug without a class", good + "drugs: [{drug: wibble, codes: {a: [x]}}]\n", "no entry with a class"},
+		{"no version", "name: x\n", "version: 1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := t.TempDir() + "/site.yaml"
+			writeFile(t, path, []byte(tt.text))
+			if _, err := LoadCodeMaps(embedded(), path); !errors.Is(err, ErrCodeMap) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestASiteAddsCodesWithoutRecompiling(t *testing.T) {
+	path := t.TempDir() + "/site.yaml"
+	writeFile(t, path, []byte("version: 1\nname: site\nsystems: {ours: [\"urn:ours\"]}\nobservations: [{concept: lactate, lag: lab, codes: {ours: [LAC]}}]\n"))
+	maps, err := LoadCodeMaps(embedded(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := testMapper(t)
+	if maps.Hash() == plain.CodeMaps().Hash() {
+		t.Error("the hash does not tell the maps apart")
+	}
+	res := strings.Replace(strings.Replace(observation("LAC", valueIn("3.1", "mmol/L")), "http://loinc.org", "urn:ours", 1), "\n", "", -1)
+	if c := chartOf(t, NewMapper(maps), res); len(c.Measurements) != 1 {
+		t.Errorf("reasons %v", c.Tally.Reasons)
+	}
+}
+
+func FuzzAdd(f *testing.F) {
+	for _, s := range []string{testPatient, testEncounter, observation("8867-4", valueIn("88", "/min")), given(rx("7512"), bag4in250+rate("15", "ml/hr")),
+		`{"resourceType":"Observation","component":[{"code":{"coding":[{}]}}]}`, `{"a":"\\\"","b":[{}]}`, `[]`, `"x`, `{"resourceType":"Medication","id":"m","ingredient":[{"itemReference":{"reference":"Medication/m"}}]}`} {
+		f.Add([]byte(s))
+	}
+	m := testMapper(f)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		b := NewBag("p1")
+		_ = m.Add(b, []byte(testPatient), state.Origin{})
+		_ = m.Add(b, bytes.Clone(raw), state.Origin{})
+		c, err := m.Chart(b, "", testNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Tally.Read != 2 || c.Tally.Used+c.Tally.Ignored+c.Tally.Rejected != 2 {
+			t.Fatalf("%+v", c.Tally)
+		}
+		again, err := m.Remap(c.Person, c.Stay, c.Gaps, c.Records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.Tally, again.Rejects = c.Tally, c.Rejects
+		if asJSON(t, again) != asJSON(t, c) {
+			t.Fatal("remap differs")
+		}
+	})
+}
