@@ -140,7 +140,7 @@ func program(env *cel.Env, expr string, names map[string]bool) (cel.Program, err
 		names[name] = true
 	}))
 	if unknown != "" {
-		return nil, fmt.Errorf("%w %q (hint: `sepsisagent rules list` names the facts)", errUnknownFact, unknown)
+		return nil, fmt.Errorf("%w %q (hint: did you mean %s?)", errUnknownFact, unknown, nearestFact(unknown))
 	}
 	return env.Program(checked, cel.CostLimit(exprCostLimit), cel.EvalOptions(cel.OptPartialEval))
 }
@@ -163,7 +163,7 @@ func template(s string) ([]piece, error) {
 		name, dec, has := strings.Cut(s[open+1:end], ":")
 		f := factByName[name]
 		if f == nil {
-			return nil, fmt.Errorf("%w %q", errUnknownFact, name)
+			return nil, fmt.Errorf("%w %q (hint: did you mean %s?)", errUnknownFact, name, nearestFact(name))
 		}
 		decimals := 0
 		if has {

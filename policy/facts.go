@@ -8,6 +8,7 @@ package policy
 
 import (
 	"math"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
@@ -132,6 +133,43 @@ const (
 	heldHaemodynamicMin = 2 * 60
 	heldWeekMin         = 7 * 24 * 60
 )
+
+// nearestFact is the fact whose name shares most pairs of letters with what
+// was written, for hints.
+func nearestFact(written string) string {
+	pairs := func(s string) map[string]bool {
+		out := map[string]bool{}
+		for i := 0; i+2 <= len(s); i++ {
+			out[s[i:i+2]] = true
+		}
+		return out
+	}
+	want := pairs(strings.ToLower(written))
+	best, most := catalogue[0].name, -1.0
+	for _, f := range catalogue {
+		have, shared := pairs(f.name), 0
+		for p := range want {
+			if have[p] {
+				shared++
+			}
+		}
+		if score := float64(shared) / float64(1+len(have)+len(want)); score > most {
+			best, most = f.name, score
+		}
+	}
+	return best
+}
+
+// Plain names a fact for people: without underscores and unit.
+func Plain(name string) string {
+	for _, unit := range []string{"_ug_kg_min", "_mmol_l", "_ml_h", "_g_dl", "_mmhg", "_years", "_min", "_ml", "_kg", "_h", "_s"} {
+		if rest, ok := strings.CutSuffix(name, unit); ok {
+			name = rest
+			break
+		}
+	}
+	return strings.ReplaceAll(name, "_", " ")
+}
 
 var chartFacts = []fact{
 	num("age_years", "age in years", aboutChart, func(in *input) (float64, bool) { return in.tl.AgeYears, in.tl.AgeKnown }),

@@ -177,6 +177,7 @@ func (c *compiled) judge(v *values, now string) (Verdict, bool, error) {
 		return out, true, nil
 	}
 	out.Text = c.Title + " could not be assessed"
+	out.Values = nil
 	out.Penalty, out.Hazard = 0, false
 	if c.Unassessed == UnassessedNote {
 		out.Effect = NotAssessed

@@ -49,34 +49,34 @@ const (
 type file struct {
 	Pack    string `yaml:"pack"`
 	Version string `yaml:"version"`
-	Title   string `yaml:"title"`
-	Source  string `yaml:"source"`
+	Title   string `yaml:"title" json:"title"`
+	Source  string `yaml:"source" json:"source"`
 	Rules   []Rule `yaml:"rules"`
 }
 
 // Rule is one rule as written in a pack.
 type Rule struct {
-	ID         string     `yaml:"id"`         // stable, e.g. "V8"; unique over all packs
-	Title      string     `yaml:"title"`      // a few words
-	Text       string     `yaml:"text"`       // shown; {fact} or {fact:decimals} is replaced by its value
-	Strength   string     `yaml:"strength"`   // strength of the recommendation, in the source's words
-	Certainty  string     `yaml:"certainty"`  // certainty of the evidence, in the source's words
-	Source     string     `yaml:"source"`     // document and statement
-	When       string     `yaml:"when"`       // present (default), forecast or both
-	Applies    string     `yaml:"applies"`    // CEL; the rule is silent where this is false. Empty: always
-	Condition  string     `yaml:"condition"`  // CEL; the rule speaks where this is true
-	Effect     Effect     `yaml:"effect"`     // block, penalty, warning or information
-	Penalty    float64    `yaml:"penalty"`    // subtracted from the proposal's value; only with effect penalty
-	Hazard     bool       `yaml:"hazard"`     // a danger shown without a dose even on abstention
-	Unassessed Unassessed `yaml:"unassessed"` // note, block or silent
-	Cases      []Case     `yaml:"cases"`      // facts and what the rule must then say
+	ID         string     `yaml:"id" json:"id"`                     // stable, e.g. "V8"; unique over all packs
+	Title      string     `yaml:"title" json:"title"`               // a few words
+	Text       string     `yaml:"text" json:"text"`                 // shown; {fact} or {fact:decimals} is replaced by its value
+	Strength   string     `yaml:"strength" json:"strength"`         // strength of the recommendation, in the source's words
+	Certainty  string     `yaml:"certainty" json:"certainty"`       // certainty of the evidence, in the source's words
+	Source     string     `yaml:"source" json:"source"`             // document and statement
+	When       string     `yaml:"when" json:"when"`                 // present (default), forecast or both
+	Applies    string     `yaml:"applies" json:"applies,omitempty"` // CEL; the rule is silent where this is false. Empty: always
+	Condition  string     `yaml:"condition" json:"condition"`       // CEL; the rule speaks where this is true
+	Effect     Effect     `yaml:"effect" json:"effect"`             // block, penalty, warning or information
+	Penalty    float64    `yaml:"penalty" json:"penalty,omitempty"` // subtracted from the proposal's value; only with effect penalty
+	Hazard     bool       `yaml:"hazard" json:"hazard,omitempty"`   // a danger shown without a dose even on abstention
+	Unassessed Unassessed `yaml:"unassessed" json:"unassessed"`     // note, block or silent
+	Cases      []Case     `yaml:"cases" json:"cases"`               // facts and what the rule must then say
 }
 
 // Case is one test of a rule: facts that are not listed are unknown.
 type Case struct {
-	Name  string         `yaml:"name"`
-	Facts map[string]any `yaml:"facts"`
-	Want  string         `yaml:"want"` // fires, silent or unknown
+	Name  string         `yaml:"name" json:"name"`
+	Facts map[string]any `yaml:"facts" json:"facts"`
+	Want  string         `yaml:"want" json:"want"` // fires, silent or unknown
 }
 
 // Values of Case.Want.

@@ -239,6 +239,13 @@ func notChecked(tl *state.Timeline) []string {
 	return out
 }
 
+// notAssessedText reads "rule V10: needs lactate, lactate falling".
 func notAssessedText(v policy.Verdict) string {
-	return fmt.Sprintf("rule %s (unknown: %s)", v.ID, strings.ReplaceAll(strings.Join(v.Missing, ", "), "_", " "))
+	var names []string
+	for _, m := range v.Missing {
+		if name := policy.Plain(m); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return fmt.Sprintf("rule %s: needs %s", v.ID, strings.Join(names, ", "))
 }
