@@ -31,8 +31,17 @@ var markdownEscaper = strings.NewReplacer(
 // escape makes text from anywhere plain: one line, no control, format or
 // bidirectional characters, no markup, no automatic links.
 func escape(s string) string {
-	return markdownEscaper.Replace(plain(s))
+	s = markdownEscaper.Replace(plain(s))
+	s = listStart.ReplaceAllString(s, `$1\$2$3`)
+	return ruleStart.ReplaceAllString(s, `\$1$2`)
 }
+
+// Beginnings that would make a list or a rule of text that stands first in a
+// line or in a list item.
+var (
+	listStart = regexp.MustCompile(`^(\d+)([.)])(\s|$)`)
+	ruleStart = regexp.MustCompile(`^([-+=])([^0-9A-Za-z]|$)`)
+)
 
 // plain makes text one line of visible characters of bounded length.
 func plain(s string) string {
@@ -155,9 +164,12 @@ func (p *page) paragraph(s string) {
 
 func (p *page) item(s string) { p.buf.WriteString("- " + s + "\n") }
 
+// items lists texts from other rooms; empty ones say nothing and are left out.
 func (p *page) items(list []string) {
 	for _, s := range list {
-		p.item(escape(s))
+		if s = escape(s); s != "" {
+			p.item(s)
+		}
 	}
 }
 
