@@ -115,6 +115,7 @@ func TestEnvironmentOverrides(t *testing.T) {
 	want := defaultConfig()
 	want.HTTP.Addr, want.HTTP.ReadTimeout = "0.0.0.0:80", 5*time.Second
 	want.State.MAPGoalMmHg = 70
+	want.Agent.State, want.Engine.State = want.State, want.State // one reading of charts for all
 	want.Files.Rules = []string{"a.yaml", "b.yaml"}
 	if diff := cmp.Diff(want, cfg); diff != "" {
 		t.Error(diff)

@@ -48,6 +48,7 @@ type hourReport struct {
 	Hour             int            `json:"hour"`
 	Outcomes         map[string]int `json:"outcomes"`
 	OnNorepinephrine map[string]int `json:"on_norepinephrine"` // of those with norepinephrine running at a charted rate
+	WhyNot           map[string]int `json:"why_not"`           // of those, reasons that neither suggest nor affirm came out
 	Hazards          int            `json:"hazards"`           // decisions with a danger shown
 }
 
@@ -63,7 +64,7 @@ type levelTable [5][5]int
 func newSourceReport(name string) *sourceReport {
 	s := &sourceReport{Source: name, Errors: map[string]int{}, Reasons: map[string]int{}, Rules: map[string]int{}, Coverage: map[string]*coverageReport{}, seen: map[string]bool{}}
 	for _, h := range landmarks {
-		s.Hours = append(s.Hours, &hourReport{Hour: h, Outcomes: map[string]int{}, OnNorepinephrine: map[string]int{}})
+		s.Hours = append(s.Hours, &hourReport{Hour: h, Outcomes: map[string]int{}, OnNorepinephrine: map[string]int{}, WhyNot: map[string]int{}})
 	}
 	for _, f := range state.Catalogue() {
 		s.Coverage[string(f.Name)] = &coverageReport{}
@@ -86,6 +87,9 @@ func (s *sourceReport) add(l *landmark) {
 	hour.Outcomes[string(d.Status)]++
 	if onNorepinephrine(tl) {
 		hour.OnNorepinephrine[string(d.Status)]++
+		for _, r := range d.Reasons {
+			hour.WhyNot[r.Code]++
+		}
 	}
 	if len(d.Hazards) > 0 {
 		hour.Hazards++
@@ -161,6 +165,9 @@ func (s *sourceReport) print(l *lines) {
 		on := total(h.OnNorepinephrine)
 		l.say("| %d | %d | %d | %d | %d | %d | %d | %s |", h.Hour, total(h.Outcomes), h.Outcomes["suggest"], h.Outcomes["affirm"], h.Outcomes["abstain"],
 			h.Outcomes["not-applicable"], h.Hazards, fraction(h.OnNorepinephrine["suggest"]+h.OnNorepinephrine["affirm"], on))
+	}
+	for _, h := range s.Hours {
+		s.counts(l, fmt.Sprintf("On charted norepinephrine at %d h, neither suggest nor affirm because", h.Hour), "reason", h.WhyNot)
 	}
 	s.counts(l, "Reasons", "reason", s.Reasons)
 	s.counts(l, "Rules that spoke", "rule and effect", s.Rules)

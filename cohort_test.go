@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: synthetic patients through the commands: made, built into a
+// cohort, trained on, decided for; and the same on real data where it is.
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/configs"
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/fhir"
+)
+
+// testModel is the model that tests decide with: "" for the embedded one, or
+// what SEPSISAGENT_FILES__MODEL names.
+func testModel(t *testing.T) string {
+	t.Helper()
+	return os.Getenv("SEPSISAGENT_FILES__MODEL")
+}
+
+// syntheticFolder makes one export of synthetic patients for all tests.
+var syntheticFolder = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sepsisagent-test-")
+	if err != nil {
+		return "", err
+	}
+	var out, errs strings.Builder
+	if code := runContext(testContext, []string{"cohort", "synth", "--patients", "12", "--seed", "3", "--out", filepath.Join(dir, "fhir")}, strings.NewReader(""), &out, &errs); code != exitOK {
+		return "", os.ErrInvalid
+	}
+	return dir, nil
+})
+
+func synthetic(t *testing.T) string {
+	t.Helper()
+	dir, err := syntheticFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "fhir")
+}
+
+func TestCohortSynthRepeatsItsBytes(t *testing.T) {
+	again := filepath.Join(t.TempDir(), "fhir")
+	sepsisagent(t, "cohort", "synth", "--patients", "12", "--seed", "3", "--out", again).want(exitOK).prints("Observation.ndjson.gz")
+	files, err := filepath.Glob(filepath.Join(synthetic(t), "*"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		a, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(again, filepath.Base(f)))
+		if err != nil || string(a) != string(b) {
+			t.Errorf("%s differs, %v", filepath.Base(f), err)
+		}
+	}
+	sepsisagent(t, "cohort", "synth", "--patients", "2", "--seed", "4", "--out", again).want(exitMisuse).says("already holds")
+}
+
+func TestCohortBuildReportsWhatItUnderstood(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "c.parquet")
+	var raw map[string]json.RawMessage
+	r := sepsisagent(t, "cohort", "build", "--fhir", synthetic(t), "--out", out, "--json").want(exitOK).object(&raw)
+	for _, key := range []string{"patients", "stays", "steps", "bytes", "seconds", "rejected", "coverage", "drugs"} {
+		if raw[key] == nil {
+			t.Errorf("no key %q", key)
+		}
+	}
+	var report cohortReport
+	r.object(&report)
+	if report.Patients != 12 || report.Stays != 12 || report.Steps == 0 || report.Bytes == 0 {
+		t.Errorf("%+v", report)
+	}
+	if report.Read != report.Used+report.Ignored+report.Rejected {
+		t.Errorf("%d read, but %d used + %d ignored + %d rejected", report.Read, report.Used, report.Ignored, report.Rejected)
+	}
+	if len(report.Coverage) != 39 || report.Coverage["meanbp"] < 0.9 {
+		t.Errorf("coverage %v", report.Coverage)
+	}
+	if report.Drugs.ByDrug["norepinephrine"].Understood == 0 || report.Drugs.Unknown != 0 {
+		t.Errorf("drugs %+v", report.Drugs)
+	}
+	info, err := cohort.Stat(out)
+	if err != nil || info.Rows != report.Steps || info.Digest != report.Digest {
+		t.Errorf("file %+v, report %d rows, digest %s, %v", info, report.Steps, report.Digest, err)
+	}
+	sepsisagent(t, "cohort", "build", "--fhir", t.TempDir(), "--out", out).want(exitFailed).says("ndjson")
+}
+
+func TestDecideFormats(t *testing.T) {
+	maps, err := fhir.LoadCodeMaps(configs.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := fhir.NewMapper(maps).OpenFolder(t.Context(), synthetic(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	patients := folder.Patients()
+	h := newAuditHouse(t)
+	for _, p := range patients {
+		var d decisionObject
+		sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", p, "--format", "json", "--audit", h.db, "--key", h.key).want(exitOK).object(&d)
+		if d.Status == "" || d.Receipt == "" || d.At.IsZero() {
+			t.Errorf("%s: %+v", p, d)
+		}
+	}
+	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", patients[0], "--explain").want(exitOK).prints("AS RECEIVED", "not validated for clinical use", "receipt")
+	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", patients[0], "--format", "card").want(exitOK).prints(`"cards"`)
+	sepsisagent(t, "decide", "--fhir", synthetic(t)).want(exitMisuse).says(patients[0])
+	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", "nobody").want(exitFailed).says("nobody")
+	sepsisagent(t, "decide", "--fhir", "/nonexistent", "--patient", "x").want(exitFailed)
+	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", "x", "--format", "fax").want(exitMisuse)
+	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", patients[0], "--at", "noon").want(exitMisuse).says("--at")
+	var replay replaySummary
+	sepsisagent(t, "audit", "replay", "--db", h.db, "--key", h.key, "--json").want(exitOK).object(&replay)
+	if !replay.OK || replay.Same != len(patients) {
+		t.Errorf("replay %+v", replay)
+	}
+	sepsisagent(t, "audit", "verify", "--db", h.db, "--public-key", h.public).want(exitOK)
+}
+
+func TestEvaluateStaysOnSyntheticPatients(t *testing.T) {
+	var report staysReport
+	sepsisagent(t, "evaluate", "stays", "--fhir", synthetic(t), "--json").want(exitOK).object(&report)
+	if len(report.Sources) != 1 || report.Sources[0].Stays != 12 || total(report.Sources[0].Errors) != 0 {
+		t.Errorf("%+v", report)
+	}
+	sepsisagent(t, "evaluate", "stays", "--fhir", synthetic(t), "--markdown").want(exitOK).prints("# Decisions on real stays", "| heart_rate |")
+}
+
+func TestNewestEventStaysWithinTheStay(t *testing.T) {
+	maps, err := fhir.LoadCodeMaps(configs.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper := fhir.NewMapper(maps)
+	folder, err := mapper.OpenFolder(t.Context(), synthetic(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	bag, err := folder.Bag(folder.Patients()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	chart, err := mapper.Chart(bag, "", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := newestEvent(chart)
+	if at.Before(chart.Stay.Start) || !chart.Stay.End.IsZero() && at.After(chart.Stay.End) {
+		t.Errorf("now is %s, the stay %s to %s", at, chart.Stay.Start, chart.Stay.End)
+	}
+	chart.Measurements, chart.Administrations = nil, nil
+	if !newestEvent(chart).IsZero() {
+		t.Error("an empty chart has a newest event")
+	}
+}
