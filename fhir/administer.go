@@ -258,6 +258,9 @@ func (x *index) known(r *state.Record, a *state.Administration) {
 		if !a.End.IsZero() {
 			a.EndAvail = a.End.Add(x.lag("infusion"))
 		}
+	case r.Status == "in-progress" && !a.End.IsZero():
+		// Hung and running: what it will give is known, its end is planned.
+		a.Available, a.EndAvail = a.Start.Add(x.lag("intake")), a.End
 	default:
 		a.Available = later(a.Start, a.End).Add(x.lag("intake"))
 		a.EndAvail = a.Available

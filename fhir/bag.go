@@ -6,7 +6,10 @@ package fhir
 // counts each of them once and keeps the newest version of each.
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"sort"
@@ -47,9 +50,9 @@ type entry struct {
 	kind, id string
 	origin   state.Origin
 	decoded  *decoded
-	stamp    string // meta.lastUpdated, else issued
-	rank     int    // status rank among versions of the same stamp
-	bytes    string // digest of the bytes, for the last tie
+	stamp    string            // meta.lastUpdated, else issued
+	rank     int               // status rank among versions of the same stamp
+	bytes    [sha256.Size]byte // digest of the bytes, for the last tie
 }
 
 // shared are the resources that others refer to.
@@ -95,7 +98,7 @@ const (
 // not kept.
 func (m *Mapper) Add(b *Bag, raw json.RawMessage, origin state.Origin) error {
 	h := inspect(raw, m.want)
-	return m.add(b, &h, raw, origin)
+	return m.add(b, &h, raw, origin, nil)
 }
 
 // want reports whether an observation code is of interest.
@@ -103,7 +106,9 @@ func (m *Mapper) want(system, code []byte) bool {
 	return m.x.wanted[key{string(system), string(code)}]
 }
 
-func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin) error {
+// add files a resource of which inspect has read the head. ahead is its
+// decoding where that was done before, else nil.
+func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin, ahead *decoding) error {
 	b.tally.Read++
 	switch {
 	case h.fault == faultBroken || h.fault == faultNotAnObj:
@@ -126,7 +131,8 @@ func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin) error {
 	if h.id == "" {
 		// A resource without an id cannot be told from another copy of itself;
 		// its bytes stand in for one.
-		h.id = "sha256-" + digest(raw)[:16]
+		sum := sha256.Sum256(raw)
+		h.id = "sha256-" + hex.EncodeToString(sum[:8])
 		if h.kind == "Patient" || h.kind == "Encounter" {
 			b.reject(h, "", reasonNoID, "", origin)
 			return nil
@@ -144,10 +150,16 @@ func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin) error {
 		b.ignore(reasonNotCoded)
 		return nil
 	}
-	d, err := m.decode(h, raw)
-	if err != nil {
-		b.reject(h, "", err.Error(), "", origin)
+	if ahead == nil || ahead.d == nil && ahead.err == nil {
+		ahead = m.decodeOne(h, raw)
+	}
+	d := ahead.d
+	if ahead.err != nil {
+		b.reject(h, "", ahead.err.Error(), "", origin)
 		return nil
+	}
+	for i := range d.records {
+		d.records[i].ID = h.id
 	}
 	if d.lookup != nil {
 		b.own.put(h.kind+"/"+h.id, d.lookup)
@@ -287,7 +299,7 @@ func (b *Bag) resolve(reference string) string {
 var statusRank = map[string]int{"entered-in-error": 9, "cancelled": 8, "corrected": 7, "amended": 6, "final": 5, "completed": 5, "stopped": 5, "preliminary": 4, "registered": 1}
 
 func newEntry(h *head, d *decoded, raw []byte, origin state.Origin) *entry {
-	e := &entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, bytes: digest(raw)}
+	e := &entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, bytes: sha256.Sum256(raw)}
 	if len(d.records) > 0 {
 		e.rank = statusRank[d.records[0].Status]
 		if e.stamp == "" {
@@ -325,7 +337,7 @@ func (e *entry) newer(old *entry) bool {
 	if err == nil && errOld == nil && !mine.Equal(theirs) {
 		return mine.After(theirs)
 	}
-	return cmp.Or(cmp.Compare(e.rank, old.rank), cmp.Compare(e.bytes, old.bytes)) > 0
+	return cmp.Or(cmp.Compare(e.rank, old.rank), bytes.Compare(e.bytes[:], old.bytes[:])) > 0
 }
 
 func originLess(a, b state.Origin) bool {

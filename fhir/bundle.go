@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -87,6 +89,9 @@ func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
 				e.head = inspectValid(value, m.want)
 			}
 		})
+		if e.id == "" && strings.HasPrefix(e.fullURL, "urn:uuid:") {
+			e.id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
+		}
 		p.entries = append(p.entries, e)
 	}) && ok
 	if !ok {
@@ -144,14 +149,10 @@ func (b *Bag) alias(p page) {
 		if !strings.HasPrefix(e.fullURL, "urn:uuid:") {
 			continue
 		}
-		id := e.id
-		if id == "" {
-			id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
-		}
 		if b.aliases == nil {
 			b.aliases = map[string]string{}
 		}
-		b.aliases[e.fullURL] = e.head.kind + "/" + id
+		b.aliases[e.fullURL] = e.head.kind + "/" + e.id
 	}
 }
 
@@ -159,7 +160,9 @@ func (b *Bag) alias(p page) {
 // in it reported a failure, and the first error of Add.
 func (m *Mapper) addPage(b *Bag, p page, origin state.Origin) (failed bool, err error) {
 	b.alias(p)
-	for _, e := range p.entries {
+	ahead := m.decodeAhead(p)
+	for i := range p.entries {
+		e := &p.entries[i]
 		switch {
 		case len(e.resource) == 0 || string(e.resource) == "null":
 			continue // an entry of a history or a deleted resource
@@ -167,14 +170,54 @@ func (m *Mapper) addPage(b *Bag, p page, origin state.Origin) (failed bool, err 
 			failed = failed || failure(e.resource)
 			continue
 		}
-		if e.id == "" && strings.HasPrefix(e.fullURL, "urn:uuid:") {
-			e.id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
+		var before *decoding
+		if ahead != nil {
+			before = &ahead[i]
 		}
-		if errAdd := m.add(b, &e.head, e.resource, origin); errAdd != nil && (err == nil || errors.Is(errAdd, ErrWrongPatient)) {
+		if errAdd := m.add(b, &e.head, e.resource, origin, before); errAdd != nil && (err == nil || errors.Is(errAdd, ErrWrongPatient)) {
 			err = errAdd
 		}
 	}
 	return failed, err
+}
+
+// decoding is the result of decode.
+type decoding struct {
+	d   *decoded
+	err error
+}
+
+func (m *Mapper) decodeOne(h *head, raw []byte) *decoding {
+	d, err := m.decode(h, raw)
+	return &decoding{d, err}
+}
+
+// aheadFrom is the number of entries from which decoding on several cores
+// pays.
+const aheadFrom = 64
+
+// decodeAhead decodes the entries of a page that will be needed, on all cores;
+// nil for a short page. Filing them stays in order, on one core, so that the
+// result does not depend on timing.
+func (m *Mapper) decodeAhead(p page) []decoding {
+	workers := runtime.GOMAXPROCS(0)
+	if workers < 2 || len(p.entries) < aheadFrom {
+		return nil
+	}
+	out := make([]decoding, len(p.entries))
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < len(p.entries); i += workers {
+				h := &p.entries[i].head
+				if h.fault == "" && decoders[h.kind] != nil && (h.wanted || h.kind != "Observation") {
+					out[i].d, out[i].err = m.decode(h, p.entries[i].resource)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return out
 }
 
 // ReadBundle reads one patient's chart from a Bundle of any type. patientID ""

@@ -7,8 +7,6 @@ package fhir
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,11 +14,6 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
-
-func digest(raw []byte) string {
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])
-}
 
 const (
 	reasonFuture    = "after the decision time"

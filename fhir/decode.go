@@ -7,6 +7,7 @@ package fhir
 // absent enums) read beside them.
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -207,7 +208,7 @@ func (m *Mapper) decodeObservation(raw []byte) (*decoded, error) {
 		part.Value, part.ValueCodes, part.ValueText = value(c.ValueQuantity, c.ValueInteger, c.ValueCodeableConcept, c.ValueString)
 		d.records = append(d.records, part)
 	}
-	if strings.Contains(string(raw), `"contained"`) {
+	if bytes.Contains(raw, []byte(`"contained"`)) {
 		d.readContained(m, raw)
 	}
 	return d, nil

@@ -5,6 +5,7 @@ package fhir
 // This file: decoding of medications, administrations and orders.
 
 import (
+	"bytes"
 	"strings"
 
 	models "github.com/samply/golang-fhir-models/fhir-models/fhir"
@@ -51,7 +52,7 @@ func (m *Mapper) decodeAdministration(raw []byte) (*decoded, error) {
 	pumpExtensions(a.Extension, &r)
 	out := one(r)
 	out.drugRef = target(&a.MedicationReference)
-	if strings.Contains(string(raw), `"contained"`) {
+	if bytes.Contains(raw, []byte(`"contained"`)) {
 		out.readContained(m, raw)
 	}
 	return out, nil
@@ -93,7 +94,7 @@ func (m *Mapper) decodeMedicationRequest(raw []byte) (*decoded, error) {
 	}
 	out := one(r)
 	out.drugRef = target(&q.MedicationReference)
-	if strings.Contains(string(raw), `"contained"`) {
+	if bytes.Contains(raw, []byte(`"contained"`)) {
 		out.readContained(m, raw)
 	}
 	return out, nil

@@ -112,7 +112,7 @@ func (f *Folder) Bag(patientID string) (*Bag, error) {
 	}
 	err := f.spill.read(patientID, func(file, line int, raw []byte) error {
 		h := inspectValid(raw, f.mapper.want) // a broken line never gets this far
-		err := f.mapper.add(b, &h, raw, state.Origin{Via: "folder", Key: f.spill.names[file], Line: line})
+		err := f.mapper.add(b, &h, raw, state.Origin{Via: "folder", Key: f.spill.names[file], Line: line}, nil)
 		if errors.Is(err, ErrWrongPatient) || errors.Is(err, ErrMalformed) {
 			return nil // recorded in the bag
 		}
