@@ -9,6 +9,8 @@ package physiology
 import (
 	"fmt"
 	"time"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
 // DemoPatient is one patient of the demonstration; the course ends at the time
@@ -35,7 +37,7 @@ type demoStory struct {
 }
 
 // demoTries bounds the search for one patient.
-const demoTries = 4000
+const demoTries = 8000
 
 // Demo gives one patient per scenario, admitted so that the course ends now.
 // It fails only when the simulator was changed so that a story cannot be found.
@@ -67,7 +69,7 @@ func (s demoStory) find() (Course, bool) {
 			seed = s.seed
 		}
 		p := New(seed, s.scenario)
-		if p.traits.heartFailure || p.traits.esrd {
+		if p.traits.heartFailure || p.traits.esrd || p.traits.ageYears > 82 {
 			continue
 		}
 		c := p.Run(s.hours, s.treatment)
@@ -105,13 +107,14 @@ func demoStories() []demoStory {
 	for h := 1.0; h < 30; h += 2 {
 		flood[h] = 500
 	}
+	flood[27], flood[29], flood[31] = 1000, 1000, 1000
 	return []demoStory{
 		{
 			EarlySepsis, "Ines Ferreira", "Rui Ferreira", "ICU 1", "Admitted five hours ago with sepsis. Pressure has drifted down, one bolus so far, no vasopressor.",
-			345, 5, titrate(65, 0, 75, map[float64]float64{1.5: 500}),
+			211, 5, titrate(65, 0, 75, map[float64]float64{1.5: 500}),
 			func(c Course, m Moment) bool {
-				return between(c.MeanMAP(0.75), 55, 60) && between(m.body.mapMmHg, 54.5, 59) && between(m.body.lactate, 2.6, 5) &&
-					m.body.antibioticH > 0.5 && !m.body.vent && m.body.s < 0.75
+				return between(c.MeanMAP(0.75), 55, 60) && between(m.body.mapMmHg, 54.5, 59) && between(m.body.lactate, 2.2, 5) &&
+					m.body.antibioticH > 0.5 && !m.body.vent && m.body.s < 0.8 && m.body.pf(m.traits) < 270
 			},
 		},
 		{
@@ -132,19 +135,19 @@ func demoStories() []demoStory {
 		},
 		{
 			Improving, "Hannah Brandt", "Jonas Brandt", "ICU 4", "Second day, shock resolving: lactate normal and pressure above goal on little norepinephrine.",
-			9, 44, holdAfter(33, titrate(73, 0.4, 50, resuscitation)),
+			27, 44, holdAfter(33, titrate(73, 0.4, 50, resuscitation)),
 			func(c Course, m Moment) bool {
-				return between(m.Given.NEUgKgMin, 0.03, 0.08) && c.MeanMAP(8) > 73 && between(m.body.mapMmHg, 74, 86) &&
+				return between(m.Given.NEUgKgMin, 0.03, 0.07) && c.MeanMAP(8) > 73 && between(m.body.mapMmHg, 74, 86) &&
 					m.body.lactate < 1.7 && c.peakNE() >= 0.12
 			},
 		},
 		{
 			FluidOverload, "Leela Menon", "Ravi Menon", "ICU 5", "A very positive fluid balance, oxygenation falling, pressure just below goal.",
-			424, 36, holdAfter(32, titrate(66, 0.3, 125, flood)),
+			3597, 36, holdAfter(33, titrate(66, 0.3, 125, flood)),
 			func(c Course, m Moment) bool {
 				ago := c.patient.log[len(c.patient.log)-8*stepsPerHour]
-				return m.body.interstitialMl > 4000 && m.body.pf(m.traits) < 0.86*ago.body.pf(ago.traits) && m.body.pf(m.traits) < 210 &&
-					between(m.Given.NEUgKgMin, 0.04, 0.2) && between(c.MeanMAP(0.5), 58, 63.5) && between(m.body.mapMmHg, 57, 63)
+				return m.body.interstitialMl > 3800 && m.body.pf(m.traits) < 0.86*ago.body.pf(ago.traits) && m.body.pf(m.traits) < 230 &&
+					between(m.Given.NEUgKgMin, 0.03, 0.2) && between(c.MeanMAP(0.5), 57, 64) && between(m.body.mapMmHg, 56.5, 63.5) && overloadShows(c.Chart())
 			},
 		},
 		{
@@ -157,7 +160,7 @@ func demoStories() []demoStory {
 		},
 		{
 			PostOperative, "Aiko Tanaka", "Kenji Tanaka", "ICU 7", "First day after elective surgery. No infection.",
-			1, 20, titrate(65, 0, 75, nil),
+			2, 20, titrate(65, 0, 75, nil),
 			func(c Course, m Moment) bool {
 				return between(m.body.mapMmHg, 72, 88) && m.body.lactate < 1.6 && !m.body.vent
 			},
@@ -170,4 +173,24 @@ func demoStories() []demoStory {
 			},
 		},
 	}
+}
+
+// overloadShows says whether the chart shows what the story tells: the last
+// arterial gas has a P/F clearly below the one before (with the FiO2 charted
+// last at each), and the newest MAP is below 65.
+func overloadShows(chart *state.Chart) bool {
+	var pf []float64
+	fio2, mapMmHg := 0.0, 0.0
+	for _, m := range chart.Measurements { // in order of time
+		switch {
+		case m.Concept == "fio2":
+			fio2 = m.Value
+		case m.Concept == "meanbp":
+			mapMmHg = m.Value
+		case m.Concept == "pao2" && fio2 > 0:
+			pf = append(pf, 100*m.Value/fio2)
+		}
+	}
+	n := len(pf)
+	return mapMmHg < 64 && n >= 2 && pf[n-1] < 0.78*pf[n-2]
 }

@@ -153,7 +153,11 @@ func (ch *charter) laboratory() {
 			if tr == nil {
 				tr = m.Truth()
 			}
-			return i < 3 || r.Float64() > 0.06 // a tube gets lost
+			if i >= 3 && r.Float64() < 0.06 { // a tube gets lost, and is drawn again
+				next[kind] = i + 9
+				return false
+			}
+			return true
 		}
 		pick := func(sick, well float64) float64 {
 			if shock {

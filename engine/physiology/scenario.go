@@ -139,7 +139,7 @@ func admitted(r *rand.Rand, t *traits, s Scenario, burden float64) body {
 			b.peep = 0
 		}
 	} else {
-		b.volumeMl = -u(100, 0.20*t.bloodMl)
+		b.volumeMl = -u(0, 0.13*t.bloodMl)
 		b.interstitialMl = -u(0, 1200)
 		b.lactate = clamp(1+2.6*b.inflammation*u(0.2, 1.3), 0.8, 9)
 		b.gfr = clamp(1-0.5*b.inflammation*u(0.3, 1), 0.2, 1)

@@ -146,7 +146,7 @@ func trend(c *state.Chart, now time.Time) template.HTML {
 	pressure, ne := mapPoints(c, now, hours), nePoints(c, now, hours)
 	upper, lower := frame{46, 26, 384, 150, hours, 40, 70}, frame{46, 216, 384, 66, hours, 0, highest(ne, 0.2) * 1.1}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="trend" viewBox="0 0 440 312" role="img" aria-label="%s">`, trendText(pressure, ne, hours))
+	fmt.Fprintf(&b, `<svg class="trend" viewBox="0 0 452 312" role="img" aria-label="%s">`, trendText(pressure, ne, hours))
 	b.WriteString(`<text class="head" x="46" y="16">MAP, mmHg</text><text class="head" x="46" y="206">Norepinephrine, µg/kg/min</text>`)
 	for _, v := range []float64{40, 65, 90, 110} {
 		_, y := upper.at(point{0, v})
