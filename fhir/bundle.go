@@ -18,7 +18,6 @@ import (
 
 // page is one Bundle taken apart. Member names are read case-sensitively.
 type page struct {
-	kind    string // Bundle.type
 	next    string // URL of the next page, "" when this is the last
 	entries []pageEntry
 }
@@ -47,8 +46,6 @@ func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
 		switch name {
 		case "resourceType":
 			kind = text(value)
-		case "type":
-			p.kind = text(value)
 		case "link":
 			links = value
 		case "entry":

@@ -209,3 +209,55 @@ func TestVasopressorRowsUnderstoodInRealData(t *testing.T) {
 		})
 	}
 }
+
+func TestEveryLineOfARealFolderIsCountedOnce(t *testing.T) {
+	dir := subset(t, realData(t, "mimic-iv-demo-fhir"), "MimicPatient.ndjson.gz", "MimicEncounter.ndjson.gz", "MimicEncounterICU.ndjson.gz",
+		"MimicLocation.ndjson.gz", "MimicObservationLabevents.ndjson.gz", "MimicObservationOutputevents.ndjson.gz", "MimicCondition.ndjson.gz")
+	m := testMapper(t)
+	f, err := m.OpenFolder(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sum, stays, arterial, venous := f.Read.Read, 0, 0, 0
+	err = f.Each(context.Background(), func(b *Bag) error {
+		for _, s := range m.Stays(b) {
+			if s.ICU && !s.Start.IsZero() && s.Hospital != "" && s.Unit != "" {
+				stays++
+			}
+		}
+		c, err := m.Chart(b, "", time.Time{})
+		if err != nil {
+			return err
+		}
+		if c.Tally.Read != c.Tally.Used+c.Tally.Ignored+c.Tally.Rejected {
+			t.Errorf("tally does not sum: %+v", c.Tally)
+		}
+		sum += c.Tally.Read
+		for i := range c.Measurements {
+			switch x := &c.Measurements[i]; {
+			case x.Available.Before(x.Effective):
+				t.Errorf("%s known before it was measured", x.Concept)
+			case x.Concept == "pao2" && x.Method == state.MethodArterial:
+				arterial++
+			case x.Concept == "pao2":
+				venous++
+			}
+		}
+		for i := range c.Conditions {
+			if c.Conditions[i].Dated {
+				t.Errorf("billing diagnoses have no date in MIMIC")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum != 67+200+86+31+80088+4690+3270 || stays != 86 {
+		t.Errorf("%d lines, %d ICU stays", sum, stays)
+	}
+	if arterial == 0 || venous == 0 {
+		t.Errorf("%d arterial and %d other gases: the specimen rows were not read", arterial, venous)
+	}
+}

@@ -33,10 +33,7 @@ type head struct {
 	patient   string // reference of subject or patient, as received
 	encounter string // reference of encounter or context
 	updated   string // meta.lastUpdated
-	version   string // meta.versionId
-	fullURL   string // only in Bundle entries
 	wanted    bool   // a code of the resource or of a component is wanted
-	coded     bool   // code.coding was present
 	hasRate   bool   // dosage has a rate
 	hasDose   bool   // dosage has a dose
 	hasStatus bool
@@ -162,7 +159,7 @@ func unquoted(token []byte) string {
 func (s *scanner) object(p place, depth int) {
 	s.at++ // {
 	var system, code []byte
-	var seen [4]uint64 // duplicates of the members that inspect itself reads, at the top
+	var seen uint32 // of topMembers
 	for {
 		s.space()
 		if s.raw[s.at] == '}' {
@@ -197,11 +194,8 @@ func (s *scanner) object(p place, depth int) {
 		}
 		s.value(s.enter(p, name), depth)
 	}
-	if p == inCoding && code != nil {
-		s.head.coded = true
-		if s.want != nil && s.want(system, code) {
-			s.head.wanted = true
-		}
+	if p == inCoding && code != nil && s.want != nil && s.want(system, code) {
+		s.head.wanted = true
 	}
 }
 
@@ -314,11 +308,8 @@ func (s *scanner) text(p place, name, value []byte) {
 			s.head.partOf = unquoted(value)
 		}
 	case inMeta:
-		switch string(name) {
-		case "lastUpdated":
+		if string(name) == "lastUpdated" {
 			s.head.updated = unquoted(value)
-		case "versionId":
-			s.head.version = unquoted(value)
 		}
 	}
 }
@@ -334,94 +325,16 @@ func (s *scanner) checkName(name []byte) {
 }
 
 // topMembers numbers the members whose repetition would change a meaning.
-var topMembers = map[string]int{"resourceType": 0, "id": 1, "status": 2, "subject": 3, "patient": 4, "code": 5, "valueQuantity": 6,
+var topMembers = map[string]uint{"resourceType": 0, "id": 1, "status": 2, "subject": 3, "patient": 4, "code": 5, "valueQuantity": 6,
 	"effectiveDateTime": 7, "effectivePeriod": 8, "dosage": 9, "component": 10, "medicationCodeableConcept": 11, "period": 12, "birthDate": 13}
 
-func (s *scanner) once(seen *[4]uint64, name []byte) {
+func (s *scanner) once(seen *uint32, name []byte) {
 	i, ok := topMembers[string(name)]
 	if !ok {
 		return
 	}
-	if seen[0]&(1<<i) != 0 {
+	if *seen&(1<<i) != 0 {
 		s.head.fault = faultTwice
 	}
-	seen[0] |= 1 << i
-}
-
-// skip passes over one value and returns its bytes.
-func (s *scanner) skip() []byte {
-	start := s.at
-	depth := 0
-	for s.at < len(s.raw) {
-		switch s.raw[s.at] {
-		case '"':
-			s.str()
-		case '{', '[':
-			depth++
-			s.at++
-		case '}', ']':
-			if depth == 0 {
-				return bytes.TrimRight(s.raw[start:s.at], " \n\r\t")
-			}
-			depth--
-			s.at++
-		case ',':
-			if depth == 0 {
-				return bytes.TrimRight(s.raw[start:s.at], " \n\r\t")
-			}
-			s.at++
-		default:
-			s.at++
-		}
-	}
-	return bytes.TrimSpace(s.raw[start:s.at])
-}
-
-// eachMember calls use for the members of a JSON object; raw must be valid
-// JSON. Anything else than an object has none.
-func eachMember(raw []byte, use func(name string, value []byte)) {
-	s := scanner{raw: raw}
-	s.space()
-	if s.at >= len(raw) || raw[s.at] != '{' {
-		return
-	}
-	for s.at++; ; {
-		s.space()
-		switch s.raw[s.at] {
-		case '}':
-			return
-		case ',':
-			s.at++
-			continue
-		}
-		name := unquoted(s.str())
-		s.space()
-		s.at++ // :
-		s.space()
-		use(name, s.skip())
-	}
-}
-
-// eachElement calls use for the elements of a JSON array; false when raw,
-// which must be valid JSON, is neither an array nor null nor absent.
-func eachElement(raw []byte, use func(value []byte)) bool {
-	s := scanner{raw: raw}
-	s.space()
-	if s.at >= len(raw) || string(bytes.TrimSpace(raw)) == "null" {
-		return true
-	}
-	if raw[s.at] != '[' {
-		return false
-	}
-	for s.at++; ; {
-		s.space()
-		switch s.raw[s.at] {
-		case ']':
-			return true
-		case ',':
-			s.at++
-			continue
-		}
-		use(s.skip())
-	}
+	*seen |= 1 << i
 }
