@@ -40,7 +40,7 @@ type Feature struct {
 	LOINC            []string
 	Transform        Transform
 	Bin              BinRule
-	HoldHours        float64 // how long a value is carried (reference 5.2)
+	HoldHours        float64 // greatest age at the end of a step at which a value is still carried (reference 5.2)
 	Lo, Hi           float64 // plausible range, inclusive; outside is rejected
 	ModelLo, ModelHi float64 // range forecasts are kept in (inside Lo..Hi)
 	Precision        int     // decimals shown

@@ -173,7 +173,7 @@ type Sepsis struct {
 	Suspected     bool      `json:"suspected"` // antimicrobial, culture or dated sepsis condition
 	Evidence      []string  `json:"evidence,omitempty"`
 	Since         time.Time `json:"since,omitzero"` // earliest evidence
-	SOFA          int       `json:"sofa"`           // highest 24-h SOFA in the stay up to T
+	SOFA          int       `json:"sofa"`           // highest 24-h SOFA of the timeline's steps in the stay (48 h)
 	BaselineSOFA  int       `json:"baseline"`       // from conditions known before (dialysis/ESRD, cirrhosis), else 0
 	BaselineKnown bool      `json:"baselineknown"`
 	Met           bool      `json:"met"`   // Suspected and SOFA - BaselineSOFA >= 2
