@@ -43,6 +43,7 @@ type Bag struct {
 	tally    state.Tally
 	rejects  []state.Reject
 	charting func(hospital string) (Charting, bool)
+	lookups  int // how many things that records refer to have come in
 }
 
 // entry is the version of one resource that counts.
@@ -53,6 +54,8 @@ type entry struct {
 	stamp    string            // meta.lastUpdated, else issued
 	rank     int               // status rank among versions of the same stamp
 	bytes    [sha256.Size]byte // digest of the bytes, for the last tie
+	mapped   []mapped          // set by mappedOf
+	mappedAt int               // Bag.lookups at that time
 }
 
 // shared are the resources that others refer to.
@@ -163,6 +166,7 @@ func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin, ahead *de
 	}
 	if d.lookup != nil {
 		b.own.put(h.kind+"/"+h.id, d.lookup)
+		b.lookups++
 		b.tally.Used++
 		return nil
 	}
@@ -250,6 +254,7 @@ func (m *Mapper) specimenRow(b *Bag, d *decoded) bool {
 			text := d.records[0].ValueText
 			if text != "" {
 				b.own.put(b.resolve(d.specimen), []state.Coding{{Display: text}})
+				b.lookups++
 			}
 			return true
 		}
@@ -320,7 +325,7 @@ func (b *Bag) keep(e *entry) {
 	}
 	if old.bytes == e.bytes {
 		if originLess(e.origin, old.origin) {
-			old.origin = e.origin
+			old.origin, old.mapped = e.origin, nil
 		}
 		b.ignore(reasonDuplicate)
 		return

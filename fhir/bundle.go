@@ -150,6 +150,7 @@ func (b *Bag) alias(p page) {
 			b.aliases = map[string]string{}
 		}
 		b.aliases[e.fullURL] = e.head.kind + "/" + e.id
+		b.lookups++
 	}
 }
 

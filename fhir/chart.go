@@ -35,7 +35,7 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 	if !ok && stayID != "" {
 		return nil, fmt.Errorf("%w: Encounter/%s", ErrNoStay, stayID)
 	}
-	a := assembly{m: m, at: at}
+	a := assembly{at: at}
 	tally := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
 	rejects := slices.Clone(b.rejects)
 	for _, name := range slices.Sorted(maps.Keys(b.entries)) {
@@ -44,7 +44,7 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 			tally.Used++
 			continue
 		}
-		a.resource(b.records(e), e)
+		a.resource(m.mappedOf(b, e), e)
 	}
 	chart := a.chart(person, stay, m.gaps(b, stay))
 	a.count(&tally, &rejects)
@@ -56,11 +56,34 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 // Remap maps stored records again. The result equals the Chart they came from,
 // but for Tally and Rejects, which only the original resources can give.
 func (m *Mapper) Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error) {
-	a := assembly{m: m}
+	var a assembly
 	for i := range records {
-		a.resource(records[i:i+1], nil)
+		ev, out := m.mapRecord(&records[i])
+		a.resource([]mapped{{&records[i], ev, out}}, nil)
 	}
 	return a.chart(person, stay, slices.Clone(gaps)), nil
+}
+
+// mapped is a record with its meaning.
+type mapped struct {
+	record *state.Record
+	event  event
+	out    outcome
+}
+
+// mappedOf maps the records of an entry, once for all charts of a bag: a
+// patient with several stays is mapped once. The result is read-only.
+func (m *Mapper) mappedOf(b *Bag, e *entry) []mapped {
+	if e.mapped != nil && e.mappedAt == b.lookups {
+		return e.mapped
+	}
+	records := b.records(e)
+	e.mapped, e.mappedAt = make([]mapped, len(records)), b.lookups
+	for i := range records {
+		ev, out := m.mapRecord(&records[i])
+		e.mapped[i] = mapped{&records[i], ev, out}
+	}
+	return e.mapped
 }
 
 // records returns the records of an entry with references resolved.
@@ -128,7 +151,6 @@ func (b *Bag) medicate(r *state.Record, d *decoded) {
 
 // assembly collects the events of a chart and the fate of each resource.
 type assembly struct {
-	m         *Mapper
 	at        time.Time
 	events    []*placed
 	resources []fateOf
@@ -137,7 +159,7 @@ type assembly struct {
 // placed is an event with the record it came from.
 type placed struct {
 	event
-	record   state.Record
+	record   *state.Record
 	resource int
 	dropped  bool
 }
@@ -151,13 +173,12 @@ type fateOf struct {
 	rejects  []state.Reject
 }
 
-// resource maps the records of one resource.
-func (a *assembly) resource(records []state.Record, e *entry) {
+// resource files the events of one resource and its fate.
+func (a *assembly) resource(records []mapped, e *entry) {
 	n := len(a.resources)
 	f := fateOf{entry: e}
 	for i := range records {
-		r := &records[i]
-		ev, out := a.m.mapRecord(r)
+		r, ev, out := records[i].record, records[i].event, records[i].out
 		if out.fate == used && !a.at.IsZero() && ev.time().After(a.at) {
 			out = outcome{ignored, reasonFuture, ""}
 			if r.Origin.Via == "prefetch" || r.Origin.Via == "fetch" {
@@ -167,7 +188,7 @@ func (a *assembly) resource(records []state.Record, e *entry) {
 		switch out.fate {
 		case used:
 			f.used = true
-			a.events = append(a.events, &placed{event: ev, record: *r, resource: n})
+			a.events = append(a.events, &placed{event: ev, record: r, resource: n})
 			continue
 		case rejected:
 			f.rejected = true
@@ -205,12 +226,12 @@ func (a *assembly) chart(person state.Person, stay state.Stay, gaps []state.Gap)
 		}
 	}
 	byRecord := slices.Clone(kept)
-	slices.SortFunc(byRecord, func(i, j int) int { return compareRecords(&a.events[i].record, &a.events[j].record) })
+	slices.SortFunc(byRecord, func(i, j int) int { return compareRecords(a.events[i].record, a.events[j].record) })
 	position := make([]int, len(a.events))
 	c.Records = make([]state.Record, len(kept))
 	for n, i := range byRecord {
 		position[i] = n
-		c.Records[n] = a.events[i].record
+		c.Records[n] = *a.events[i].record
 	}
 	for _, i := range kept {
 		a.events[i].put(c, position[i])
@@ -307,7 +328,7 @@ func compareRecords(a, b *state.Record) int {
 }
 
 func comparePlaced(a, b *placed) int {
-	return cmp.Or(a.time().Compare(b.time()), compareRecords(&a.record, &b.record))
+	return cmp.Or(a.time().Compare(b.time()), compareRecords(a.record, b.record))
 }
 
 func compareRejects(a, b state.Reject) int {

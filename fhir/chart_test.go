@@ -159,6 +159,26 @@ func TestAddTellsWrongPatientsAndBrokenJSON(t *testing.T) {
 	}
 }
 
+func TestAMedicationThatComesLateIsStillRead(t *testing.T) {
+	m := testMapper(t)
+	b := NewBag("p1")
+	dose := strings.Replace(given(rx("7512"), rate("8", "mcg/min")), `"medicationCodeableConcept":`+rx("7512"), `"medicationReference":{"reference":"Medication/ne"}`, 1)
+	for _, r := range []string{testPatient, testEncounter, dose} {
+		if err := m.Add(b, []byte(r), state.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, err := m.Chart(b, "", testNow); err != nil || len(c.Administrations) != 0 {
+		t.Fatalf("%v, %+v", err, c.Administrations)
+	}
+	if err := m.Add(b, []byte(`{"resourceType":"Medication","id":"ne","code":`+rx("7512")+`}`), state.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := m.Chart(b, "", testNow); err != nil || len(c.Administrations) != 1 || c.Administrations[0].Drug != "norepinephrine" {
+		t.Fatalf("%v, %+v", err, c.Administrations)
+	}
+}
+
 func TestGapsNameWhatNobodySupplied(t *testing.T) {
 	c := chartOf(t, testMapper(t))
 	var what []string
