@@ -287,6 +287,7 @@ var proposalFacts = []fact{
 var forecastFacts = []fact{
 	num("support", "chance that clinicians give the first step's levels in such a state", aboutForecast, func(in *input) (float64, bool) { return in.fc.Support, true }),
 	num("ood", "distance percentile of the state against training data, 0 to 1", aboutForecast, func(in *input) (float64, bool) { return in.fc.OOD, true }),
+	num("similar", "training steps among the nearest that had the first step's levels", aboutForecast, func(in *input) (float64, bool) { return float64(in.fc.Similar), true }),
 	num("disagreement_mmhg", "ensemble standard deviation of the first step's MAP", aboutForecast, func(in *input) (float64, bool) { return in.fc.Disagreement, true }),
 	num("forecast_map_4h_mmhg", "median forecast MAP of the first step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 0, state.MeanBP) }),
 	num("forecast_map_12h_mmhg", "median forecast MAP of the third step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 2, state.MeanBP) }),

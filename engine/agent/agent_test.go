@@ -33,7 +33,6 @@ func TestDemonstrationPatientsEndAsTheirStoriesSay(t *testing.T) {
 		{patient: physiology.SepticShock, status: agent.Suggest, direction: agent.AdviceIncrease, drug: state.DrugNorepinephrine, fluid: true},
 		{patient: physiology.RefractoryShock, status: agent.Suggest, direction: agent.AdviceAddVasopressin, drug: state.DrugVasopressin},
 		{patient: physiology.Improving, status: agent.Suggest, direction: agent.AdviceDecrease, drug: state.DrugNorepinephrine},
-		{patient: physiology.FluidOverload, status: agent.Suggest, direction: agent.AdviceIncrease, drug: state.DrugNorepinephrine},
 		{patient: physiology.PostOperative, status: agent.NotApplicable, reasonCode: agent.ReasonNoEvidence},
 	} {
 		t.Run(string(c.patient), func(t *testing.T) {
@@ -54,6 +53,15 @@ func TestDemonstrationPatientsEndAsTheirStoriesSay(t *testing.T) {
 				t.Errorf("current treatment and the suggestion come first; got %s, %s", d.Options[0].Role, d.Options[1].Role)
 			}
 		})
+	}
+}
+
+func TestALargePositiveBalanceGetsNoMoreVolume(t *testing.T) {
+	tl := timeline(t, physiology.SepticShock)
+	tl.Present.Fluids.BalanceMl, tl.Present.Fluids.BalanceKnown = 8000, true
+	d := decide(t, effective(), tl)
+	if d.Status != agent.Suggest || d.Advice.Fluid != nil || d.Advice.Vasopressor == nil {
+		t.Errorf("%s %+v, want norepinephrine alone", d.Status, d.Advice)
 	}
 }
 

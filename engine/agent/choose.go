@@ -56,7 +56,8 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 		return fmt.Errorf("%w: current treatment was not simulated", ErrForecast)
 	}
 	forbidden := n.affirmForbidden(tl)
-	chosen := n.best(permitted(options, tl.Present.MAP.Newest.Value < n.cfg.SevereMmHg), hold, len(forbidden) == 0)
+	m := tl.Present.MAP
+	chosen := n.best(permitted(options, m.Newest.Value < n.cfg.SevereMmHg), hold, m.Newest.Value >= m.GoalMmHg)
 	switch {
 	case chosen == nil:
 		d.Status = Abstain
@@ -94,9 +95,9 @@ func permitted(options []*option, severe bool) []*option {
 // best returns the option to go with, or nil when nothing is permitted, not
 // even current treatment. keep says that current
 // treatment may be affirmed: it then has to be beaten by MinGain.
-func (n *Native) best(permitted []*option, hold *option, keep bool) *option {
+func (n *Native) best(permitted []*option, hold *option, atGoal bool) *option {
 	worth := func(o *option) float64 {
-		if o.current() && keep {
+		if o.current() && atGoal {
 			return o.Value + n.cfg.MinGain
 		}
 		return o.Value

@@ -66,7 +66,7 @@ type Config struct {
 	// HorizonSteps is how many 4-h steps are simulated. Default 3 (12 h).
 	HorizonSteps int `yaml:"horizon_steps" json:"horizon_steps"`
 	// MinGain is how much better (in value) a change must be than current
-	// treatment before it is suggested. Default 0.03.
+	// treatment at goal before it is suggested. Default 0.05.
 	MinGain float64 `yaml:"min_gain" json:"min_gain"`
 	// Tie is the difference in value within which the smaller change wins.
 	// Default 0.02.
@@ -118,7 +118,7 @@ func DefaultConfig() Config {
 		DeepMmHg: 5, SevereMmHg: 55, WeanMarginMmHg: 10, WeanSteps: 2,
 		VasopressinFromUgKgMin: 0.25, VasopressinUMin: 0.03, VasopressinStepUMin: 0.01,
 		BolusesMl: []float64{250, 500}, BolusOverMin: 30, RecheckMin: 15,
-		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, MinGain: 0.03, Tie: 0.02, Sufficient: 0.6,
+		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6,
 		Weights: Weights{
 			Pressure: 1, AtGoal: 0.3, Excess: 0.2, Lactate: 0.3, Urine: 0.2, Organs: 0.5,
 			Risk: 0.3, Vasopressor: 0.05, Volume: 0.05, Rarity: 0.05,
