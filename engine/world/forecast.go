@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package world
 
 // This file: what a Clinical World Model takes and gives: plans of dose per
@@ -37,7 +39,7 @@ type StepForecast struct {
 	EndH         float64                 `json:"endh"` // hours after T at which the step ends
 	Band         [state.NumFeatures]Band `json:"band"`
 	PMAPAtGoal   float64                 `json:"pmap"`  // chance that the 4-h mean MAP >= goal
-	PLactateFall float64                 `json:"plac"`  // chance that lactate is lower than at T
+	PLactateFall float64                 `json:"plac"`  // chance that lactate is lower than its last known value; 0 when none is known within 48 h
 	PVent        float64                 `json:"pvent"` // chance of invasive ventilation
 }
 
@@ -47,7 +49,7 @@ type Forecast struct {
 	Levels       state.Levels   `json:"levels"` // label of the first step
 	Steps        []StepForecast `json:"steps"`
 	Support      float64        `json:"support"`      // calibrated probability that clinicians give the first step's levels in such a state
-	Similar      int            `json:"similar"`      // training steps among the nearest neighbours with the same levels
+	Similar      int            `json:"similar"`      // training steps among the nearest neighbours with the same levels; for a real patient only real ones count
 	Disagreement float64        `json:"disagreement"` // ensemble SD of first-step MAP, mmHg
 	OOD          float64        `json:"ood"`          // distance percentile of the state against training data, 0..1
 }

@@ -109,7 +109,7 @@ func trainToy(t testing.TB, cfg TrainConfig) *Model {
 
 func toyConfig() TrainConfig {
 	cfg := DefaultTrainConfig()
-	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Epochs, cfg.Centres = 2, 24, 8, 40, 16
+	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Epochs, cfg.Centres, cfg.WeightDecay = 2, 24, 8, 40, 16, 0.03
 	return cfg
 }
 

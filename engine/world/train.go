@@ -42,8 +42,8 @@ type TrainConfig struct {
 
 // DefaultTrainConfig returns the settings the shipped model was trained with.
 func DefaultTrainConfig() TrainConfig {
-	return TrainConfig{Seed: 1, Version: "0.1.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 40, Patience: 8,
-		LearningRate: 2e-3, WeightDecay: 0.03, Dropout: 0.2, Centres: 256, RidgeLambda: 30,
+	return TrainConfig{Seed: 1, Version: "0.1.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
+		LearningRate: 2e-3, WeightDecay: 0.1, Dropout: 0.2, Centres: 256, RidgeLambda: 30,
 		Levels: state.DefaultConfig(), mix: defaultMix}
 }
 
