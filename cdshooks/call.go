@@ -252,10 +252,13 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 		Timeline: tl, Now: tl.At, Seed: binary.BigEndian.Uint64(seed[:]), ID: c.record.ID,
 		User: req.Context.UserID, Role: role, Display: display.Mode, Prior: prior,
 	}
+	decided := s.metrics.timed("decide")
 	outcome, err := s.Decider.Decide(ctx, cs)
+	decided()
 	if err != nil {
 		return answer{}, fmt.Errorf("decide: %w", err)
 	}
+	defer s.metrics.timed("render")()
 	receipt, err := s.Decider.Receipt(cs, chart, outcome)
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: receipt: %w", ErrInternal, err)

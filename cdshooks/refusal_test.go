@@ -330,3 +330,39 @@ func TestAClientThatGoesAwayLeavesAReceipt(t *testing.T) {
 		t.Errorf("stopped %v, receipt %s", stopped.Load(), last(found))
 	}
 }
+
+func TestMoreCallsThanAllowedAreTurnedAwayEarly(t *testing.T) {
+	hold, entered := make(chan struct{}), make(chan struct{})
+	c := open(t, func(d *Deps, _ *trust.Client) {
+		d.Config.MaxConcurrent = 1
+		d.Charts = faulty{Charts: d.Charts, Decider: d.Decider, gather: func(context.Context) error {
+			entered <- struct{}{}
+			<-hold
+			return nil
+		}}
+	})
+	body, _ := json.Marshal(c.body(fixtures().patients[physiology.PostOperative]))
+	first := make(chan reply)
+	go func() { first <- c.post(servicePath, body, nil) }()
+	<-entered
+	c.wantRefusal(c.post(servicePath, body, nil), 503, KindFailure, "overloaded")
+	close(hold)
+	if r := <-first; r.status != 200 {
+		t.Errorf("the call under way was lost: %d", r.status)
+	}
+}
+
+func TestOneClientCannotSpeakOfAnothersCards(t *testing.T) {
+	c := open(t, nil)
+	card := c.view(physiology.SepticShock, nil).cards()[0]
+	if owner, err := c.service.cardOwner(context.Background(), "another-client", card.UUID); err != nil || owner != nil {
+		t.Errorf("%+v %v", owner, err)
+	}
+	if owner, err := c.service.cardOwner(context.Background(), "ehr", card.UUID); err != nil || owner == nil {
+		t.Errorf("its own client cannot find it: %v", err)
+	}
+	prior, err := c.service.prior(context.Background(), "another-client", &Request{Context: Context{UserID: "Practitioner/dr-1", PatientID: fixtures().patients[physiology.SepticShock].id}})
+	if err != nil || len(prior) != 0 {
+		t.Errorf("%+v %v", prior, err)
+	}
+}

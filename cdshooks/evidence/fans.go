@@ -58,7 +58,7 @@ func figures(tl *state.Timeline, d agent.Decision) []figureRow {
 		fan := figure.Fan{
 			Title:  f.Label + " forecast",
 			Desc:   describe(f, options),
-			XLabel: "hours from the time of the card", YLabel: f.Label + ", " + f.UnitLabel,
+			XLabel: "hours from the time of the card", YLabel: f.UnitLabel, XStep: state.StepHours, HistoryLabel: "charted, per 4 h",
 			Width: 560, Height: 330,
 		}
 		for _, s := range tl.Steps {

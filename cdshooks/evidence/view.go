@@ -141,6 +141,15 @@ func number(v float64, decimals int) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
+// rate writes a dose without a zero after its last digit.
+func rate(v float64) string {
+	s := number(v, 3)
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
 func percent(p float64) string {
 	switch {
 	case p < 0.01:
@@ -160,7 +169,7 @@ func tiles(t times, tl *state.Timeline) []tile {
 	}
 	vaso := tile{"Vasopressors", "unknown", "exposure could not be read"}
 	if p.VasoKnown {
-		vaso = tile{"Norepinephrine-equivalent", number(p.NEUgKgMin, 3), "ug/kg/min, all vasopressors together"}
+		vaso = tile{"Vasopressors together", rate(p.NEUgKgMin), "ug/kg/min norepinephrine-equivalent"}
 	}
 	out = append(out, vaso)
 	if l := p.Lactate.Now; l != nil {
@@ -221,9 +230,9 @@ func agents(t times, tl *state.Timeline) []agentRow {
 		case a.State == state.AgentUnknownRate:
 			r.Rate = "unknown: " + a.Why
 		case a.RateUgKgMin > 0:
-			r.Rate = number(a.RateUgKgMin, 3) + " ug/kg/min"
+			r.Rate = rate(a.RateUgKgMin) + " ug/kg/min"
 		default:
-			r.Rate = number(a.Rate, 3) + " " + strings.ReplaceAll(a.RateUnit, "[iU]", "U")
+			r.Rate = rate(a.Rate) + " " + strings.ReplaceAll(a.RateUnit, "[iU]", "U")
 		}
 		if a.State == state.AgentStopped && !a.EndedAt.IsZero() {
 			r.State += " at " + t.stamp(a.EndedAt)

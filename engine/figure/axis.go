@@ -74,6 +74,7 @@ func (e extent) ticks(limit int) (at []float64, decimals int) {
 type plot struct {
 	left, top, right, bottom float64
 	x, y                     extent
+	xStep                    float64 // distance of x ticks; 0: round numbers
 }
 
 func (p plot) px(x float64) float64 {
@@ -94,6 +95,12 @@ func (p plot) frame(c *canvas, xLabel, yLabel string) {
 		c.text(p.left-6, y+4, "end", strconv.FormatFloat(v+0, 'f', dec, 64), "")
 	}
 	at, dec = p.x.ticks(8)
+	if p.xStep > 0 && (p.x.hi-p.x.lo)/p.xStep <= 24 {
+		at, dec = nil, 0
+		for k := math.Ceil(p.x.lo / p.xStep); k*p.xStep <= p.x.hi; k++ {
+			at = append(at, k*p.xStep)
+		}
+	}
 	for _, v := range at {
 		x := p.px(v)
 		c.line(x, p.bottom, x, p.bottom+4, `stroke="currentColor" stroke-opacity="0.6"`)

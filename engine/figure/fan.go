@@ -27,9 +27,11 @@ type FanPlan struct {
 // X > 0.
 type Fan struct {
 	Title, Desc    string
-	XLabel, YLabel string // with units, e.g. "MAP, mmHg"
-	Width, Height  int    // 0: defaults
+	XLabel, YLabel string  // with units, e.g. "MAP, mmHg"
+	Width, Height  int     // 0: defaults
+	XStep          float64 // distance of the ticks on the x axis; 0: chosen
 	History        []Point
+	HistoryLabel   string // of History in the legend; empty: "measured"
 	Plans          []FanPlan
 	Goal           float64 // drawn as a line when GoalLabel is not empty
 	GoalLabel      string
@@ -70,6 +72,7 @@ func (f Fan) SVG() []byte {
 
 	var c canvas
 	c.open(width, height, f.Title, f.Desc)
+	p.xStep = f.XStep
 	p.frame(&c, f.XLabel, f.YLabel)
 	now := p.px(0)
 	c.line(now, p.top, now, p.bottom, `stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="3 3"`)
@@ -77,11 +80,11 @@ func (f Fan) SVG() []byte {
 	if f.GoalLabel != "" && finite(f.Goal) {
 		y := p.py(f.Goal)
 		c.line(p.left, y, p.right, y, `stroke="currentColor" stroke-width="1.2" stroke-dasharray="8 3"`)
-		c.text(p.right, y-5, "end", f.GoalLabel, `font-size="12"`)
+		c.text(p.left+4, y-5, "start", f.GoalLabel, `font-size="12"`)
 	}
 	for i, plan := range f.Plans {
 		if plan.Strong {
-			p.fan(&c, i, plan)
+			p.fan(&c, i, plan, f.last())
 		}
 	}
 	for i, plan := range f.Plans {
@@ -106,9 +109,13 @@ func (f Fan) last() *Point {
 	return nil
 }
 
-func (p plot) fan(c *canvas, i int, plan FanPlan) {
+// fan fills the intervals of a plan, opening from the last measured value.
+func (p plot) fan(c *canvas, i int, plan FanPlan, from *Point) {
 	for _, wide := range []bool{true, false} {
 		var up, down []Point
+		if from != nil {
+			up = append(up, *from)
+		}
 		for _, q := range plan.Points {
 			lo, hi := q.Lo80, q.Hi80
 			if wide {
@@ -174,7 +181,11 @@ func (f Fan) legend(c *canvas, p plot, width int) {
 		c.line(x, y-4, x+26, y-4, `stroke="`+stroke+`" stroke-width="2.5"`+extra)
 		c.text(x+33, y, "start", label, "")
 	}
-	put(0, "measured", "currentColor", "")
+	history := f.HistoryLabel
+	if history == "" {
+		history = "measured"
+	}
+	put(0, history, "currentColor", "")
 	for i, plan := range f.Plans {
 		put(i+1, plan.Name, colour(i), dashAttr(i))
 	}
