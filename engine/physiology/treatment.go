@@ -86,23 +86,22 @@ func (m Moment) Ventilated() bool { return m.body.vent }
 
 // Bedside is what a treatment may decide from: what a clinician would know.
 type Bedside struct {
-	Step        int // five-minute steps since admission
-	HoursIn     float64
-	Seed        uint64 // identifies the patient, for habits and coin tosses
-	WeightKg    float64
-	MAPmmHg     float64 // mean of the last 15 minutes
-	HeartRate   float64
-	LactateMmol float64 // as of the last 2-hourly sample
-	UrineMlKgH  float64 // last hour
-	PF          float64
-	Ventilated  bool
-	Septic      bool // the team treats an infection
-	Now         Doses
-	BolusDue    float64 // mL of an earlier bolus still running
-	FluidMl     float64 // boluses since admission
-	CalmHours   float64 // hours since the last vasopressor or pressure below 62
-	NoAntibiotic,
-	AntibioticDue bool
+	Step          int // five-minute steps since admission
+	HoursIn       float64
+	Seed          uint64 // identifies the patient, for habits and coin tosses
+	WeightKg      float64
+	MAPmmHg       float64 // mean of the last 15 minutes
+	HeartRate     float64
+	LactateMmol   float64 // as of the last 2-hourly sample
+	UrineMlKgH    float64 // last hour
+	PF            float64
+	Ventilated    bool
+	Septic        bool // the team treats an infection
+	Now           Doses
+	BolusDue      float64 // mL of an earlier bolus still running
+	FluidMl       float64 // boluses since admission
+	CalmHours     float64 // hours since the last vasopressor or pressure below 62
+	AntibioticDue bool    // the team is ready to give the first dose
 }
 
 // Treatment decides the doses of the next step. Implementations keep no state,
@@ -117,8 +116,8 @@ type Func func(Bedside) Doses
 // Next calls the function.
 func (f Func) Next(v Bedside) Doses { return f(v) }
 
-// Fixed gives a constant norepinephrine rate and maintenance fluid, and the
-// bolus once, at the first step it is asked.
+// Fixed gives a constant norepinephrine rate and maintenance fluid, keeps a
+// running vasopressin as it is, and stops everything else.
 func Fixed(neUgKgMin, maintenanceMlH float64) Treatment {
 	return Func(func(v Bedside) Doses {
 		return Doses{NEUgKgMin: neUgKgMin, VasopressinUMin: v.Now.VasopressinUMin, MaintenanceMlH: maintenanceMlH}
@@ -143,7 +142,6 @@ func (p *Patient) view() Bedside {
 		Step: n, HoursIn: float64(n) * dtH, Seed: p.seed, WeightKg: p.traits.weightKg, MAPmmHg: p.body.mapMmHg,
 		HeartRate: p.body.hr, LactateMmol: p.body.lactate, UrineMlKgH: p.body.urineMlH / p.traits.weightKg,
 		PF: p.body.pf(p.traits), Ventilated: p.body.vent, Septic: p.traits.septic, Now: p.doses, BolusDue: p.body.bolusLeftMl,
-		NoAntibiotic:  p.body.antibioticH < 0,
 		AntibioticDue: p.traits.septic && p.body.antibioticH < 0 && float64(n)*dtH >= p.traits.antibioticAtH,
 	}
 	if n > 0 {

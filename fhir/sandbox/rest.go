@@ -41,17 +41,12 @@ func (s *Sandbox) guarded(h func(http.ResponseWriter, *http.Request, *store)) ht
 			outcome(w, http.StatusUnauthorized, "login", "access token missing, unknown or expired")
 			return
 		}
-		s.mu.Lock()
-		b := s.beds[patient]
-		s.mu.Unlock()
-		if b == nil {
+		b, err := s.held(patient)
+		if err != nil {
 			outcome(w, http.StatusForbidden, "forbidden", "access token opens no patient here")
 			return
 		}
-		s.mu.Lock()
-		st := b.store
-		s.mu.Unlock()
-		h(w, r, st)
+		h(w, r, b.store)
 	}
 }
 

@@ -117,10 +117,7 @@ func New(cfg Config) (*Sandbox, error) {
 			return nil, fmt.Errorf("%w: patient %q twice", ErrConfig, id)
 		}
 		s.order = append(s.order, id)
-		s.beds[id] = &bed{demo: p, style: styleFor(i, p.Name)}
-		if err := s.anchor(s.beds[id]); err != nil {
-			return nil, err
-		}
+		s.beds[id] = &bed{demo: p, style: styleFor(i, p.Name)} // its chart is made when it is first opened
 	}
 	if s.handler, err = s.routes(); err != nil {
 		return nil, err
@@ -180,15 +177,23 @@ func (s *Sandbox) anchor(b *bed) error {
 }
 
 // open gives a patient's bed with the chart moved to now.
-func (s *Sandbox) open(id string) (bed, error) {
+func (s *Sandbox) open(id string) (bed, error) { return s.get(id, true) }
+
+// held gives a patient's bed with the chart as it was opened, so that the
+// fetches of one hook call see what its prefetch saw.
+func (s *Sandbox) held(id string) (bed, error) { return s.get(id, false) }
+
+func (s *Sandbox) get(id string, move bool) (bed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.beds[id]
 	if b == nil {
 		return bed{}, ErrUnknownPatient
 	}
-	if err := s.anchor(b); err != nil {
-		return bed{}, err
+	if move || b.store == nil {
+		if err := s.anchor(b); err != nil {
+			return bed{}, err
+		}
 	}
 	return *b, nil
 }
