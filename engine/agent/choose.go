@@ -118,7 +118,8 @@ func (n *Native) best(permitted []*option, hold *option, atGoal bool) *option {
 		return first
 	}
 	for _, o := range permitted {
-		if !o.current() && o.Forecast.Steps[0].PMAPAtGoal >= n.cfg.Sufficient && o.Value >= hold.Value && smaller(o, first) < 0 {
+		enough := o.Forecast.Steps[0].PMAPAtGoal >= n.cfg.Sufficient && o.Value >= hold.Value+n.cfg.SufficientShare*(top-hold.Value)
+		if !o.current() && enough && smaller(o, first) < 0 {
 			first = o
 		}
 	}

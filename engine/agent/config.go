@@ -74,6 +74,9 @@ type Config struct {
 	// Sufficient is the chance of MAP at goal in the first step from which a
 	// change is enough: no larger one is suggested. Default 0.6.
 	Sufficient float64 `yaml:"sufficient" json:"sufficient"`
+	// SufficientShare is the share of the best change's gain over current
+	// treatment that a sufficient smaller change must have. Default 0.5.
+	SufficientShare float64 `yaml:"sufficient_share" json:"sufficient_share"`
 	// Weights weigh the parts of the value.
 	Weights Weights `yaml:"weights" json:"weights"`
 	// State is how the chart is read; levels come from it. Set by the wiring
@@ -118,7 +121,7 @@ func DefaultConfig() Config {
 		DeepMmHg: 5, SevereMmHg: 55, WeanMarginMmHg: 10, WeanSteps: 2,
 		VasopressinFromUgKgMin: 0.25, VasopressinUMin: 0.03, VasopressinStepUMin: 0.01,
 		BolusesMl: []float64{250, 500}, BolusOverMin: 30, RecheckMin: 15,
-		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6,
+		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6, SufficientShare: 0.5,
 		Weights: Weights{
 			Pressure: 1, AtGoal: 0.3, Excess: 0.2, Lactate: 0.3, Urine: 0.2, Organs: 0.5,
 			Risk: 0.3, Vasopressor: 0.05, Volume: 0.05, Rarity: 0.05,
@@ -153,6 +156,7 @@ func (cfg Config) Validate() error {
 		{"min_gain", cfg.MinGain, 0, 5},
 		{"tie", cfg.Tie, 0, 1},
 		{"sufficient", cfg.Sufficient, 0.5, 1},
+		{"sufficient_share", cfg.SufficientShare, 0, 1},
 		{"weights.pressure", cfg.Weights.Pressure, 0, 100},
 		{"weights.at_goal", cfg.Weights.AtGoal, 0, 100},
 		{"weights.excess", cfg.Weights.Excess, 0, 100},
