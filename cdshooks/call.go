@@ -198,14 +198,33 @@ func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Tim
 	}
 	if client.FHIRServer != "" && req.FHIRServer != "" && req.FHIRAuthorization != nil {
 		q.Server, q.Token = client.FHIRServer, req.FHIRAuthorization.AccessToken.Reveal()
-		q.HTTP = client.HTTPClient(s.Config.fhirBudget())
-		defer q.HTTP.CloseIdleConnections()
+		q.HTTP = s.fhirClient(client)
 	}
 	chart, manifest, err := s.Charts.Gather(ctx, q)
 	if err == nil && chart == nil {
 		err = fmt.Errorf("%w: no chart came", ErrInternal)
 	}
 	return chart, manifest, err
+}
+
+// fhirClient is the HTTP client for one registration's FHIR server. It is kept,
+// so that calls share connections; tokens are per request.
+func (s *Service) fhirClient(c *trust.Client) *http.Client {
+	s.fhirMu.Lock()
+	defer s.fhirMu.Unlock()
+	if s.fhirClients[c.Name] == nil {
+		s.fhirClients[c.Name] = c.HTTPClient(s.Config.fhirBudget())
+	}
+	return s.fhirClients[c.Name]
+}
+
+// Close drops idle connections to FHIR servers. Calls under way go on.
+func (s *Service) Close() {
+	s.fhirMu.Lock()
+	defer s.fhirMu.Unlock()
+	for _, c := range s.fhirClients {
+		c.CloseIdleConnections()
+	}
 }
 
 // renamed gives prefetch keys the names of the discovery document.

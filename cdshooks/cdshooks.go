@@ -25,6 +25,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -110,6 +111,9 @@ type Service struct {
 	seal      *evidence.Seal
 	slots     chan struct{}
 	metrics   *metrics
+
+	fhirMu      sync.Mutex              // guards fhirClients
+	fhirClients map[string]*http.Client // by client name
 }
 
 // New checks the configuration and makes a service. Errors wrap ErrConfig.
@@ -136,7 +140,7 @@ func New(d Deps) (*Service, error) {
 			return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
 		}
 	}
-	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), metrics: newMetrics()}
+	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), metrics: newMetrics(), fhirClients: map[string]*http.Client{}}
 	var err error
 	s.discovery, s.etag, err = discoveryDocument(d.Templates)
 	return s, err

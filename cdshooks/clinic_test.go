@@ -171,6 +171,7 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 	c.server = httptest.NewServer(c.service.Handler())
 	t.Cleanup(func() {
 		c.server.Close()
+		c.service.Close()
 		http.DefaultClient.CloseIdleConnections()
 		report, err := c.log.Verify(context.Background())
 		if err != nil || !report.OK {

@@ -70,7 +70,7 @@ func (s *Service) recovery(c *gin.Context) {
 
 func (s *Service) plainError(c *gin.Context, err error) {
 	if !c.Writer.Written() {
-		c.Data(faultOf(err).status, "application/fhir+json; charset=utf-8", outcomeBody(err, ""))
+		c.Data(faultOf(err).status, "application/json; charset=utf-8", outcomeBody(err, ""))
 	}
 	c.Abort()
 }
@@ -215,7 +215,7 @@ func (s *Service) finish(c *gin.Context, call *call, ans answer, appended *recor
 		if appended != nil {
 			receipt = call.record.ID
 		}
-		c.Data(f.status, "application/fhir+json; charset=utf-8", outcomeBody(err, receipt))
+		c.Data(f.status, "application/json; charset=utf-8", outcomeBody(err, receipt))
 	}
 	c.Writer.WriteHeaderNow()
 }
