@@ -98,7 +98,10 @@ func (w writer) agentRate(a state.Agent) string {
 	unit := strings.ReplaceAll(a.RateUnit, "[iU]", "U")
 	s := number(a.Rate, 3) + " " + unit
 	if a.RateUgKgMin > 0 {
-		s += " = " + rate(a.RateUgKgMin) + " ug/kg/min at " + number(w.Timeline.Present.Weight.Kg, 1) + " kg"
+		s += " = " + rate(a.RateUgKgMin) + " ug/kg/min"
+		if a.RateUnit == state.UnitUgMin {
+			s += " at " + number(a.Rate/a.RateUgKgMin, 1) + " kg" // the weight the rate was converted with
+		}
 	}
 	return s
 }
@@ -133,7 +136,7 @@ func (w writer) suggested(p *page) {
 		}
 	}
 	for _, r := range a.Recheck {
-		p.item(escape(r))
+		p.item("Also: " + escape(r))
 	}
 }
 

@@ -68,8 +68,8 @@ func (w writer) whatIf(p *page) {
 	}
 	p.heading("What the model forecasts (median and 80 % interval)")
 	p.table(head, rows)
+	p.gap()
 	if w.dosing() {
-		p.gap()
 		if o := option(d, "alternative"); o != nil && o.Why != "" {
 			p.item("Alternative not chosen: " + escape(o.Why))
 		}
