@@ -80,13 +80,20 @@ func toyCourse(seed uint64, n int, synthetic, confounded bool) course {
 // randomised.
 func toyRows(t testing.TB) []cohort.Row {
 	t.Helper()
-	var rows []cohort.Row
+	rows, err := toyRowsOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+var toyRowsOnce = sync.OnceValues(func() (rows []cohort.Row, err error) {
 	for i := range uint64(150) {
 		c := toyCourse(i, 10, i%2 == 0, i%2 == 1)
 		for k, tl := range c.timelines {
 			js, err := tl.Canonical()
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			st := newest(tl)
 			rows = append(rows, cohort.Row{Source: "toy", Patient: c.patient, Stay: c.stay, Step: k + 1, At: tl.At,
@@ -95,8 +102,8 @@ func toyRows(t testing.TB) []cohort.Row {
 				Part: cohort.Part(c.patient), Canonical: js})
 		}
 	}
-	return rows
-}
+	return rows, nil
+})
 
 func trainToy(t testing.TB, cfg TrainConfig) *Model {
 	t.Helper()
