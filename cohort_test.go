@@ -109,6 +109,9 @@ func TestDecideFormats(t *testing.T) {
 	}
 	defer folder.Close()
 	patients := folder.Patients()
+	if testing.Short() {
+		patients = patients[:2]
+	}
 	h := newAuditHouse(t)
 	for _, p := range patients {
 		var d decisionObject
@@ -133,6 +136,9 @@ func TestDecideFormats(t *testing.T) {
 }
 
 func TestEvaluateStaysOnSyntheticPatients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decides for every stay twice")
+	}
 	var report staysReport
 	sepsisagent(t, "evaluate", "stays", "--fhir", synthetic(t), "--json").want(exitOK).object(&report)
 	if len(report.Sources) != 1 || report.Sources[0].Stays != 12 || total(report.Sources[0].Errors) != 0 {
@@ -167,5 +173,25 @@ func TestNewestEventStaysWithinTheStay(t *testing.T) {
 	chart.Measurements, chart.Administrations = nil, nil
 	if !newestEvent(chart).IsZero() {
 		t.Error("an empty chart has a newest event")
+	}
+}
+
+// TestRealStaysAreAllDecided runs every stay of the MIMIC demo through the
+// whole path. What may differ with the model is not asserted; that nothing
+// fails, and that not everything ends in abstention, is.
+func TestRealStaysAreAllDecided(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real data are left out of -short")
+	}
+	dir := dataFolder(t, "mimic-iv-demo-fhir")
+	var report staysReport
+	sepsisagent(t, "evaluate", "stays", "--fhir", dir, "--json").want(exitOK).object(&report)
+	s := report.Sources[0]
+	if total(s.Errors) != 0 || s.Stays < 80 || s.Decisions < 200 {
+		t.Errorf("%d stays, %d decisions, errors %v", s.Stays, s.Decisions, s.Errors)
+	}
+	at12 := s.Hours[1]
+	if at12.Outcomes["suggest"]+at12.Outcomes["affirm"] == 0 {
+		t.Errorf("at 12 h nothing but abstention: %v", at12.Outcomes)
 	}
 }
