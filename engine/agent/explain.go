@@ -65,7 +65,7 @@ func (n *Native) explain(tl *state.Timeline, d *Decision, chosen, hold *option) 
 	if d.Status == Suggest && chosen == hold {
 		out = append(out, "No simulated change is clearly better than current treatment; an old or missing lactate does not allow to leave it at that.")
 	}
-	out = append(out, fmt.Sprintf("Clinicians treated %.0f %% of such states this way; %d similar steps are in the training data.",
+	out = append(out, fmt.Sprintf("Clinicians are estimated to treat %.0f %% of such states this way; %d similar steps are in the training data.",
 		100*chosen.Forecast.Support, chosen.Forecast.Similar))
 	return out
 }
