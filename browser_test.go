@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: the demonstration in a real browser, with the real service behind
+// it. It runs where SEPSISAGENT_BROWSER=1 and Chromium is installed; with
+// SEPSISAGENT_SHOTS it leaves screenshots in that folder.
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browser opens a headless tab, or skips.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	if os.Getenv("SEPSISAGENT_BROWSER") != "1" {
+		t.Skip("set SEPSISAGENT_BROWSER=1 to run the browser tests")
+	}
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatalf("SEPSISAGENT_BROWSER=1 but there is no chromium (hint: apt-get install chromium): %v", err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, shut := chromedp.NewContext(ctx)
+	t.Cleanup(shut)
+	return ctx
+}
+
+// shot saves a screenshot where SEPSISAGENT_SHOTS names a folder.
+func shot(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("SEPSISAGENT_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTheDemonstrationInABrowser picks each patient, reads the answer, follows
+// the card's links to evidence and receipt, and finds no request refused by
+// the pages' own policy.
+func TestTheDemonstrationInABrowser(t *testing.T) {
+	ctx := browser(t)
+	d := startDemo(t)
+	cards := 0
+	for i, id := range d.ehr.PatientIDs() {
+		if err := chromedp.Do(ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(d.base+ehrPath+"/patients/"+id)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			shot(t, ctx, "patient-before")
+		}
+		if _, err := chromedp.RunResponse(ctx, chromedp.Click(`form[action$="/open"] button`)); err != nil {
+			t.Fatalf("patient %s: %v", id, err)
+		}
+		shot(t, ctx, "patient-"+id)
+		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector("article.card") !== null`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !there {
+			continue
+		}
+		cards++
+		d.followLinks(t, ctx, id)
+	}
+	if cards == 0 {
+		t.Error("no patient shows a card")
+	}
+}
+
+// followLinks opens the evidence of the card on the page, and its receipt.
+func (d *demo) followLinks(t *testing.T, ctx context.Context, id string) {
+	t.Helper()
+	link, err := chromedp.Run(ctx, chromedp.Evaluate[string](`[...document.querySelectorAll("article.card a")].map(a => a.href).find(h => h.includes("/evidence/")) || ""`))
+	if err != nil || link == "" {
+		t.Errorf("patient %s: the card has no link to its evidence, %v", id, err)
+		return
+	}
+	for name, page := range map[string]string{"evidence": link, "receipt": strings.TrimSuffix(link, "/receipt") + "/receipt"} {
+		resp, err := chromedp.RunResponse(ctx, chromedp.Navigate(page))
+		if err != nil || resp == nil || resp.Status != 200 {
+			t.Errorf("patient %s: %s page: %v, %v", id, name, resp, err)
+			continue
+		}
+		heading, err := chromedp.Run(ctx, chromedp.Text(`h1`))
+		if err != nil || heading == "" {
+			t.Errorf("patient %s: %s page has no heading, %v", id, name, err)
+		}
+		shot(t, ctx, name+"-"+id)
+	}
+}
