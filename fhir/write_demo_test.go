@@ -45,6 +45,9 @@ func TestDemonstrationPatientsKeepTheirStoriesThroughFHIR(t *testing.T) {
 				physiology.PostOperative:   mapMmHg > 65 && ne == 0 && !at.Sepsis.Suspected,
 				physiology.MissingData:     ne > 0 && at.MAP.Newest.AgeMin > 120 && at.Lactate.Now == nil && !at.Weight.Known,
 			}
+			if c := tl.Check(state.CheckBleeding); c.Result == state.CheckPresent {
+				t.Errorf("looks like bleeding: %s", c.Evidence)
+			}
 			if !ok[p.Scenario] {
 				t.Errorf("MAP %v (%.0f min), NE %.2f, lactate %+v, P/F %+v, balance %v, steps at goal %d, sepsis %+v, weight %+v",
 					mapMmHg, at.MAP.Newest.AgeMin, ne, at.Lactate, at.PFRatio, at.Fluids.BalanceMl, at.StepsAtGoal, at.Sepsis, at.Weight)

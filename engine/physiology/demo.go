@@ -143,7 +143,7 @@ func demoStories() []demoStory {
 		},
 		{
 			FluidOverload, "Leela Menon", "Ravi Menon", "ICU 5", "A very positive fluid balance, oxygenation falling, pressure just below goal.",
-			3597, 36, holdAfter(33, titrate(66, 0.3, 125, flood)),
+			5007, 36, holdAfter(33, titrate(66, 0.3, 125, flood)),
 			func(c Course, m Moment) bool {
 				ago := c.patient.log[len(c.patient.log)-8*stepsPerHour]
 				return m.body.interstitialMl > 3800 && m.body.pf(m.traits) < 0.86*ago.body.pf(ago.traits) && m.body.pf(m.traits) < 230 &&
@@ -177,20 +177,33 @@ func demoStories() []demoStory {
 
 // overloadShows says whether the chart shows what the story tells: the last
 // arterial gas has a P/F clearly below the one before (with the FiO2 charted
-// last at each), and the newest MAP is below 65.
+// last at each), the newest MAP is below 65, and haemoglobin has not been diluted
+// so far that it looks like bleeding.
 func overloadShows(chart *state.Chart) bool {
 	var pf []float64
-	fio2, mapMmHg := 0.0, 0.0
+	fio2, mapMmHg, hb, hbAt := 0.0, 0.0, 0.0, time.Time{}
+	var hbs []state.Measurement            // of the 24 h before the newest
 	for _, m := range chart.Measurements { // in order of time
 		switch {
 		case m.Concept == "fio2":
 			fio2 = m.Value
 		case m.Concept == "meanbp":
 			mapMmHg = m.Value
+		case m.Concept == "hemoglobin":
+			hb, hbAt = m.Value, m.Effective
+			for len(hbs) > 0 && hbAt.Sub(hbs[0].Effective) > 24*time.Hour {
+				hbs = hbs[1:]
+			}
+			hbs = append(hbs, m)
 		case m.Concept == "pao2" && fio2 > 0:
 			pf = append(pf, 100*m.Value/fio2)
 		}
 	}
+	for _, m := range hbs {
+		if m.Value-hb > 1.9 {
+			return false
+		}
+	}
 	n := len(pf)
-	return mapMmHg < 64 && n >= 2 && pf[n-1] < 0.78*pf[n-2]
+	return mapMmHg < 64 && n >= 2 && pf[n-1] < 0.79*pf[n-2]
 }
