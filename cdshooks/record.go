@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -86,14 +87,22 @@ const maxRecord = 512 << 20
 // ErrRecord: the bytes are not a record of this product.
 var ErrRecord = errors.New("not a call record")
 
+// flaters are kept because a compressor's tables are larger than most records.
+var flaters = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic("cdshooks: flate refuses its own level") // the level is a constant
+	}
+	return w
+}}
+
 // EncodeRecord writes a record as the body of an audit entry.
 func EncodeRecord(r *Record) ([]byte, error) {
 	var buf bytes.Buffer
 	buf.WriteByte(formFlateJSON)
-	w, err := flate.NewWriter(&buf, flate.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
+	w := flaters.Get().(*flate.Writer)
+	defer flaters.Put(w)
+	w.Reset(&buf)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false) // keeps Response byte for byte
 	if err := errors.Join(enc.Encode(r), w.Close()); err != nil {
