@@ -32,7 +32,7 @@ func auditReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "replay [ID...]", Short: "Decide recorded calls again and compare every byte", Args: cobra.ArbitraryArgs,
 		Long: "Decide recorded calls again, from the chart as it was received, and compare every byte of decision and\n" +
-			"answer. Without ids, every decision that the flags select. With --model, the same calls with another\n" +
+			"answer. Without ids, every decision that the flags select. With --with-model, the same calls with another\n" +
 			"model: what would it have said? The reading is itself recorded in the log.",
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			filter, err := q.resolve()
@@ -73,7 +73,7 @@ func auditReplay() *cobra.Command {
 	}
 	f.register(cmd)
 	q.register(cmd)
-	cmd.Flags().StringVar(&model, "model", "", "folder of another model")
+	cmd.Flags().StringVar(&model, "with-model", "", "folder of another model")
 	return cmd
 }
 

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,8 +27,10 @@ import (
 	"github.com/sepsisagent/sepsisagent/fhir/sandbox"
 )
 
-// ehrPath is where the demonstration EHR is mounted.
-const ehrPath = "/ehr"
+const (
+	ehrPath = "/ehr"      // where the demonstration EHR is mounted
+	demoKey = "audit.key" // signing key of the run's log
+)
 
 // serveDemo runs the demonstration until ctx ends.
 func serveDemo(ctx context.Context, cfg Config, stdout, stderr io.Writer, check bool) error {
@@ -57,7 +60,8 @@ func serveDemo(ctx context.Context, cfg Config, stdout, stderr io.Writer, check 
 		_, err := fmt.Fprintln(stdout, "ok: the demonstration is ready to start")
 		return err
 	}
-	if _, err := fmt.Fprintf(stdout, "SepsisAgent CDS demonstration: synthetic patients, not for clinical use.\nOpen %s%s/ in a browser. Stop with Ctrl-C.\nThe log of this run: %s (key beside it)\n", d.base, ehrPath, d.log.Path()); err != nil {
+	if _, err := fmt.Fprintf(stdout, "SepsisAgent CDS demonstration: synthetic patients, not for clinical use.\nOpen %s%s/ in a browser. Stop with Ctrl-C.\nCheck the log of this run with: sepsisagent audit verify --db %s --key %s\n",
+		d.base, ehrPath, d.log.Path(), filepath.Join(dir, demoKey)); err != nil {
 		return err
 	}
 	return listen(ctx, cfg.HTTP, ln, d.handler)
@@ -75,7 +79,7 @@ type demo struct {
 // newDemo makes log, key, EHR and service for the address base, with what must
 // be stored in dir.
 func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logger) (*demo, error) {
-	key, err := audit.CreateKeyFile(filepath.Join(dir, "audit.key"), "sepsisagent-demo")
+	key, err := audit.CreateKeyFile(filepath.Join(dir, demoKey), "sepsisagent-demo")
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +110,21 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	mux.Handle("/", service.Handler())
 	mux.Handle(ehrPath+"/", ehr.Handler())
 	mux.Handle("GET /{$}", http.RedirectHandler(ehrPath+"/", http.StatusFound))
-	return &demo{base: base, log: log, ehr: ehr, handler: mux, logger: logger}, nil
+	return &demo{base: base, log: log, ehr: ehr, handler: ownHost(base, mux), logger: logger}, nil
+}
+
+// ownHost refuses requests that name another host: a page of a stranger whose
+// name was made to point at loopback (DNS rebinding) gets nothing.
+func ownHost(base string, h http.Handler) http.Handler {
+	_, own, _ := strings.Cut(base, "://")
+	_, port, _ := net.SplitHostPort(own)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != own && r.Host != net.JoinHostPort("localhost", port) {
+			http.Error(w, "this demonstration answers on its own address only", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // demoClient registers the EHR with the key it made at start.

@@ -150,6 +150,23 @@ func TestDemoLetsNobodyInWithoutAToken(t *testing.T) {
 	}
 }
 
+func TestDemoAnswersToItsOwnNameOnly(t *testing.T) {
+	d := startDemo(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.base+"/ehr/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "rebound.example:80"
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("status %s", resp.Status)
+	}
+}
+
 func TestDemoStaysOnLoopback(t *testing.T) {
 	for _, addr := range []string{"0.0.0.0:8080", ":8080", "192.0.2.1:80", "[::]:8080"} {
 		sepsisagent(t, "serve", "--demo", "--addr", addr).want(exitMisuse).says("loopback")
