@@ -63,7 +63,7 @@ type modelFile struct {
 	DeathScaling    logistic               `json:"death_scaling"`
 	VasoScaling     logistic               `json:"vaso24h_scaling"`
 	PairTemperature float64                `json:"pair_temperature"`
-	Far             [2][]float64           `json:"far"`
+	Far             [strata][]float64      `json:"far"`
 	Training        TrainingRecord         `json:"training"`
 }
 

@@ -11,6 +11,7 @@ package world
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sort"
 )
 
@@ -45,7 +46,36 @@ type atlas struct {
 	centres   [][]float32         // weighted context vectors
 	real, all [][numPairs]float32 // training steps per centre and pair; all includes simulated patients
 	realSteps []float32           // real steps per centre, whatever is known of their levels
-	far       [2][]float64        // 101 percentiles of the distance to the nearest usable centre: validation patients, real then synthetic
+	far       [strata][]float64   // 101 percentiles of the distance to the nearest usable centre, of validation patients, by stratum
+}
+
+// Distances are ranked within a stratum. Few patients are on a vasopressor, so
+// they lie further from the centres than the many who are not; ranked against
+// everybody, each of them would look unlike the training data.
+const (
+	realOff = iota
+	syntheticOff
+	realOn
+	syntheticOn
+	strata
+)
+
+// minStratum is how many steps a stratum needs for percentiles of its own.
+const minStratum = 100
+
+// neEndAt is where the context vector holds what runs at T.
+var neEndAt = slices.Index(contextOf, globalAt+inNEEnd)
+
+// stratum of a state; c is its weighted context vector.
+func stratum(c []float32, synthetic bool) int {
+	g := realOff
+	if c[neEndAt] > 0 {
+		g = realOn
+	}
+	if synthetic {
+		g++
+	}
+	return g
 }
 
 // place writes the weighted context vector of x.
@@ -221,31 +251,41 @@ func single(bits uint32) int {
 	return -1
 }
 
-// percentiles measures how far validation patients lie from the centres.
+// percentiles measures how far validation patients lie from the centres. A
+// stratum with too few steps takes the percentiles of all its kind, real or
+// synthetic; a cohort of one kind lends its percentiles to the other.
 func (a *atlas) percentiles(validation []*sample) {
+	var by [strata][]float64
+	c := make([]float32, contextSize)
+	for _, sm := range validation {
+		place(c, sm.x)
+		g := stratum(c, sm.synthetic)
+		by[g] = append(by[g], a.away(c, sm.synthetic))
+	}
+	both := [2][]float64{slices.Concat(by[realOff], by[realOn]), slices.Concat(by[syntheticOff], by[syntheticOn])}
 	for g := range a.far {
-		var d []float64
-		c := make([]float32, contextSize)
-		for _, sm := range validation {
-			if sm.synthetic == (g == 1) {
-				place(c, sm.x)
-				d = append(d, a.away(c, sm.synthetic))
-			}
+		d := by[g]
+		if len(d) < minStratum {
+			d = both[g%2]
 		}
 		if len(d) == 0 {
-			continue
+			d = both[1-g%2]
 		}
-		sort.Float64s(d)
-		a.far[g] = make([]float64, 101)
-		for i := range a.far[g] {
-			a.far[g][i] = d[(len(d)-1)*i/100]
-		}
+		a.far[g] = hundredths(d)
 	}
-	for g := range a.far { // a cohort of one kind lends its percentiles to the other
-		if a.far[g] == nil {
-			a.far[g] = a.far[1-g]
-		}
+}
+
+// hundredths are the 101 percentiles of d, nil when it is empty.
+func hundredths(d []float64) []float64 {
+	if len(d) == 0 {
+		return nil
 	}
+	d = slices.Sorted(slices.Values(d))
+	out := make([]float64, 101)
+	for i := range out {
+		out[i] = d[(len(d)-1)*i/100]
+	}
+	return out
 }
 
 // away is the distance to the nearest centre that counts: for a real patient
@@ -265,12 +305,9 @@ func (a *atlas) away(c []float32, synthetic bool) float64 {
 }
 
 // ood is the percentile (0..1) of the state's distance among patients that
-// trained nothing.
+// trained nothing and are in the same stratum.
 func (a *atlas) ood(c []float32, synthetic bool) float64 {
-	far := a.far[0]
-	if synthetic {
-		far = a.far[1]
-	}
+	far := a.far[stratum(c, synthetic)]
 	d := a.away(c, synthetic)
 	if len(far) == 0 || math.IsInf(d, 0) || math.IsNaN(d) {
 		return 1 // nothing is known about such states
