@@ -101,7 +101,11 @@ func (s *Service) headers(c *gin.Context) {
 // preflight answers a browser's question, which never carries a token. An
 // origin that is not registered gets an answer without permission.
 func (s *Service) preflight(c *gin.Context) {
-	c.Header("Allow", "GET, POST, OPTIONS")
+	allow := "POST, OPTIONS"
+	if c.FullPath() == "/cds-services" {
+		allow = "GET, OPTIONS"
+	}
+	c.Header("Allow", allow)
 	c.Status(http.StatusNoContent)
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -165,7 +166,7 @@ func (r *Record) Index(at time.Time) audit.Index {
 	ix.Reasons, ix.Rules = unique(ix.Reasons), unique(ix.Rules)
 	var sent Response
 	if json.Unmarshal(r.Response, &sent) == nil {
-		ix.Shown = len(sent.Cards) > 0
+		ix.Shown = len(sent.Cards) > 0 && r.Status == http.StatusOK // a card made for a client that is gone was not shown
 		for _, c := range sent.Cards {
 			ix.Cards = append(ix.Cards, c.UUID)
 			for _, s := range c.Suggestions {
