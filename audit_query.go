@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -30,26 +29,31 @@ func recordReading(ctx context.Context, l *sqlite.Log, command, refers string, w
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("record the reading: %w", err)
-	}
-	salt := make([]byte, 32)
-	if _, err := rand.Read(salt); err != nil {
-		return fmt.Errorf("record the reading: %w", err)
-	}
-	body, err := json.Marshal(map[string]any{"schema": "sepsisagent.read/1", "command": command, "what": what})
-	if err != nil {
-		return fmt.Errorf("record the reading: %w", err)
-	}
-	_, err = l.Append(ctx, audit.Entry{
-		Index: audit.Index{ID: id.String(), Time: time.Now().UTC(), Kind: "read", User: "os/" + name, Service: "cli", Refers: refers},
-		Salt:  salt, Body: body,
-	})
+	err := appendOwn(ctx, l, audit.Index{Kind: "read", User: "os/" + name, Service: "cli", Refers: refers},
+		map[string]any{"schema": "sepsisagent.read/1", "command": command, "what": what})
 	if err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
 	return nil
+}
+
+// appendOwn appends an entry of this program itself, with a fresh id, time and
+// salt.
+func appendOwn(ctx context.Context, l *sqlite.Log, ix audit.Index, content any) error {
+	body, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	if ix.ID, err = newID(); err != nil {
+		return err
+	}
+	ix.Time = time.Now().UTC()
+	salt := make([]byte, 32)
+	if _, err := rand.Read(salt); err != nil {
+		return err
+	}
+	_, err = l.Append(ctx, audit.Entry{Index: ix, Salt: salt, Body: body})
+	return err
 }
 
 // filterFlags are the flags of `audit query` and `audit replay`.

@@ -106,6 +106,9 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
+	if err := r.recordStart(ctx, log); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", service.Handler())
 	mux.Handle(ehrPath+"/", ehr.Handler())

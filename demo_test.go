@@ -82,6 +82,10 @@ func TestDemoDecidesForEveryPatientAndRecordsIt(t *testing.T) {
 	if statuses["suggest"] == 0 || len(statuses) < 3 {
 		t.Errorf("the patients do not differ enough: %v", statuses)
 	}
+	starts, err := d.log.Query(t.Context(), audit.Filter{Kind: "config"})
+	if err != nil || len(starts) != 1 || starts[0].Index.Model == "" {
+		t.Errorf("the start is recorded %d times, %v", len(starts), err)
+	}
 	d.wantReplay(t, rows)
 }
 

@@ -5,6 +5,7 @@ package main
 // This file: `serve`, the CDS Hooks service.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
@@ -93,8 +95,32 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	if err != nil {
 		return fmt.Errorf("listen: %w (hint: is another service there? choose another with --addr)", err)
 	}
+	if err := r.recordStart(ctx, log); err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
+}
+
+// recordStart appends what the service works with from now on: who may call,
+// what each is shown, and the hashes that decisions will name.
+func (r *rooms) recordStart(ctx context.Context, log *sqlite.Log) error {
+	type client struct {
+		Name    string            `json:"name"`
+		Issuer  string            `json:"issuer"`
+		Display string            `json:"display"`
+		ByUnit  map[string]string `json:"display_by_unit,omitempty"`
+	}
+	clients := []client{}
+	for _, c := range r.cfg.CDSHooks.Clients {
+		clients = append(clients, client{c.Name, c.Issuer, cmp.Or(c.Display, trust.DisplaySilent), c.DisplayByUnit})
+	}
+	err := appendOwn(ctx, log, audit.Index{Kind: "config", Service: cdshooks.ServiceID, Model: r.hashes.Model, RulesHash: r.hashes.Rules, CodeMaps: r.hashes.CodeMaps},
+		map[string]any{"schema": "sepsisagent.start/1", "hashes": r.hashes, "model": r.model.Info(), "clients": clients})
+	if err != nil {
+		return fmt.Errorf("record the start: %w", err)
+	}
+	return nil
 }
 
 // newService wires the CDS Hooks service. validated says whether this model
