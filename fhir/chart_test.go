@@ -297,3 +297,25 @@ func FuzzAdd(f *testing.F) {
 		}
 	})
 }
+
+func TestDiagnosisTextIsReadForWhatItSaysAndNotForWhatItRulesOut(t *testing.T) {
+	m := testMapper(t)
+	for text, want := range map[string]state.Tag{
+		"cardiovascular|cardiac arrest|cardiac arrest|un-witnessed":                                                                    state.TagPostArrest,
+		"Coma/change in level of consciousness (for hepatic see GI, for diabetic see Endocrine, if related to cardiac arrest, see CV)": "",
+		"Arrest, respiratory (without cardiac arrest)":                                                                                 "",
+		"Sepsis, pulmonary": state.TagSepsis,
+		"signs and symptoms of sepsis (SIRS)|due to non-infectious process without organ dysfunction": "",
+	} {
+		c := chartOf(t, m, `{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/p1"},"recordedDate":"2026-03-01","code":{"text":"`+text+`"}}`)
+		var got state.Tag
+		for _, x := range c.Conditions {
+			for _, tag := range x.Tags {
+				got = tag
+			}
+		}
+		if got != want {
+			t.Errorf("%q gives %q, want %q", text, got, want)
+		}
+	}
+}
