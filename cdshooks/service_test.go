@@ -171,8 +171,10 @@ func TestRepeatsAreSuppressedUntilTheWindowEndsAndFeedbackIsHeeded(t *testing.T)
 func TestAClientThatTriesAgainGetsItsCardAgain(t *testing.T) {
 	c := open(t, nil)
 	instance := func(b map[string]any) { b["hookInstance"] = "D1577C69-DFBE-44AD-BA6D-3E05E953B2EA" }
-	if len(c.view(physiology.SepticShock, instance).cards()) != 1 || len(c.view(physiology.SepticShock, instance).cards()) != 1 {
-		t.Error("the same hook instance is no repeat")
+	for range 2 {
+		if len(c.view(physiology.SepticShock, instance).cards()) != 1 {
+			t.Error("the same hook instance is no repeat")
+		}
 	}
 }
 
@@ -273,10 +275,7 @@ func TestEvidenceAndReceiptPages(t *testing.T) {
 		}
 	}
 	for _, body := range [][]byte{page.body, receipt.body} {
-		for _, never := range []string{fixtures().patients[physiology.SepticShock].id, "<script", "http://", "src="} {
-			if never == "http://" {
-				continue // the SVG namespace is a name, not an address
-			}
+		for _, never := range []string{fixtures().patients[physiology.SepticShock].id, "<script", "src="} {
 			if strings.Contains(string(body), never) {
 				t.Errorf("the page holds %q", never)
 			}
