@@ -66,7 +66,7 @@ func (m *Model) cardScores(say func(string, ...any), title string, s *Scores) {
 		name string
 		v    Number
 	}{
-		{"next-state MAE", s.StateMAE}, {"the same, persistence", s.PersistenceMAE}, {"the same, ridge", s.RidgeMAE},
+		{"next-state MAE", s.StateMAE}, {"the same, persistence", s.PersistenceMAE}, {"the same, newest single reading", s.NewestMAE}, {"the same, ridge", s.RidgeMAE},
 		{"negative log-likelihood", s.NLL}, {"80 % intervals hold", s.Interval80}, {"95 % intervals hold", s.Interval95},
 		{"ventilation in the next step, AUROC", s.VentAUROC}, {"death in hospital at 24 h, AUROC", s.MortalityAUROC},
 		{"death in hospital at 24 h, AUPRC", s.MortalityAUPRC}, {"death in hospital at 24 h, ECE", s.MortalityECE},

@@ -24,6 +24,7 @@ const (
 	inChanged         // 1 when there is a measured value before it
 	inSwing           // last value minus the mean of the last 24 h
 	inCharted         // share of the timeline's steps with a measured value
+	inNewest          // newest single reading, where it is of the newest step, minus the last value
 	perFeature
 )
 
@@ -84,6 +85,14 @@ func (s *Scale) encode(tl *state.Timeline, x []float32) {
 	clear(x)
 	for f := range features {
 		s.encodeFeature(tl, f, x[f*perFeature:(f+1)*perFeature])
+	}
+	for f := range features {
+		// A step's value is mostly a mean; where the patient is going shows in
+		// the newest reading.
+		r, ok := tl.Present.Readings[string(features[f].Name)]
+		if in := x[f*perFeature:]; ok && in[inMeasured] == 1 && features[f].Bin != state.BinSum && r.AgeMin >= 0 && r.AgeMin <= 60*state.StepHours {
+			in[inNewest] = s.z(f, r.Value) - in[inLast]
+		}
 	}
 	n := len(tl.Steps)
 	for k := 0; k < treatSteps && k < n; k++ { // newest first

@@ -19,6 +19,7 @@ import (
 type Scores struct {
 	StateMAE       Number            `json:"state_mae"`
 	PersistenceMAE Number            `json:"persistence_mae"`
+	NewestMAE      Number            `json:"newest_reading_mae"` // persistence of the newest single reading instead of the newest step
 	RidgeMAE       Number            `json:"ridge_mae"`
 	NLL            Number            `json:"nll"` // of the standardised truth under the served distribution
 	Interval80     Number            `json:"interval80_coverage"`
@@ -83,6 +84,7 @@ func (m *Model) score(samples []*sample) *Scores {
 	m.each(samples, t.add)
 	s.Stays, s.Patients, s.Steps, s.Entries = len(stays), len(patients), len(samples), int(t.model[0].n)
 	s.StateMAE, s.PersistenceMAE, s.RidgeMAE, s.NLL = t.model[0].value(), t.still[0].value(), t.ridge.value(), t.nll.value()
+	s.NewestMAE = t.newest.value()
 	s.Interval80, s.Interval95 = t.in80.value(), t.in95.value()
 	for h := range Horizon {
 		s.RolloutMAE[h], s.PersistRollout[h] = t.model[h].value(), t.still[h].value()
@@ -102,7 +104,7 @@ func (m *Model) score(samples []*sample) *Scores {
 type scorer struct {
 	m                     *Model
 	model, still          [Horizon]mean
-	ridge, nll            mean
+	ridge, nll, newest    mean
 	in80, in95            mean
 	own, ownStill, ownIn  [numF]mean
 	pairNLL, pairTop      mean
@@ -127,6 +129,7 @@ func (t *scorer) add(sm *sample, v *view) {
 			t.still[h].add(math.Abs(float64(y) - last))
 			if h == 0 {
 				t.next(f, float64(y), last, &s, b[f])
+				t.newest.add(math.Abs(float64(y) - last - float64(sm.x[f*perFeature+inNewest])))
 			}
 		}
 	}

@@ -18,15 +18,47 @@ import (
 
 // survey is what the first reading of a cohort finds.
 type survey struct {
-	scale    *Scale // of measured values of training patients
+	scale    *Scale // of measured values of real training patients; of simulated ones where there are no real ones
 	digest   string
 	counts   []SourceCount // training and validation, by source
 	patients []string      // hashes of training and validation patients, sorted
 }
 
+// moments sums measured values on the modelling scale.
+type moments struct {
+	rows            int
+	n, sum, squares [numF]float64
+}
+
+func (m *moments) add(row *cohort.Row) {
+	m.rows++
+	for f := range features {
+		if row.Presence[f] == state.Measured {
+			v := forward(f, row.Value[f])
+			m.n[f], m.sum[f], m.squares[f] = m.n[f]+1, m.sum[f]+v, m.squares[f]+v*v
+		}
+	}
+}
+
+// scale gives mean and standard deviation. A feature seen fewer than 30 times
+// keeps the published scale.
+func (m *moments) scale() *Scale {
+	s := defaultScale()
+	for f := range features {
+		if m.n[f] < 30 {
+			continue
+		}
+		mean := m.sum[f] / m.n[f]
+		if variance := m.squares[f]/m.n[f] - mean*mean; variance > 1e-6 {
+			s.Mean[f], s.SD[f] = mean, math.Sqrt(variance)
+		}
+	}
+	return s
+}
+
 // takeSurvey reads all rows once, without decoding timelines.
 func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
-	var n, sum, squares [numF]float64
+	var real, simulated moments
 	type counter struct {
 		patients, stays map[string]bool
 		steps           int
@@ -45,11 +77,10 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 				seen[cohort.PatientHash(row.Patient)] = true
 			}
 			if err == nil && row.Part == cohort.Train {
-				for f := range features {
-					if row.Presence[f] == state.Measured {
-						v := forward(f, row.Value[f])
-						n[f], sum[f], squares[f] = n[f]+1, sum[f]+v, squares[f]+v*v
-					}
+				if row.Synthetic {
+					simulated.add(&row)
+				} else {
+					real.add(&row)
 				}
 			}
 			if !yield(row, err) {
@@ -60,16 +91,10 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{scale: defaultScale(), digest: digest}
-	for f := range features {
-		if n[f] < 30 { // too few to measure: the published scale stays
-			continue
-		}
-		mean := sum[f] / n[f]
-		if variance := squares[f]/n[f] - mean*mean; variance > 1e-6 {
-			s.scale.Mean[f], s.scale.SD[f] = mean, math.Sqrt(variance)
-		}
+	if real.rows == 0 {
+		real = simulated
 	}
+	s := &survey{scale: real.scale(), digest: digest}
 	for name, c := range sources {
 		s.counts = append(s.counts, SourceCount{Source: name, Patients: len(c.patients), Stays: len(c.stays), Steps: c.steps})
 	}
@@ -122,7 +147,6 @@ func courseOf(group []cohort.Row) (*course, error) {
 		if err != nil {
 			return nil, err
 		}
-		tl.Present = state.Present{} // not read by the model
 		c.timelines = append(c.timelines, tl)
 	}
 	return c, nil

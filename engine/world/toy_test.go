@@ -116,7 +116,7 @@ func trainToy(t testing.TB, cfg TrainConfig) *Model {
 
 func toyConfig() TrainConfig {
 	cfg := DefaultTrainConfig()
-	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Epochs, cfg.Centres, cfg.WeightDecay = 2, 24, 8, 40, 16, 0.03
+	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Epochs, cfg.Centres, cfg.WeightDecay, cfg.LearningRate = 2, 24, 8, 40, 16, 0.03, 2e-3
 	return cfg
 }
 

@@ -43,7 +43,7 @@ type TrainConfig struct {
 // DefaultTrainConfig returns the settings the shipped model was trained with.
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{Seed: 1, Version: "0.1.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
-		LearningRate: 2e-3, WeightDecay: 0.1, Dropout: 0.2, Centres: 256, RidgeLambda: 30,
+		LearningRate: 3e-3, WeightDecay: 0.5, Dropout: 0.2, Centres: 256, RidgeLambda: 30,
 		Levels: state.DefaultConfig(), mix: defaultMix}
 }
 

@@ -8,7 +8,7 @@ holds results only. Needs NumPy; run it in this folder: python3 forward.py
 import json
 import numpy as np
 
-F, H, PER = 39, 6, 8                     # features, steps, inputs of a feature
+F, H, PER = 39, 6, 9                     # features, steps, inputs of a feature
 TREAT, GLOBAL = 6 * 4, 11                # inputs of treatment history, of no feature
 INPUTS = F * PER + TREAT + GLOBAL
 OUTPUTS = 2 * H * F + H + 2 * H + 25 + 2
