@@ -14,8 +14,8 @@ import (
 
 // attribution of the open data sets, by a word in the cohort's source name.
 var attribution = []struct{ word, text string }{
-	{"mimic", "MIMIC-IV demo (2.2) as FHIR, by Johnson A, Bulgarelli L, Pollard T, Horng S, Celi LA, Mark R and others (PhysioNet), made available under the Open Database License (ODbL) 1.0."},
-	{"eicu", "eICU Collaborative Research Database Demo (2.0.1), by Johnson A, Pollard T, Badawi O, Raffa J (PhysioNet 2021, https://doi.org/10.13026/4mxk-na84), with hourly values from the demo tables of YAIB (van de Water R et al., ICLR 2024), made available under the Open Database License (ODbL) 1.0."},
+	{"mimic", "Bennett A, Ulrich H, Wiedekopf J, Szul P, Grimes J, Johnson A. MIMIC-IV Clinical Database Demo on FHIR (2.1.0), PhysioNet 2025, https://doi.org/10.13026/c2f9-3y63; Johnson A et al. MIMIC-IV Clinical Database Demo (2.2), PhysioNet 2023, https://doi.org/10.13026/dp1f-ex47. Open Database License (ODbL) 1.0."},
+	{"eicu", "Johnson A, Pollard T, Badawi O, Raffa J. eICU Collaborative Research Database Demo (2.0.1), PhysioNet 2021, https://doi.org/10.13026/4mxk-na84; Pollard TJ et al., Scientific Data 5:180178 (2018); hourly values from the demo tables of YAIB (van de Water R et al., ICLR 2024). Open Database License (ODbL) 1.0."},
 }
 
 // Card is the model card as Markdown.
@@ -40,8 +40,9 @@ func (m *Model) Card() []byte {
 			say("- %s", a.text)
 		}
 	}
+	say("- Goldberger AL et al. PhysioBank, PhysioToolkit, and PhysioNet. Circulation 101(23):e215-e220 (2000).")
 	say("- Simulated patients come from this project's own simulator (`engine/physiology`).\n")
-	say("The weights are a work produced from these databases; the databases themselves are not part of this repository. ODbL 1.0: https://opendatacommons.org/licenses/odbl/1-0/\n")
+	say("The weights are a work produced from these databases, and hold sums over at least %d patients, no one's own rows; the databases themselves are not part of this repository. ODbL 1.0: https://opendatacommons.org/licenses/odbl/1-0/\n", minPatientsPerCentre)
 	say("## Effects of treatment")
 	say("What norepinephrine and fluid change in a forecast is learned on simulated patients with randomised doses and carried over; it is not estimated from real records, where the sicker get more. Norepinephrine can only raise forecast pressure, by a saturating amount of at least %g mmHg between no dose and an unlimited one. Fluid may raise or lower anything. Read differences between plans as a simulator's.\n", minGainMmHg)
 	m.cardScores(say, "## Measured on test patients (real)", r.Test)

@@ -30,7 +30,7 @@ type mix struct {
 	outcome    float32
 }
 
-var defaultMix = mix{synthetic: 0.25, realEffect: 0, vent: 0.05, usual: 0.3, pairs: 0.05, outcome: 0.01}
+var defaultMix = mix{synthetic: 0.05, realEffect: 0, vent: 0.05, usual: 0.3, pairs: 0.05, outcome: 0.01}
 
 // tally sums the log-likelihood part over observed entries.
 type tally struct{ loss, weight float64 }

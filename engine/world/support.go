@@ -18,6 +18,11 @@ import (
 // A centre must stand for at least so many real patients, or for none.
 const minPatientsPerCentre = 5
 
+// clipZ bounds each measured context value, in standard deviations: beyond it a
+// value is extreme, and how extreme does not make a state less familiar. One
+// bilirubin of 15 or an anuric step must not outweigh all else that is alike.
+const clipZ = 2.5
+
 // neighbours is how many training steps are looked at to count similar ones.
 const neighbours = 200
 
@@ -31,7 +36,7 @@ var contextWeight = func() []float32 {
 		case at == globalAt+inVent:
 			w[i] = 1.5
 		case at >= treatAt && at < globalAt || at == globalAt+inNEEnd:
-			w[i] = 3
+			w[i] = 2
 		case at == mbp*perFeature+inLast:
 			w[i] = 1.5
 		default:
@@ -46,7 +51,7 @@ type atlas struct {
 	centres   [][]float32         // weighted context vectors
 	real, all [][numPairs]float32 // training steps per centre and pair; all includes simulated patients
 	realSteps []float32           // real steps per centre, whatever is known of their levels
-	far       [strata][]float64   // 101 percentiles of the distance to the nearest usable centre, of validation patients, by stratum
+	far       [strata][]float64   // 101 percentiles of the distance to the nearest usable centre, by stratum
 }
 
 // Distances are ranked within a stratum. Few patients are on a vasopressor, so
@@ -82,7 +87,7 @@ func stratum(c []float32, synthetic bool) int {
 func place(c, x []float32) {
 	contextInto(c, x)
 	for i := range c {
-		c[i] *= contextWeight[i]
+		c[i] = min(max(c[i], -clipZ), clipZ) * contextWeight[i]
 	}
 }
 
@@ -128,7 +133,7 @@ func newAtlas(train, validation []*sample, k int, seed uint64) *atlas {
 	}
 	a.recentre(points, owner)
 	a.count(train, owner)
-	a.percentiles(validation)
+	a.percentiles(slices.Concat(train, validation))
 	return a
 }
 
@@ -251,13 +256,15 @@ func single(bits uint32) int {
 	return -1
 }
 
-// percentiles measures how far validation patients lie from the centres. A
+// percentiles measures how far patients lie from the centres. Those that made
+// the centres count too: a centre is a mean over several patients and hardly
+// nearer to its own, and those on a vasopressor are few enough as it is. A
 // stratum with too few steps takes the percentiles of all its kind, real or
 // synthetic; a cohort of one kind lends its percentiles to the other.
-func (a *atlas) percentiles(validation []*sample) {
+func (a *atlas) percentiles(known []*sample) {
 	var by [strata][]float64
 	c := make([]float32, contextSize)
-	for _, sm := range validation {
+	for _, sm := range known {
 		place(c, sm.x)
 		g := stratum(c, sm.synthetic)
 		by[g] = append(by[g], a.away(c, sm.synthetic))
@@ -298,14 +305,13 @@ func (a *atlas) away(c []float32, synthetic bool) float64 {
 		}
 	}
 	if math.IsInf(d, 1) {
-		d, _ = 0, 0
 		_, d = nearest(a.centres, c)
 	}
 	return math.Sqrt(d)
 }
 
-// ood is the percentile (0..1) of the state's distance among patients that
-// trained nothing and are in the same stratum.
+// ood is the percentile (0..1) of the state's distance among patients of
+// its stratum that trained or calibrated the model.
 func (a *atlas) ood(c []float32, synthetic bool) float64 {
 	far := a.far[stratum(c, synthetic)]
 	d := a.away(c, synthetic)
