@@ -23,6 +23,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/fhir/sandbox"
 )
@@ -72,6 +73,7 @@ type demo struct {
 	base    string
 	log     *sqlite.Log
 	ehr     *sandbox.Sandbox
+	service *cdshooks.Service
 	handler http.Handler
 	logger  *zap.Logger
 }
@@ -113,7 +115,7 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	mux.Handle("/", service.Handler())
 	mux.Handle(ehrPath+"/", ehr.Handler())
 	mux.Handle("GET /{$}", http.RedirectHandler(ehrPath+"/", http.StatusFound))
-	return &demo{base: base, log: log, ehr: ehr, handler: ownHost(base, mux), logger: logger}, nil
+	return &demo{base: base, log: log, ehr: ehr, service: service, handler: ownHost(base, mux), logger: logger}, nil
 }
 
 // ownHost refuses requests that name another host: a page of a stranger whose
@@ -139,6 +141,7 @@ func demoClient(c sandbox.ClientRegistration) trust.Client {
 }
 
 func (d *demo) close() {
+	d.service.Close()
 	if err := d.log.Close(); err != nil {
 		d.logger.Error("close the log", zap.Error(err))
 	}

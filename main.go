@@ -13,6 +13,9 @@
 // comes over the network is judged in cdshooks and fhir.
 package main
 
-import "os"
+import (
+	"os"
+	_ "time/tzdata" // cdshooks.time_zone must work in an image that holds nothing but this binary
+)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }

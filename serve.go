@@ -82,6 +82,7 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	if err != nil {
 		return err
 	}
+	defer service.Close()
 	if check {
 		size, err := log.Size(ctx)
 		if err != nil {
@@ -132,7 +133,7 @@ func newService(r *rooms, log *sqlite.Log, logger *zap.Logger, validated func(st
 	}
 	return cdshooks.New(cdshooks.Deps{
 		Config: r.cfg.CDSHooks, State: r.cfg.State, Trust: registry,
-		Charts: gatherer{r.mapper}, Templates: fhir.PrefetchTemplates(r.maps),
+		Charts: cdshooks.MappedCharts{Mapper: r.mapper}, Templates: fhir.PrefetchTemplates(r.maps),
 		Decider: r.decider, Log: log, Proofs: log,
 		Model: r.model.Info(), Hashes: r.hashes, ModelCard: r.model.Card(),
 		Validated: validated,
