@@ -10,8 +10,8 @@
 // gives the same bits whatever GOMAXPROCS is. Nothing here keeps state between
 // calls or starts goroutines.
 //
-// Shapes are the programmer's business and a wrong one panics with a message
-// that starts with "nn:". Files are outside data: a bad one is an error.
+// It trusts its callers for shapes, where a wrong one panics with a message that
+// starts with "nn:", and trusts no file: a bad one is an error.
 package nn
 
 import (
