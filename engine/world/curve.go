@@ -8,11 +8,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"strconv"
 )
-
-// appendRounded writes a number with six significant digits.
-func appendRounded(b []byte, v float64) []byte { return strconv.AppendFloat(b, v, 'g', 6, 64) }
 
 // curve draws validation loss (solid) and training loss (dashed) by epoch, one
 // pair of lines per member.

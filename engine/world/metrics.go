@@ -50,7 +50,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
 		return []byte("null"), nil
 	}
-	return appendRounded(nil, float64(n)), nil
+	return strconv.AppendFloat(nil, float64(n), 'g', -1, 64), nil
 }
 
 // UnmarshalJSON reads null as not measured.
