@@ -229,6 +229,7 @@ func TestNorepinephrineNeverLowersForecastPressure(t *testing.T) {
 // The toy's real patients are treated when they are sick, so a plain fit finds
 // too small an effect; the randomised ones show it as it is.
 func TestTheEffectOfNorepinephrineIsLearnedDespiteConfounding(t *testing.T) {
+	wantLearned(t)
 	m := mustToy(t)
 	var got, want, n float64
 	for seed := range uint64(20) {

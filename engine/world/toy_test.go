@@ -114,10 +114,24 @@ func trainToy(t testing.TB, cfg TrainConfig) *Model {
 	return m
 }
 
+// toyConfig trains in about a second. With -short it trains less, which is
+// enough for everything but the tests of how well it learned (wantLearned).
 func toyConfig() TrainConfig {
 	cfg := DefaultTrainConfig()
-	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Epochs, cfg.Centres, cfg.WeightDecay, cfg.LearningRate = 2, 24, 8, 40, 16, 0.03, 2e-3
+	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Centres, cfg.WeightDecay, cfg.LearningRate = 2, 24, 8, 16, 0.03, 2e-3
+	cfg.Epochs = 40
+	if testing.Short() {
+		cfg.Epochs = 2
+	}
 	return cfg
+}
+
+// wantLearned skips a test that needs the fully trained toy model.
+func wantLearned(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("the toy model is not fully trained with -short")
+	}
 }
 
 var (

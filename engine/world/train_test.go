@@ -19,6 +19,7 @@ import (
 )
 
 func TestTrainingBeatsPersistenceOnTheToyHospital(t *testing.T) {
+	wantLearned(t)
 	s := mustToy(t).file.Training.Test
 	t.Logf("state_mae %.3f persistence %.3f ridge %.3f nll %.3f coverage %.3f %.3f vent %.3f",
 		s.StateMAE, s.PersistenceMAE, s.RidgeMAE, s.NLL, s.Interval80, s.Interval95, s.VentAUROC)
@@ -53,6 +54,7 @@ func TestTrainingIsTheSameOnOneAndTwoProcessors(t *testing.T) {
 }
 
 func TestAnotherSeedGivesAnotherModel(t *testing.T) {
+	wantLearned(t)
 	cfg := toyConfig()
 	cfg.Members, cfg.Epochs, cfg.Seed = 1, 1, 2
 	a := trainToy(t, cfg)
