@@ -88,9 +88,11 @@ func decodeFeedbackItem(raw json.RawMessage) (Feedback, error) {
 		return f, fmt.Errorf("%w: outcomeTimestamp is not an RFC 3339 time", ErrBadRequest)
 	}
 	f.At = f.At.UTC()
-	if f.Extension, err = o.child("extension"); err != nil {
+	extension, err := o.child("extension")
+	if err != nil {
 		return f, err
 	}
+	f.Extension = bounded(extension)
 	switch f.Outcome {
 	case OutcomeAccepted:
 		return f, f.decodeAccepted(o)

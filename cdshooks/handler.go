@@ -37,6 +37,7 @@ func (s *Service) Handler() http.Handler {
 	r.Use(s.recovery, s.headers)
 
 	r.GET("/cds-services", s.serveDiscovery)
+	r.HEAD("/cds-services", s.serveDiscovery)
 	r.POST("/cds-services/:id", s.endpoint("service", s.treat))
 	r.POST("/cds-services/:id/feedback", s.endpoint("feedback", s.feedback))
 	for _, path := range []string{"/cds-services", "/cds-services/:id", "/cds-services/:id/feedback"} {
@@ -44,17 +45,33 @@ func (s *Service) Handler() http.Handler {
 	}
 	r.GET("/evidence/:handle", s.serveEvidence)
 	r.GET("/evidence/:handle/receipt", s.serveReceipt)
-	r.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
+	health := func(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
+	r.GET("/healthz", health)
+	r.HEAD("/healthz", health)
 	r.GET("/readyz", s.serveReady)
+	r.HEAD("/readyz", s.serveReady)
 	r.GET("/metrics", gin.WrapH(s.metrics.handler()))
 	if len(s.ModelCard) > 0 {
 		r.GET("/model-card", func(c *gin.Context) {
 			c.Data(http.StatusOK, "text/markdown; charset=utf-8", s.ModelCard)
 		})
 	}
-	r.NoRoute(func(c *gin.Context) { s.plainError(c, ErrNoService) })
-	r.NoMethod(func(c *gin.Context) { s.plainError(c, ErrMethod) })
+	r.NoRoute(s.astray(ErrNoService))
+	r.NoMethod(s.astray(ErrMethod))
 	return r
+}
+
+// astray answers a request that no route takes. One that meant a service is a
+// call that failed, and leaves a receipt like any other.
+func (s *Service) astray(err error) gin.HandlerFunc {
+	call := s.endpoint("none", func(context.Context, *call) (answer, error) { return answer{}, err })
+	return func(c *gin.Context) {
+		if strings.HasPrefix(c.Request.URL.Path, "/cds-services/") {
+			call(c)
+			return
+		}
+		s.plainError(c, err)
+	}
 }
 
 // recovery answers a panic outside a call, where nothing was decided.
@@ -159,6 +176,9 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 			call.record.Reason = faultOf(err).reason
 			s.metrics.unrecorded.Inc()
 		}
+		if err != nil {
+			s.drain(c.Request)
+		}
 		s.finish(c, call, ans, appended, err)
 		s.metrics.call(call.record.Request.Client, name, call.record.Status, call.record.Reason, time.Since(started))
 		s.logCall(name, call, time.Since(started), err)
@@ -189,6 +209,16 @@ func (s *Service) work(ctx context.Context, call *call, work func(context.Contex
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	return work(ctx, call)
+}
+
+// drain reads what is left of a refused body, up to the limit: a client that
+// is still sending when the connection closes sees a broken pipe and not why.
+// The server's read timeout bounds how long it takes.
+func (s *Service) drain(r *http.Request) {
+	if r.Header.Get("Expect") != "" {
+		return // the client asks before it sends
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, s.Config.MaxBodyBytes)
 }
 
 // finish sends the answer. The body is whole before the status is written.

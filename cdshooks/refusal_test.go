@@ -3,11 +3,13 @@
 package cdshooks
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -205,12 +207,55 @@ func TestStatusesOfTheHTTPFrame(t *testing.T) {
 	big := append(append([]byte(`{"x":"`), bytes.Repeat([]byte("a"), 2<<20)...), `"}`...)
 	c.wantRefusal(c.post(servicePath, big, nil), 413, KindRefusal, "too-large")
 	c.wantRefusal(c.post(servicePath, big, func(r *http.Request) { r.ContentLength = -1 }), 413, KindRefusal, "too-large")
-	if r := c.get(servicePath); r.status != 405 || !strings.Contains(r.header.Get("Allow"), "POST") {
-		t.Errorf("GET: %d, Allow %q", r.status, r.header.Get("Allow"))
+	r := c.get(servicePath)
+	c.wantRefusal(r, 405, KindRefusal, "method")
+	if !strings.Contains(r.header.Get("Allow"), "POST") {
+		t.Errorf("GET: Allow %q", r.header.Get("Allow"))
+	}
+	for _, path := range []string{servicePath + "/", "/cds-services/a/b/c"} {
+		before := len(c.records(KindRefusal))
+		c.wantRefusal(c.post(path, good, nil), 404, KindRefusal, "no-service")
+		if n := len(c.records(KindRefusal)) - before; n != 1 {
+			t.Errorf("%s left %d receipts", path, n)
+		}
+	}
+	head, err := http.Head(c.server.URL + "/cds-services")
+	if err != nil || head.StatusCode != 200 {
+		t.Errorf("HEAD of the discovery document: %v, %v", head, err)
 	}
 
 	closed := open(t, func(_ *Deps, client *trust.Client) { client.Services = []string{"something-else"} })
 	closed.wantRefusal(closed.post(servicePath, good, nil), 403, KindRefusal, "forbidden")
+}
+
+// A client that writes its whole body before it reads, as many do, must still
+// see why it was refused.
+func TestAClientThatSendsItsWholeBodyFirstIsToldWhy(t *testing.T) {
+	c := open(t, func(d *Deps, _ *trust.Client) { d.Config.MaxBodyBytes = 16 << 20 })
+	big := bytes.Repeat([]byte(" "), 17<<20)
+	for name, w := range map[string]struct {
+		token string
+		want  string
+	}{
+		"a body over the limit": {c.token(servicePath), " 413 "},
+		"no token":              {"", " 401 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", c.server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", servicePath, w.token, len(big))
+			if _, err := conn.Write(big); err != nil {
+				t.Fatalf("the connection closed under the body: %v", err)
+			}
+			line, err := bufio.NewReader(conn).ReadString('\n')
+			if err != nil || !strings.Contains(line, w.want) {
+				t.Errorf("%q, %v", line, err)
+			}
+		})
+	}
 }
 
 // fault is a chart source or decider that misbehaves.

@@ -234,7 +234,7 @@ func (g *gathering) bundle(i int, w wish, raw json.RawMessage) (fetch string, er
 	}
 	right, wrong := countKinds(pg, w.kind)
 	if right == 0 && wrong > 0 {
-		p.Prefetch, p.Why = IsWrongType, "prefetch Bundle holds other resources than the template asks for"
+		p.Prefetch, p.Why = IsWrongType, "prefetch Bundle holds no "+w.kind+" but other entries"
 		return g.ask(p, fill(g.q.Templates[w.key], g.q.PatientID)), nil
 	}
 	failed, err := g.m.addPage(g.bag, pg, state.Origin{Via: "prefetch", Key: w.key})
@@ -266,12 +266,15 @@ func (g *gathering) bundle(i int, w wish, raw json.RawMessage) (fetch string, er
 var included = map[string]bool{"Medication": true, "Location": true, "Specimen": true, "Organization": true, "Practitioner": true,
 	"PractitionerRole": true, "OperationOutcome": true, "Patient": true, "Encounter": true, "Provenance": true, "Device": true}
 
+// countKinds counts the entries of a page that are of the kind asked for and
+// those that have no place in it, broken ones among them: a Bundle of nothing
+// else is not a search without results.
 func countKinds(p page, kind string) (right, wrong int) {
 	for _, e := range p.entries {
 		switch k := e.head.kind; {
 		case k == kind:
 			right++
-		case k != "" && !included[k]:
+		case !included[k]:
 			wrong++
 		}
 	}
@@ -314,8 +317,11 @@ func (g *gathering) add(i int, w wish, r fetchResult) error {
 		if failed {
 			r.from, r.why = IsPartial, "an OperationOutcome in the answer reports a failure"
 		}
-		n, _ := countKinds(pg, w.kind)
-		p.Resources += n
+		right, wrong := countKinds(pg, w.kind)
+		if right == 0 && wrong > 0 {
+			r.from, r.why = IsWrongType, "the FHIR server sent a Bundle that holds no "+w.kind+" but other entries"
+		}
+		p.Resources += right
 		p.Pages++
 	}
 	p.From, p.Why = r.from, r.why

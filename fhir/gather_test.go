@@ -79,6 +79,7 @@ func TestWireStatesOfPrefetch(t *testing.T) {
 		{"one page of several and no server", KeyVitals, `{"resourceType":"Bundle","link":[{"relation":"next","url":"https://x/next"}],"entry":[{"resource":` + hr + `}]}`, IsPartial, ErrUnobtainable},
 		{"another resource than asked for", KeyVitals, testPatient, IsWrongType, ErrUnobtainable},
 		{"a Bundle of something else", KeyLabs, string(bundleOf(given(rx("7512"), rate("1", "mcg/min")))), IsWrongType, ErrUnobtainable},
+		{"a Bundle of nothing that is a resource", KeyLabs, `{"resourceType":"Bundle","entry":[5,null,{"resource":[]}]}`, IsWrongType, ErrUnobtainable},
 		{"broken JSON", KeyLabs, `{"resourceType":`, IsWrongType, ErrUnobtainable},
 		{"no patient", KeyPatient, `null`, IsNull, ErrUnobtainable},
 		{"another patient's observation", KeyVitals, string(bundleOf(strings.Replace(hr, "Patient/p1", "Patient/p2", 1))), "", ErrWrongPatient},
@@ -200,6 +201,10 @@ func TestAServerThatDoesNotAnswerAsItShould(t *testing.T) {
 			fmt.Fprintf(w, `{"resourceType":"Bundle","link":[{"relation":"next","url":"http://%s/fhir/../admin"}]}`, r.Host)
 			return true
 		}, IsPartial, ErrUnobtainable},
+		{"sends something else", func(w http.ResponseWriter, _ *http.Request) bool {
+			fmt.Fprint(w, `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Basic","id":"b"}}]}`)
+			return true
+		}, IsWrongType, ErrUnobtainable},
 		{"sends no JSON", func(w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "<html>"); return true }, IsWrongType, ErrUnobtainable},
 		{"sends too much", func(w http.ResponseWriter, _ *http.Request) bool {
 			fmt.Fprint(w, strings.Repeat(" ", 5000)+"{}")

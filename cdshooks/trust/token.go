@@ -194,11 +194,6 @@ func (r *Registry) source(c *Client, jku string) (*keySource, error) {
 	if jku == "" {
 		return nil, errors.New("no key set is registered for tokens without jku")
 	}
-	if c.JWKS != "" {
-		// A client with a key set on file may still name where it publishes it;
-		// the address is not fetched, and the set on file decides.
-		return nil, errors.New("jku is not registered for this client, whose key set is on file")
-	}
 	return nil, errors.New("jku is not registered for this client")
 }
 
