@@ -37,6 +37,7 @@ const (
 	MethodPumpWeight   = "pump"          // dosing weight from pump or order
 	MethodEstimated    = "estimated"     // e.g. stated or admission weight
 	MethodIntubated    = "intubated"     // GCS verbal not testable
+	MethodBloodGas     = "blood-gas"     // haemoglobin of a blood gas analyser: never compared with the laboratory's
 )
 
 // Measurement is one timed observation in its concept's canonical unit.

@@ -48,6 +48,7 @@ const (
 	pregnancyMax  = 55
 	dialysisBack  = 7 * 24 * hour
 	hbBack        = 24 * hour
+	hbFresh       = 12 * hour
 	openProcedure = 12 * hour // a bedside procedure still open after this was not closed in the chart
 	pfFresh       = 24 * hour
 )
@@ -270,26 +271,10 @@ func (v *view) checkBleeding(tl *Timeline) Check {
 		return Check{Key: CheckBleeding, Result: CheckPresent, Since: (v.t - 3*hour).time(),
 			Evidence: fmt.Sprintf("%.0f mL of blood products in 3 h", f.BloodIn3hMl)}
 	}
-	s := v.feature(Hemoglobin)
-	now := newest(s, v.t)
-	hb := now != nil && now.at > v.t-hbBack
-	if hb {
-		top, n := now, 0
-		for _, o := range after(s, now.at-hbBack) {
-			if o.avail > v.t || o.at > now.at {
-				continue
-			}
-			n++
-			if o.value > top.value {
-				peak := o
-				top = &peak
-			}
-		}
-		if fall := top.value - now.value; fall >= cfg.HbFallGdl-1e-9 {
-			return Check{Key: CheckBleeding, Result: CheckPresent, Since: top.at.time(), RecordID: v.reading(now).RecordID,
-				Evidence: fmt.Sprintf("haemoglobin fell %.1f g/dL within 24 h", fall)}
-		}
-		hb = n > 1
+	fall, top, now, compared := v.hbFall()
+	if compared && fall >= cfg.HbFallGdl-1e-9 {
+		return Check{Key: CheckBleeding, Result: CheckPresent, Since: top.at.time(), RecordID: v.reading(now).RecordID,
+			Evidence: fmt.Sprintf("haemoglobin fell %.1f g/dL within 24 h", fall)}
 	}
 	c := v.conditionsSay(CheckBleeding)
 	_, fluidGap := v.gap(GapFluid)
@@ -298,10 +283,47 @@ func (v *view) checkBleeding(tl *Timeline) Check {
 		return c
 	case fluidGap:
 		return notChecked(CheckBleeding, "transfusions are not charted here")
-	case !hb:
-		return notChecked(CheckBleeding, "fewer than two haemoglobin values within 24 h")
+	case !compared:
+		return notChecked(CheckBleeding, "fewer than two haemoglobin values of one analyser within 24 h, or none in the last 12 h")
 	}
 	return absent(CheckBleeding, "haemoglobin steady, no rapid transfusion, no dated diagnosis")
+}
+
+// hbFall returns by how much haemoglobin has fallen within 24 h, and from which
+// value to which. Laboratory and blood gas analyser are not interchangeable, so
+// each is compared with itself alone; the larger fall counts. A newer value of
+// either that is back up takes a fall away, and values older than hbFresh say
+// nothing of now. compared is false where no analyser gave two values.
+func (v *view) hbFall() (fall float64, top, now *obs, compared bool) {
+	s := v.feature(Hemoglobin)
+	latest := newest(s, v.t)
+	if latest == nil || latest.at <= v.t-hbFresh {
+		return 0, nil, nil, false
+	}
+	for _, gas := range []bool{false, true} {
+		var high, last *obs
+		n := 0
+		for i := len(s) - 1; i >= 0 && (last == nil || s[i].at >= last.at-hbBack); i-- {
+			o := &s[i]
+			if o.avail > v.t || (o.method == MethodBloodGas) != gas {
+				continue
+			}
+			if last == nil {
+				last = o
+			}
+			if n++; high == nil || o.value > high.value {
+				high = o
+			}
+		}
+		if n < 2 || last.at <= v.t-hbFresh {
+			continue
+		}
+		compared = true
+		if d := high.value - max(last.value, latest.value); d > fall {
+			fall, top, now = d, high, last
+		}
+	}
+	return fall, top, now, compared
 }
 
 // checkVasoactive finds drugs whose effect the model does not know.

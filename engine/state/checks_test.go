@@ -81,6 +81,28 @@ func TestChecks(t *testing.T) {
 			c.Measurements = []Measurement{measure("hemoglobin", 9.9, 20, ""), measure("hemoglobin", 8, 1, "")}
 			c.Conditions = []Condition{other}
 		}, CheckBleeding, CheckAbsent},
+		{"a fall between two mornings", func(c *Chart) {
+			c.Measurements = []Measurement{measure("hemoglobin", 11, 25, ""), measure("hemoglobin", 8.5, 1, "")}
+		}, CheckBleeding, CheckPresent},
+		{"a fall of haemoglobin that has recovered", func(c *Chart) {
+			c.Measurements = []Measurement{measure("hemoglobin", 13.5, 9, ""), measure("hemoglobin", 10.3, 6, ""), measure("hemoglobin", 13, 2, "")}
+			c.Conditions = []Condition{other}
+		}, CheckBleeding, CheckAbsent},
+		{"a blood gas is not compared with the laboratory", func(c *Chart) {
+			c.Measurements = []Measurement{measure("hemoglobin", 11.2, 9, ""), measure("hemoglobin", 9, 2, MethodBloodGas), measure("hemoglobin", 11, 3, "")}
+			c.Conditions = []Condition{other}
+		}, CheckBleeding, CheckAbsent},
+		{"a fall between two blood gases that the laboratory confirms", func(c *Chart) {
+			c.Measurements = []Measurement{measure("hemoglobin", 11.2, 9, MethodBloodGas), measure("hemoglobin", 8.8, 2, MethodBloodGas), measure("hemoglobin", 9, 1, "")}
+		}, CheckBleeding, CheckPresent},
+		{"a fall between two blood gases that a newer laboratory value refutes", func(c *Chart) {
+			c.Measurements = []Measurement{measure("hemoglobin", 13.9, 5, MethodBloodGas), measure("hemoglobin", 11.1, 3, MethodBloodGas), measure("hemoglobin", 12.9, 1, ""), measure("hemoglobin", 13.1, 20, "")}
+			c.Conditions = []Condition{other}
+		}, CheckBleeding, CheckAbsent},
+		{"a fall last measured half a day ago", func(c *Chart) {
+			c.Measurements = []Measurement{measure("hemoglobin", 12.5, 27, ""), measure("hemoglobin", 10.3, 16, "")}
+			c.Conditions = []Condition{other}
+		}, CheckBleeding, CheckNotChecked},
 		{"one haemoglobin shows no trend", func(c *Chart) {
 			c.Measurements = []Measurement{measure("hemoglobin", 9.9, 20, "")}
 			c.Conditions = []Condition{other}
