@@ -8,6 +8,7 @@ package cdshooks
 // it is not.
 
 import (
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -162,8 +163,33 @@ func (w writer) facts(p *page) {
 	}
 	w.fluidFacts(p)
 	w.sepsisFacts(p)
-	if !w.withheld() {
-		p.items(w.Outcome.Decision.Explanation)
+	w.weighing(p)
+}
+
+// weighing says what spoke against leaving the treatment as it is, and how
+// often clinicians do what is suggested. The arithmetic is on the evidence
+// page: nobody at a bedside can use it.
+func (w writer) weighing(p *page) {
+	if w.withheld() {
+		return
+	}
+	current, plan := option(w.Outcome.Decision, "current"), option(w.Outcome.Decision, "suggested")
+	if w.dosing() && current != nil {
+		for _, v := range current.Verdicts {
+			if v.Effect == policy.Penalty {
+				p.item("Against leaving the treatment as it is: " + escape(v.Text) + " (" + escape(v.ID) + ")")
+			}
+		}
+	}
+	if plan == nil && w.dosing() {
+		p.item("No simulated change is clearly better than current treatment")
+	}
+	if plan == nil {
+		plan = current
+	}
+	if plan != nil && len(plan.Forecast.Steps) > 0 {
+		p.item("Clinicians are estimated to treat " + percent(plan.Forecast.Support) + " of such states this way; " +
+			number(float64(plan.Forecast.Similar), 0) + " similar 4-h steps are in the training data")
 	}
 }
 
@@ -224,6 +250,8 @@ func value(r state.Reading) string {
 	decimals := 1
 	if f, ok := state.Lookup(r.Concept); ok {
 		decimals = f.Precision
+	} else if r.Concept == state.ConceptPF {
+		decimals = 0
 	}
 	return escape(r.Comparator) + number(r.Value, decimals)
 }
@@ -284,9 +312,12 @@ func (w writer) sepsisFacts(p *page) {
 	}
 }
 
-// rules lists what spoke, strongest first. Effects are written in words.
+// rules lists what spoke, strongest first, but for what stands under Danger.
 func (w writer) rules(p *page) {
-	list := slices.DeleteFunc(slices.Clone(w.Outcome.Decision.Verdicts), func(v policy.Verdict) bool { return v.Effect == policy.NotAssessed })
+	d := w.Outcome.Decision
+	list := slices.DeleteFunc(slices.Clone(d.Verdicts), func(v policy.Verdict) bool {
+		return v.Effect == policy.NotAssessed || slices.ContainsFunc(d.Hazards, func(h policy.Verdict) bool { return h.ID == v.ID })
+	})
 	order := map[policy.Effect]int{policy.Block: 0, policy.Warning: 1, policy.Penalty: 2, policy.Info: 3}
 	sort.SliceStable(list, func(i, j int) bool { return order[list[i].Effect] < order[list[j].Effect] })
 	if len(list) == 0 {
@@ -306,9 +337,16 @@ func (w writer) unknowns(p *page) {
 	}
 	if len(d.NotAssessed) > 0 {
 		p.heading("Not assessed (the chart does not say; not the same as absent)")
-		p.items(grouped(d.NotAssessed))
+		for _, line := range grouped(d.NotAssessed) {
+			p.item(escape(bedsideWords.ReplaceAllStringFunc(line, func(word string) string { return bedsideWord[word] })))
+		}
 	}
 }
+
+// bedsideWord writes the names of checks and facts as a clinician does.
+var bedsideWord = map[string]string{"dnr": "DNR", "dka": "DKA", "cvp": "CVP", "pf": "P/F", "ecmo": "ECMO", "esrd": "ESRD", "map": "MAP", "spo2": "SpO2"}
+
+var bedsideWords = regexp.MustCompile(`\b(` + strings.Join(sortedKeys(bedsideWord), "|") + `)\b`)
 
 func (w writer) basis(p *page) {
 	p.heading("Made with")

@@ -56,12 +56,12 @@ func shockCase() Rendering {
 	d := agent.Decision{
 		Status: agent.Suggest, Advice: agent.Advice{Vasopressor: vaso, Fluid: fluid, Recheck: []string{"repeat lactate in 2 h"}},
 		Options: []agent.Option{
-			{Role: "current", Forecast: forecast(59)},
-			{Role: "suggested", Advice: agent.Advice{Vasopressor: vaso, Fluid: fluid}, Forecast: forecast(66)},
-			{Role: "alternative", Advice: agent.Advice{Vasopressor: vaso}, Forecast: forecast(64), Why: "value 0.41 against 0.52: MAP at goal -0.11"},
+			{Role: "current", Forecast: forecast(59), Verdicts: []policy.Verdict{{ID: "V1", Text: "MAP 58 mmHg is below the goal of 65.", Effect: policy.Penalty}}},
+			{Role: "suggested", Advice: agent.Advice{Vasopressor: vaso, Fluid: fluid}, Forecast: forecast(66), Value: 0.52},
+			{Role: "alternative", Advice: agent.Advice{Vasopressor: vaso}, Forecast: forecast(64), Value: 0.41, Why: "value 0.41 against 0.52: MAP at goal -0.11"},
 		},
 		Verdicts:    []policy.Verdict{{ID: "V1", Text: "MAP 58 mmHg is < 65: treat.", Effect: policy.Warning, Strength: "strong", Source: "SSC 2021 R9"}},
-		Explanation: []string{"MAP 58 mmHg (4 min old, arterial line) is below the goal of 65."},
+		Explanation: []string{"Simulated gain of raise +0.51, mostly from: rules +0.30."},
 		NotAssessed: []string{"burns: no dated diagnosis charted", "dka: no dated diagnosis charted"}, Missing: []string{"albumin: never charted"},
 	}
 	return Rendering{

@@ -54,11 +54,30 @@ func plain(s string) string {
 		}
 		return r
 	}, s)
-	s = strings.Join(strings.Fields(s), " ")
+	s = longDecimals.ReplaceAllStringFunc(strings.Join(strings.Fields(s), " "), rounded)
 	if runes := []rune(s); len(runes) > maxChartText {
 		return string(runes[:maxChartText]) + " …"
 	}
 	return s
+}
+
+// longDecimals finds words that hold a number as arithmetic leaves it and
+// nobody charts it: five decimals and more. Strengths in drug names have fewer.
+var longDecimals = regexp.MustCompile(`[\w.]*\d\.\d{5,}[\w.]*`)
+
+// rounded writes such a number with three decimals, or two significant digits
+// where that would be nothing; what is no plain number stays. The full text is
+// in the receipt.
+func rounded(word string) string {
+	text := strings.TrimSuffix(word, ".")
+	v, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil || v == 0:
+		return word
+	case v < 0.001:
+		return strconv.FormatFloat(v, 'f', 1-int(math.Floor(math.Log10(v))), 64) + word[len(text):]
+	}
+	return number(v, 3) + word[len(text):]
 }
 
 // number writes v with at most the given decimals and without trailing zeros.

@@ -173,6 +173,14 @@ func TestNumbersAreWrittenAsAPrescriptionWantsThem(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+	for text, want := range map[string]string{
+		"norepinephrine 0.12020498252240941 mcg/kg/min": "norepinephrine 0.12 mcg/kg/min", "at 27.4769999999.": "at 27.477.", "0.000012345678 mg": "0.000012 mg",
+		"digoxin 0.0625 MG": "digoxin 0.0625 MG", "1.2.840.123456": "1.2.840.123456", "0.00000": "0.00000",
+	} {
+		if got := plain(text); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 	if s := fit(strings.Repeat("a", 140), strings.Repeat("b", 139)); s[0] != 'b' {
 		t.Error("139 code points fit, 140 do not")
 	}

@@ -141,7 +141,11 @@ func (w writer) runningWords() string {
 	if len(running) != 1 {
 		return ""
 	}
-	return " on " + drugName(running[0].Drug) + " " + w.agentRate(running[0])
+	dose := w.agentRate(running[0])
+	if running[0].RateUgKgMin > 0 {
+		dose = rate(running[0].RateUgKgMin) + " ug/kg/min" // the charted unit is in the detail
+	}
+	return " on " + drugName(running[0].Drug) + " " + dose
 }
 
 func (w writer) reason() string {

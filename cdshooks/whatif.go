@@ -70,8 +70,12 @@ func (w writer) whatIf(p *page) {
 	p.table(head, rows)
 	p.gap()
 	if w.dosing() {
-		if o := option(d, "alternative"); o != nil && o.Why != "" {
-			p.item("Alternative not chosen: " + escape(o.Why))
+		if alternative, suggested := option(d, "alternative"), option(d, "suggested"); alternative != nil {
+			why := "weighed with the rules and the burden of treatment it is not better"
+			if suggested != nil && alternative.Value > suggested.Value {
+				why = "the smaller change is enough"
+			}
+			p.item("Alternative not chosen: " + why)
 		}
 	}
 	p.item("Forecasts are estimates from past patients, not promises; other causes than treatment are part of them")
