@@ -6,7 +6,6 @@ package world
 // way back.
 
 import (
-	"math"
 	"math/rand/v2"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
@@ -208,14 +207,4 @@ func (n *network) backward(theta, grad []float32, p *pass) {
 func logScale(raw float32) (ls, slope float32) {
 	s := nn.Sigmoid(raw)
 	return logScaleLo + (logScaleHi-logScaleLo)*s, (logScaleHi - logScaleLo) * s * (1 - s)
-}
-
-// finite reports whether all of v are finite numbers.
-func finite(v []float32) bool {
-	for _, x := range v {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return false
-		}
-	}
-	return true
 }

@@ -6,12 +6,8 @@ package world
 // by the outputs.
 
 import (
-	"math"
-
 	"github.com/sepsisagent/sepsisagent/engine/nn"
 )
-
-func sqrt(v float64) float64 { return math.Sqrt(v) }
 
 // degrees of freedom of the likelihood: heavy tails, so that one wild reading
 // moves little.
