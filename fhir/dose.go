@@ -42,7 +42,6 @@ var (
 	unitUg      = mustUnit("ug")
 	unitU       = mustUnit("[iU]")
 	unitKg      = mustUnit("kg")
-	unitH       = mustUnit("h")
 )
 
 func mustUnit(code string) ucum.Unit {

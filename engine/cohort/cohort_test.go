@@ -239,10 +239,11 @@ func TestSplitIsByPatientAndAboutSeventyFifteenFifteen(t *testing.T) {
 	n := map[Split]int{}
 	for i := range 20000 {
 		id := fmt.Sprintf("patient-%d", i)
-		if Part(id) != Part(id) {
+		first, again := Part(id), Part(id)
+		if first != again {
 			t.Fatal("split changes")
 		}
-		n[Part(id)]++
+		n[first]++
 	}
 	for part, want := range map[Split]int{Train: 14000, Val: 3000, Test: 3000} {
 		if d := n[part] - want; d < -400 || d > 400 {
