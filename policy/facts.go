@@ -127,10 +127,28 @@ func age(r *state.Reading, perMin float64) (float64, bool) {
 	return r.AgeMin * perMin, true
 }
 
+// lowestSource is the lowest MAP that any source shows now: where sources
+// disagree, the danger is in the lower one.
+func lowestSource(in *input) (float64, bool) {
+	const togetherMin = 30
+	m := in.tl.Present.MAP
+	if m.Newest == nil {
+		return 0, false
+	}
+	low := m.Newest.Value
+	for _, r := range []*state.Reading{m.ArterialNow, m.CuffNow} {
+		if r != nil && math.Abs(r.AgeMin-m.Newest.AgeMin) <= togetherMin {
+			low = min(low, r.Value)
+		}
+	}
+	return low, true
+}
+
 // heldMin is how long a reading without an age fact of its own may be read by
 // a rule, in minutes: the hold times of reference sepsisagent.md 5.2.
 const (
 	heldHaemodynamicMin = 2 * 60
+	heldGasMin          = 24 * 60
 	heldWeekMin         = 7 * 24 * 60
 )
 
@@ -177,9 +195,10 @@ var chartFacts = []fact{
 	num("map_mmhg", "newest MAP of the preferred source", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.MAP.Newest) }),
 	num("map_age_min", "age of the newest MAP, minutes", aboutChart, func(in *input) (float64, bool) { return age(in.tl.Present.MAP.Newest, 1) }),
 	num("map_min_1h_mmhg", "lowest MAP of the preferred source in the last hour", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.MAP.LastHourMin) }),
+	num("map_lowest_source_mmhg", "lowest of the newest readings of line, cuff and unnamed source that are within 30 min of the newest MAP", aboutChart, lowestSource),
 	num("map_goal_mmhg", "ordered MAP goal, else the default", aboutChart, func(in *input) (float64, bool) { return in.tl.Present.MAP.GoalMmHg, in.tl.Present.MAP.GoalMmHg > 0 }),
 	yes("map_goal_ordered", "the goal was ordered", aboutChart, func(in *input) (bool, bool) { return in.tl.Present.MAP.GoalOrdered, true }),
-	yes("map_conflict", "arterial line and cuff disagree, or the newest MAP is a lone outlier", aboutChart, func(in *input) (bool, bool) {
+	yes("map_conflict", "two sources disagree, or the newest MAP is a lone outlier", aboutChart, func(in *input) (bool, bool) {
 		return in.tl.Present.MAP.Disagree || in.tl.Present.MAP.LoneOutlier, in.tl.Present.MAP.Newest != nil
 	}),
 	num("steps_at_goal", "consecutive latest 4-h steps with mean MAP at or above goal", aboutChart, func(in *input) (float64, bool) { return float64(in.tl.Present.StepsAtGoal), true }),
@@ -193,7 +212,10 @@ var chartFacts = []fact{
 	}),
 	num("crt_s", "capillary refill time, seconds, not older than 2 h", aboutChart, newest(state.ConceptCRT, heldHaemodynamicMin)),
 	num("cvp_mmhg", "central venous pressure, not older than 2 h", aboutChart, newest(state.ConceptCVP, heldHaemodynamicMin)),
-	num("pf_ratio", "newest arterial PaO2/FiO2, mmHg", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.PFRatio.Now) }),
+	num("pf_ratio", "newest arterial PaO2/FiO2, mmHg, not older than 24 h", aboutChart, func(in *input) (float64, bool) {
+		v, ok := reading(in.tl.Present.PFRatio.Now)
+		return v, ok && in.tl.Present.PFRatio.Now.AgeMin <= heldGasMin
+	}),
 	num("weight_kg", "weight without conflict", aboutChart, func(in *input) (float64, bool) {
 		w := in.tl.Present.Weight
 		return w.Kg, w.Known && w.Conflict == "" && w.Kg > 0

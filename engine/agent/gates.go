@@ -150,7 +150,7 @@ func (n *Native) pressureReasons(p *state.Present) []Reason {
 	case m.Disagree && m.ArterialNow != nil && m.CuffNow != nil:
 		return []Reason{{ReasonMAPConflict, fmt.Sprintf("confirm MAP: arterial line %.0f and cuff %.0f mmHg disagree", m.ArterialNow.Value, m.CuffNow.Value)}}
 	case m.Disagree:
-		return []Reason{{ReasonMAPConflict, "confirm MAP: arterial line and cuff disagree"}}
+		return []Reason{{ReasonMAPConflict, fmt.Sprintf("confirm MAP: the newest, %.0f mmHg, and another source disagree", m.Newest.Value)}}
 	case m.LoneOutlier:
 		return []Reason{{ReasonMAPConflict, fmt.Sprintf("confirm MAP: the newest, %.0f mmHg, differs sharply from those around it", m.Newest.Value)}}
 	}

@@ -294,6 +294,14 @@ func TestPressure(t *testing.T) {
 			newest: 70, low: 61, method: MethodArterial},
 		{name: "one value far off steady neighbours must be confirmed", m: []Measurement{mapAt(40, 0.1, MethodArterial), mapAt(72, 0.4, MethodArterial), mapAt(74, 0.8, MethodArterial)},
 			newest: 40, low: 40, method: MethodArterial, outlier: true},
+		{name: "a source that is not named is compared with the cuff too", m: []Measurement{mapAt(62, 0.05, ""), mapAt(75, 0.1, MethodCuff)},
+			newest: 62, low: 62, disagree: true},
+		{name: "the newest of a slow rise is no outlier", m: []Measurement{mapAt(92, 0.1, MethodCuff), mapAt(75, 1.1, MethodCuff), mapAt(65, 2.1, MethodCuff), mapAt(60, 3, MethodCuff)},
+			newest: 92, low: 92, method: MethodCuff},
+		{name: "a jump that another source confirms is no lone value", m: []Measurement{mapAt(40, 0.1, MethodArterial), mapAt(44, 0.2, MethodCuff), mapAt(72, 0.4, MethodArterial), mapAt(74, 0.8, MethodArterial)},
+			newest: 40, low: 40, method: MethodArterial},
+		{name: "a jump that another source contradicts is both", m: []Measurement{mapAt(40, 0.1, MethodArterial), mapAt(70, 0.2, MethodCuff), mapAt(72, 0.4, MethodArterial), mapAt(74, 0.8, MethodArterial)},
+			newest: 40, low: 40, method: MethodArterial, disagree: true, outlier: true},
 		{name: "a fall that goes on is no outlier", m: []Measurement{mapAt(45, 0.1, MethodArterial), mapAt(55, 0.4, MethodArterial), mapAt(74, 0.8, MethodArterial)},
 			newest: 45, low: 45, method: MethodArterial},
 		{name: "without a mean pressure it is computed and says so", m: []Measurement{measure("sysbp", 90, 0.2, MethodCuff), measure("diabp", 60, 0.2, MethodCuff)},
@@ -366,7 +374,8 @@ func TestTrendsNeedAMeaningfulDifference(t *testing.T) {
 	for _, tc := range []struct {
 		before, now     float64
 		rising, falling bool
-	}{{2, 2.2, false, false}, {2, 2.3, true, false}, {4, 3.7, false, false}, {4, 3.6, false, true}} {
+	}{{2, 2.2, false, false}, {2, 2.3, true, false}, {4, 3.7, false, false}, {4, 3.6, false, true},
+		{0.9, 1.2, false, false}, {0.9, 1.5, true, false}, {1.9, 2.2, true, false}, {2.1, 1.7, false, true}} {
 		c := icuChart()
 		c.Measurements = []Measurement{measure("lactate", tc.before, 5, ""), measure("lactate", tc.now, 1, ""), measure("lactate", 9, 1.5, "")}
 		if tr := mustBuild(t, c).Present.Lactate; tr.Rising != tc.rising || tr.Falling != tc.falling {

@@ -30,6 +30,9 @@ func (v *view) present(tl *Timeline) {
 	}
 	p.MAP = v.pressure()
 	p.Lactate = v.trend(Lactate, 0.3, 0.1)
+	if l := &p.Lactate; l.Before != nil && l.Now.Value < raisedLactate && l.Before.Value < raisedLactate {
+		l.compare(0.5) // within the normal range a smaller difference is assay and tourniquet
+	}
 	p.Hb = v.trend(Hemoglobin, 0.5, 0)
 	p.PFRatio = v.trendPF()
 	p.Weight = v.weight
@@ -47,6 +50,9 @@ func (v *view) reading(o *obs) *Reading {
 		Available: o.avail.time(), AgeMin: (v.t - o.at).minutes(), Method: o.method, Received: m.Received,
 		Conversion: m.Conversion, RecordID: v.b.c.recordID(m.Record)}
 }
+
+// raisedLactate is the upper end of the normal range, mmol/L.
+const raisedLactate = 2
 
 const (
 	trendGap  = 1 * hour  // how much older Before is at least

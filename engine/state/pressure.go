@@ -4,17 +4,16 @@ package state
 
 // This file: mean arterial pressure as the rules read it (design 5.4). One
 // source is chosen and shown; the arterial line and the cuff are never
-// averaged, and where they contradict each other or one value stands alone the
-// pressure has to be confirmed before any dose.
+// averaged, and where two sources contradict each other or one value stands
+// alone the pressure has to be confirmed before any dose.
 
 import (
 	"math"
-	"slices"
 )
 
 const (
 	lineFresh       = 1 * hour    // a line reading this new makes the line the preferred source
-	sourcesTogether = 30 * minute // how close line and cuff must be in time to be compared
+	sourcesTogether = 30 * minute // how close two sources must be in time to be compared
 	outlierBack     = 3 * hour    // how far back neighbours of the newest value may lie
 	outlierSpread   = 15          // mmHg; neighbours further apart than this prove nothing
 )
@@ -55,13 +54,21 @@ func (v *view) pressure() Pressure {
 	if lowest != nil {
 		p.LastHourMin = v.reading(lowest)
 	}
-	stale := v.t - hoursOf(v.b.cfg.MAPStaleH)
-	if line != nil && cuff != nil && line.at > stale && cuff.at > stale {
-		apart := line.at - cuff.at
-		p.Disagree = max(apart, -apart) <= sourcesTogether && math.Abs(line.value-cuff.value) > v.b.cfg.DisagreeMmHg
-	}
-	p.LoneOutlier = v.loneOutlier(chosen)
+	other := v.otherSource(chosen)
+	p.Disagree = other != nil && math.Abs(other.value-chosen.value) > v.b.cfg.DisagreeMmHg
+	p.LoneOutlier = v.loneOutlier(chosen) && (other == nil || p.Disagree)
 	return p
+}
+
+// otherSource returns the newest reading of any other source that is close
+// enough in time to be compared with o, nil when there is none.
+func (v *view) otherSource(o *obs) *obs {
+	for i := len(v.means) - 1; i >= 0 && v.means[i].at >= o.at-sourcesTogether; i-- {
+		if x := &v.means[i]; x.avail <= v.t && x.method != o.method && x.at <= o.at+sourcesTogether {
+			return x
+		}
+	}
+	return nil
 }
 
 // newestBy returns the newest known mean pressure of a method. A charted value
@@ -76,27 +83,22 @@ func (v *view) newestBy(want func(method string) bool) *obs {
 }
 
 // loneOutlier says whether o stands far off at least two steady neighbours of
-// its own source.
+// its own source. It has to be far off each of them: the last of a trend is far
+// off the first only.
 func (v *view) loneOutlier(o *obs) bool {
-	var near []float64
-	for i := len(v.means) - 1; i >= 0 && len(near) < 3; i-- {
-		n := &v.means[i]
-		if n.at <= o.at-outlierBack {
+	lowest, highest, n := math.Inf(1), math.Inf(-1), 0
+	for i := len(v.means) - 1; i >= 0 && n < 3; i-- {
+		x := &v.means[i]
+		if x.at <= o.at-outlierBack {
 			break
 		}
-		if n.avail <= v.t && n.at < o.at && n.method == o.method {
-			near = append(near, n.value)
+		if x.avail <= v.t && x.at < o.at && x.method == o.method {
+			lowest, highest = min(lowest, x.value), max(highest, x.value)
+			n++
 		}
 	}
-	if len(near) < 2 {
-		return false
-	}
-	slices.Sort(near)
-	middle := near[len(near)/2]
-	if len(near) == 2 {
-		middle = (near[0] + near[1]) / 2
-	}
-	return near[len(near)-1]-near[0] <= outlierSpread && math.Abs(o.value-middle) > v.b.cfg.OutlierMmHg
+	far := v.b.cfg.OutlierMmHg
+	return n >= 2 && highest-lowest <= outlierSpread && (o.value < lowest-far || o.value > highest+far)
 }
 
 // goal is the newest ordered MAP goal that can be believed, else the default.

@@ -116,7 +116,7 @@ type Pressure struct {
 	LastHourMin *Reading `json:"lasthourmin,omitempty"` // lowest of the preferred source in the last hour
 	GoalMmHg    float64  `json:"goal"`
 	GoalOrdered bool     `json:"goalordered"` // false: default goal
-	Disagree    bool     `json:"disagree"`    // arterial and cuff differ by > 10 mmHg close in time
+	Disagree    bool     `json:"disagree"`    // two sources differ by > 10 mmHg close in time
 	LoneOutlier bool     `json:"outlier"`     // newest differs sharply from its neighbours
 	Derived     bool     `json:"derived"`     // (SBP + 2 DBP)/3, no MAP charted
 }
