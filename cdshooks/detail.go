@@ -188,8 +188,8 @@ func (w writer) weighing(p *page) {
 		plan = current
 	}
 	if plan != nil && len(plan.Forecast.Steps) > 0 {
-		p.item("Clinicians are estimated to treat " + percent(plan.Forecast.Support) + " of such states this way; " +
-			number(float64(plan.Forecast.Similar), 0) + " similar 4-h steps are in the training data")
+		p.item("Clinicians are estimated to treat " + percent(plan.Forecast.Support) + " of such states this way; similar 4-h steps in the training data: " +
+			number(float64(plan.Forecast.Similar), 0))
 	}
 }
 

@@ -191,6 +191,15 @@ func TestNumbersAreWrittenAsAPrescriptionWantsThem(t *testing.T) {
 
 func nan() float64 { z := 0.0; return z / z }
 
+func TestAPressureThatIsNotOfTheLastHourCarriesItsTime(t *testing.T) {
+	r := shockCase()
+	r.Timeline.Present.MAP.Newest.At = r.Timeline.At.Add(-90 * time.Minute)
+	out, err := Render(r)
+	if err != nil || !strings.HasPrefix(out.Cards[0].Summary, "MAP 58 at 08:44, goal 65: consider raising norepinephrine") {
+		t.Errorf("%v, %v", out.Cards, err)
+	}
+}
+
 func TestResponsesThatBreakTheContractAreNotSent(t *testing.T) {
 	good := func() Response {
 		return Response{Cards: []Card{{

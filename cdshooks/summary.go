@@ -8,6 +8,7 @@ package cdshooks
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
@@ -121,13 +122,18 @@ func (w writer) hazardSummary() string {
 	return fit(text+because, text+". No dose suggested", text, w.mapWords()+": reassess now; no dose suggested", "Reassess now: see the details; no dose suggested")
 }
 
-// mapWords names the newest charted pressure and the goal, or that there is none.
+// mapWords names the newest charted pressure and the goal, or that there is
+// none. One that is not of the last hour carries its time.
 func (w writer) mapWords() string {
 	p := w.Timeline.Present.MAP
 	if p.Newest == nil {
 		return "No MAP charted"
 	}
-	return "MAP " + number(p.Newest.Value, 0) + ", goal " + number(p.GoalMmHg, 0)
+	when := ""
+	if w.Timeline.At.Sub(p.Newest.At) > time.Hour {
+		when = " at " + w.time(p.Newest.At)
+	}
+	return "MAP " + number(p.Newest.Value, 0) + when + ", goal " + number(p.GoalMmHg, 0)
 }
 
 // runningWords names a vasopressor that runs, when it is one.

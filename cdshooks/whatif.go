@@ -71,7 +71,7 @@ func (w writer) whatIf(p *page) {
 	p.gap()
 	if w.dosing() {
 		if alternative, suggested := option(d, "alternative"), option(d, "suggested"); alternative != nil {
-			why := "weighed with the rules and the burden of treatment it is not better"
+			why := "not better on balance"
 			if suggested != nil && alternative.Value > suggested.Value {
 				why = "the smaller change is enough"
 			}
