@@ -197,7 +197,7 @@ func chartAt(mapper *fhir.Mapper, bag *fhir.Bag, stay string, at time.Time) (*st
 type decisionObject struct {
 	Status      agent.Status             `json:"status"`
 	Advice      agent.Advice             `json:"advice"`
-	Levels      state.Levels             `json:"levels"`
+	Levels      levelsObject             `json:"levels"`
 	LevelsNow   state.Levels             `json:"levels_now"`
 	Forecasts   []world.Forecast         `json:"forecasts"`
 	Verdicts    []policy.Verdict         `json:"verdicts"`
@@ -216,10 +216,24 @@ type decisionObject struct {
 	Present     *state.Present           `json:"present,omitempty"`
 }
 
+// levelsObject is the levels of a plan. It is empty where no plan is stood by:
+// the levels that run now must not look like advice.
+type levelsObject struct {
+	Vasopressor *int `json:"vasopressor,omitempty"`
+	Fluid       *int `json:"fluid,omitempty"`
+}
+
+func levelsJSON(x *agent.Decision) levelsObject {
+	if x.Status != agent.Suggest && x.Status != agent.Affirm {
+		return levelsObject{}
+	}
+	return levelsObject{Vasopressor: &x.Levels.Vasopressor, Fluid: &x.Levels.Fluid}
+}
+
 func decisionJSON(d *decided, explain bool) decisionObject {
 	x := d.outcome().Decision
 	out := decisionObject{
-		Status: x.Status, Advice: x.Advice, Levels: x.Levels, LevelsNow: x.LevelsNow, Forecasts: []world.Forecast{},
+		Status: x.Status, Advice: x.Advice, Levels: levelsJSON(&x), LevelsNow: x.LevelsNow, Forecasts: []world.Forecast{},
 		Verdicts: orEmpty(x.Verdicts), Hazards: orEmpty(x.Hazards), Reasons: orEmpty(x.Reasons), Missing: orEmpty(x.Missing),
 		NotAssessed: orEmpty(x.NotAssessed), Explanation: orEmpty(x.Explanation),
 		Patient: d.timeline.PatientID, Stay: d.timeline.StayID, At: d.timeline.At, Shown: len(d.response.Cards) > 0,

@@ -57,7 +57,7 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 	}
 	forbidden := n.affirmForbidden(tl)
 	m := tl.Present.MAP
-	chosen := n.best(permitted(options, m.Newest.Value < n.cfg.SevereMmHg), hold, m.Newest.Value >= m.GoalMmHg)
+	chosen := n.best(permitted(options, n.course(tl)), hold, m.Newest.Value >= m.GoalMmHg)
 	switch {
 	case chosen == nil:
 		d.Status = Abstain
@@ -71,25 +71,6 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 	}
 	n.report(tl, d, options, chosen)
 	return nil
-}
-
-// permitted returns the options that may be gone with. In severe hypotension
-// volume alone is not one of them where a vasopressor can be raised.
-func permitted(options []*option, severe bool) []*option {
-	var out, raising []*option
-	for _, o := range options {
-		if !o.simulated || o.Blocked {
-			continue
-		}
-		out = append(out, o)
-		if o.Proposal.Raises() {
-			raising = append(raising, o)
-		}
-	}
-	if severe && len(raising) > 0 {
-		return raising
-	}
-	return out
 }
 
 // best returns the option to go with, or nil when nothing is permitted, not

@@ -24,9 +24,10 @@ type Config struct {
 	// SmallStepUgKgMin is the ordinary first step of norepinephrine, up or
 	// down. Default 0.02 ug/kg/min.
 	SmallStepUgKgMin float64 `yaml:"small_step_ug_kg_min" json:"small_step_ug_kg_min"`
-	// FullStepUgKgMin is the larger first step, offered when MAP is at least
-	// DeepMmHg below goal (up) or WeanMarginMmHg above it (down). Default 0.05
-	// ug/kg/min, the hard limit (design.md 5.2).
+	// FullStepUgKgMin is the larger first step, taken when MAP is at least
+	// FullBelowMmHg below goal or severely low (up), offered when it is
+	// WeanMarginMmHg above goal (down). Default 0.05 ug/kg/min, the hard limit
+	// (design.md 5.2).
 	FullStepUgKgMin float64 `yaml:"full_step_ug_kg_min" json:"full_step_ug_kg_min"`
 	// StartUgKgMin is the first rate of a newly started norepinephrine.
 	// Default 0.05 ug/kg/min.
@@ -34,10 +35,15 @@ type Config struct {
 	// CeilingUgKgMin is where norepinephrine is no longer raised and help is
 	// called instead. Default 0.5 ug/kg/min (design.md 5.2).
 	CeilingUgKgMin float64 `yaml:"ceiling_ug_kg_min" json:"ceiling_ug_kg_min"`
-	// DeepMmHg is how far below goal MAP must be for the full step. Default 5.
+	// DeepMmHg is how far below goal MAP must be for volume alone no longer to
+	// be offered where a vasopressor can be, and for one reading to start one.
+	// Default 5.
 	DeepMmHg float64 `yaml:"deep_mmhg" json:"deep_mmhg"`
-	// SevereMmHg is the MAP below which volume alone is no longer offered
-	// where a vasopressor can be. Default 55 (rule V11).
+	// FullBelowMmHg is how far below goal MAP must be for the full step up.
+	// Default 10.
+	FullBelowMmHg float64 `yaml:"full_below_mmhg" json:"full_below_mmhg"`
+	// SevereMmHg is the MAP below which both hold whatever the goal is.
+	// Default 55 (rule V11).
 	SevereMmHg float64 `yaml:"severe_mmhg" json:"severe_mmhg"`
 	// WeanMarginMmHg is how far above goal MAP must be for the full step down
 	// or for stopping. Default 10.
@@ -53,6 +59,12 @@ type Config struct {
 	VasopressinStepUMin float64 `yaml:"vasopressin_step_u_min" json:"vasopressin_step_u_min"`
 	// BolusesMl are the bolus sizes offered, within 250 to 500. Default 250, 500.
 	BolusesMl []float64 `yaml:"boluses_ml" json:"boluses_ml"`
+	// VolumeGivenMl is the bolus volume charted in 3 h after which volume no
+	// longer has to go before a first vasopressor. Default 1000.
+	VolumeGivenMl float64 `yaml:"volume_given_ml" json:"volume_given_ml"`
+	// LargeBalanceMl is the fluid balance of the stay from which it does not
+	// either. Default 5000 (rule F12).
+	LargeBalanceMl float64 `yaml:"large_balance_ml" json:"large_balance_ml"`
 	// BolusOverMin is the time over which a bolus is given. Default 30 min.
 	BolusOverMin int `yaml:"bolus_over_min" json:"bolus_over_min"`
 	// RecheckMin is when MAP is to be looked at after a change. Default 15 min
@@ -118,9 +130,9 @@ type Weights struct {
 func DefaultConfig() Config {
 	return Config{
 		SmallStepUgKgMin: 0.02, FullStepUgKgMin: 0.05, StartUgKgMin: 0.05, CeilingUgKgMin: 0.5,
-		DeepMmHg: 5, SevereMmHg: 55, WeanMarginMmHg: 10, WeanSteps: 2,
+		DeepMmHg: 5, FullBelowMmHg: 10, SevereMmHg: 55, WeanMarginMmHg: 10, WeanSteps: 2,
 		VasopressinFromUgKgMin: 0.25, VasopressinUMin: 0.03, VasopressinStepUMin: 0.01,
-		BolusesMl: []float64{250, 500}, BolusOverMin: 30, RecheckMin: 15,
+		BolusesMl: []float64{250, 500}, VolumeGivenMl: 1000, LargeBalanceMl: 5000, BolusOverMin: 30, RecheckMin: 15,
 		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6, SufficientShare: 0.5,
 		Weights: Weights{
 			Pressure: 1, AtGoal: 0.3, Excess: 0.2, Lactate: 0.3, Urine: 0.2, Organs: 0.5,
@@ -142,12 +154,15 @@ func (cfg Config) Validate() error {
 		{"start_ug_kg_min", cfg.StartUgKgMin, 0.01, policy.MaxFirstStepUgKgMin},
 		{"ceiling_ug_kg_min", cfg.CeilingUgKgMin, 0.1, policy.MaxCeilingUgKgMin},
 		{"deep_mmhg", cfg.DeepMmHg, 0, 30},
+		{"full_below_mmhg", cfg.FullBelowMmHg, cfg.DeepMmHg, 40},
 		{"severe_mmhg", cfg.SevereMmHg, 40, 60},
 		{"wean_margin_mmhg", cfg.WeanMarginMmHg, 0, 40},
 		{"wean_steps", float64(cfg.WeanSteps), 1, state.MaxSteps},
 		{"vasopressin_from_ug_kg_min", cfg.VasopressinFromUgKgMin, 0.1, 0.5},
 		{"vasopressin_u_min", cfg.VasopressinUMin, 0.01, policy.MaxVasopressinUMin},
 		{"vasopressin_step_u_min", cfg.VasopressinStepUMin, 0.005, 0.02},
+		{"volume_given_ml", cfg.VolumeGivenMl, 0, 5000},
+		{"large_balance_ml", cfg.LargeBalanceMl, 0, 20000},
 		{"bolus_over_min", float64(cfg.BolusOverMin), 5, 120},
 		{"recheck_min", float64(cfg.RecheckMin), 5, 60},
 		{"stale_map_min", cfg.StaleMAPMin, 15, policy.MaxMAPAgeMin},

@@ -176,7 +176,7 @@ func (n *Native) affirmForbidden(tl *state.Timeline) []Reason {
 	if m := p.MAP; m.Newest.Value < m.GoalMmHg {
 		out = append(out, Reason{ReasonNoBetter, fmt.Sprintf("MAP %.0f mmHg is below the goal of %.0f", m.Newest.Value, m.GoalMmHg)})
 	}
-	if p.Lactate.Rising {
+	if p.Lactate.Rising && n.lactateCurrent(tl) {
 		out = append(out, Reason{ReasonRisingLactate, "lactate is rising"})
 	}
 	switch l := p.Lactate.Now; {

@@ -3,11 +3,11 @@
 package agent
 
 // This file: the candidates. They stand around current treatment: leave it,
-// one small step of one vasopressor, one bolus, or both. The set is nested in
-// MAP: a higher newest MAP only takes away candidates that raise a
-// vasopressor and only adds candidates that lower one. Together with choose,
-// which values a candidate independently of the set, this is why a higher MAP
-// never raises the suggested vasopressor for the same forecasts.
+// one step of one vasopressor, one bolus, or both. Below goal the step is a
+// function of the chart alone, the larger the lower MAP, and whether the
+// vasopressor has to go up or volume comes first is too (raise.go). What is
+// simulated decides about volume, about weaning, and whether to speak at all;
+// so no forecast can make a higher MAP raise the suggested vasopressor.
 
 import (
 	"fmt"
@@ -55,7 +55,7 @@ func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidat
 	below := m.Newest.Value < m.GoalMmHg
 	if below {
 		moves = append(moves, n.raises(tl)...)
-	} else if m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.mayWean(tl, behaviour) {
+	} else if m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.perfused(tl) && n.mayWean(tl, behaviour) {
 		moves = append(moves, n.weans(tl)...)
 	}
 
@@ -76,35 +76,18 @@ func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidat
 	return out
 }
 
-// raises are the moves offered below goal: norepinephrine first, vasopressin
-// as second agent. Which of the two is allowed is the rules' matter (V3, V4).
-func (n *Native) raises(tl *state.Timeline) []move {
-	var out []move
-	m, ne := tl.Present.MAP, tl.Present.NEUgKgMin
-	deep := m.GoalMmHg-m.Newest.Value >= n.cfg.DeepMmHg
-	if a, ok := runningAgent(tl, state.DrugNorepinephrine); ok {
-		steps := []float64{n.cfg.SmallStepUgKgMin}
-		if deep && n.cfg.FullStepUgKgMin > n.cfg.SmallStepUgKgMin {
-			steps = append(steps, n.cfg.FullStepUgKgMin)
-		}
-		for i, step := range steps {
-			to := math.Min(floor6(a.RateUgKgMin+step), n.cfg.CeilingUgKgMin)
-			if a.RateUgKgMin > 0 && to > a.RateUgKgMin {
-				out = append(out, move{policy.DirectionIncrease, a.Drug, a.RateUgKgMin, to, 0, to - a.RateUgKgMin, rankRaise + i})
-			}
-		}
-	} else {
-		direction := policy.DirectionStart
-		if len(vasopressors(tl)) > 0 {
-			direction = policy.DirectionAdd
-		}
-		out = append(out, move{direction, state.DrugNorepinephrine, 0, n.cfg.StartUgKgMin, 0, n.cfg.StartUgKgMin, rankRaise + 2})
-	}
-	_, vasopressin := runningAgent(tl, state.DrugVasopressin)
-	if !vasopressin && ne >= n.cfg.VasopressinFromUgKgMin {
-		out = append(out, move{policy.DirectionAdd, state.DrugVasopressin, 0, 0, n.cfg.VasopressinUMin, n.neOfVasopressin(n.cfg.VasopressinUMin), rankRaise + 3})
-	}
-	return out
+// perfused reports whether lactate allows to think of less vasopressor: no
+// current value speaks against it (rule V10). Without one, weaning is judged by
+// MAP, and the card asks for a lactate.
+func (n *Native) perfused(tl *state.Timeline) bool {
+	l := &tl.Present.Lactate
+	return !n.lactateCurrent(tl) || !l.Rising && (l.Now.Value <= raisedLactate || l.Falling)
+}
+
+// lactateCurrent reports whether the newest lactate is new enough to speak of now.
+func (n *Native) lactateCurrent(tl *state.Timeline) bool {
+	l := tl.Present.Lactate.Now
+	return l != nil && l.AgeMin <= n.cfg.StaleLactateH*60
 }
 
 // mayWean reports whether a step down is to be considered: MAP has been at
@@ -175,8 +158,7 @@ func (n *Native) mayBolus(tl *state.Timeline, below bool) bool {
 	if policy.FluidCaution(tl) != "" {
 		return false
 	}
-	l := tl.Present.Lactate.Now
-	return below || l != nil && l.Value > 2 && l.AgeMin <= n.cfg.StaleLactateH*60
+	return below || n.lactateCurrent(tl) && tl.Present.Lactate.Now.Value > raisedLactate
 }
 
 // candidate makes the candidate of a move with bolus number i, or none for -1.

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+// This file: how a vasopressor is raised below goal. Everything here reads the
+// chart, nothing the forecast, and each answer can only turn towards less
+// vasopressor as MAP rises.
+
+import (
+	"math"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/policy"
+)
+
+// course says what has to be done about a MAP below goal.
+type course int
+
+const (
+	courseNone   course = iota // nothing: MAP is at goal
+	courseRaise                // the vasopressor goes up, with volume or without
+	courseVolume               // volume goes before a first vasopressor
+)
+
+// course is courseRaise on a running vasopressor and where MAP is well below
+// goal. A MAP just below it without any vasopressor gets volume first, unless
+// volume has been given (SSC 2021 R9: a vasopressor during or after volume).
+func (n *Native) course(tl *state.Timeline) course {
+	m, f := tl.Present.MAP, tl.Present.Fluids
+	switch {
+	case m.Newest.Value >= m.GoalMmHg:
+		return courseNone
+	case len(vasopressors(tl)) > 0 || n.wellBelow(m.Newest, m.GoalMmHg):
+		return courseRaise
+	case f.Bolus3hMl >= n.cfg.VolumeGivenMl || f.BalanceKnown && f.BalanceMl >= n.cfg.LargeBalanceMl:
+		return courseRaise
+	}
+	return courseVolume
+}
+
+func (n *Native) wellBelow(r *state.Reading, goalMmHg float64) bool {
+	return r != nil && (goalMmHg-r.Value >= n.cfg.DeepMmHg || r.Value < n.cfg.SevereMmHg)
+}
+
+// sustained reports whether a low MAP is more than one reading just below
+// goal: the mean of the last step or the last hour was low too, lactate is
+// raised, or volume has been given. One such reading starts no vasopressor.
+func (n *Native) sustained(tl *state.Timeline) bool {
+	m := tl.Present.MAP
+	return tl.Present.StepsAtGoal == 0 || n.wellBelow(m.Newest, m.GoalMmHg) || n.wellBelow(m.LastHourMin, m.GoalMmHg) ||
+		n.lactateCurrent(tl) && tl.Present.Lactate.Now.Value > raisedLactate || tl.Present.Fluids.Bolus3hMl > 0
+}
+
+// raises are the moves offered below goal: norepinephrine first, vasopressin
+// as second agent. Which of the two is allowed is the rules' matter (V3, V4).
+func (n *Native) raises(tl *state.Timeline) []move {
+	var out []move
+	m, ne := tl.Present.MAP, tl.Present.NEUgKgMin
+	if a, ok := runningAgent(tl, state.DrugNorepinephrine); ok {
+		step := n.cfg.SmallStepUgKgMin
+		if m.GoalMmHg-m.Newest.Value >= n.cfg.FullBelowMmHg || m.Newest.Value < n.cfg.SevereMmHg {
+			step = n.cfg.FullStepUgKgMin
+		}
+		to := math.Min(floor6(a.RateUgKgMin+step), n.cfg.CeilingUgKgMin)
+		if a.RateUgKgMin > 0 && to > a.RateUgKgMin {
+			out = append(out, move{policy.DirectionIncrease, a.Drug, a.RateUgKgMin, to, 0, to - a.RateUgKgMin, rankRaise})
+		}
+	} else if direction := policy.DirectionAdd; len(vasopressors(tl)) > 0 || n.sustained(tl) {
+		if len(vasopressors(tl)) == 0 {
+			direction = policy.DirectionStart
+		}
+		out = append(out, move{direction, state.DrugNorepinephrine, 0, n.cfg.StartUgKgMin, 0, n.cfg.StartUgKgMin, rankRaise + 2})
+	}
+	_, vasopressin := runningAgent(tl, state.DrugVasopressin)
+	if !vasopressin && ne >= n.cfg.VasopressinFromUgKgMin {
+		out = append(out, move{policy.DirectionAdd, state.DrugVasopressin, 0, 0, n.cfg.VasopressinUMin, n.neOfVasopressin(n.cfg.VasopressinUMin), rankRaise + 3})
+	}
+	return out
+}
+
+// permitted returns the options that may be gone with, on the given course.
+// Where the rules leave nothing of what the course asks for, the rest stands.
+func permitted(options []*option, c course) []*option {
+	var all, raising, volume []*option
+	for _, o := range options {
+		if !o.simulated || o.Blocked {
+			continue
+		}
+		all = append(all, o)
+		switch {
+		case o.Proposal.Raises():
+			raising = append(raising, o)
+		case o.Proposal.BolusMl > 0:
+			volume = append(volume, o)
+		}
+	}
+	switch {
+	case c == courseRaise && len(raising) > 0:
+		return raising
+	case c == courseVolume && len(volume) > 0:
+		return volume
+	}
+	return all
+}
