@@ -123,6 +123,11 @@ func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
 	if err := s.authenticate(ctx, c, s.serviceURL()); err != nil {
 		return answer{}, err
 	}
+	release, err := s.slot(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	defer release()
 	body, err := s.readBody(c.http, c.writer)
 	if err != nil {
 		return answer{}, err

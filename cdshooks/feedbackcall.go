@@ -25,6 +25,11 @@ func (s *Service) feedback(ctx context.Context, c *call) (answer, error) {
 	if err := s.authenticate(ctx, c, s.serviceURL()+"/feedback", s.serviceURL()); err != nil {
 		return answer{}, err
 	}
+	release, err := s.slot(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	defer release()
 	body, err := s.readBody(c.http, c.writer)
 	if err != nil {
 		return answer{}, err

@@ -154,8 +154,8 @@ type answer struct {
 	body     []byte
 }
 
-// endpoint frames one call: it bounds how many are worked on, gives it an id,
-// catches panics, records it, and only then answers.
+// endpoint frames one call: it gives it an id, catches panics, records it, and
+// only then answers.
 func (s *Service) endpoint(name string, work func(context.Context, *call) (answer, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		started := time.Now()
@@ -185,7 +185,7 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 	}
 }
 
-// work runs the call with a slot and a deadline, and turns a panic into a fault.
+// work runs the call and turns a panic into a fault.
 func (s *Service) work(ctx context.Context, call *call, work func(context.Context, *call) (answer, error)) (ans answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -196,19 +196,23 @@ func (s *Service) work(ctx context.Context, call *call, work func(context.Contex
 			err = fmt.Errorf("%w: %w", ErrClientGone, errors.Join(err, ctx.Err()))
 		}
 	}()
+	return work(ctx, call)
+}
+
+// slot waits briefly for one of the calls worked on at once; release gives it
+// back. It comes after authentication, so that strangers cannot hold them.
+func (s *Service) slot(ctx context.Context) (release func(), err error) {
 	wait := time.NewTimer(250 * time.Millisecond)
 	defer wait.Stop()
 	select {
 	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+		s.metrics.inFlight.Inc()
+		return func() { s.metrics.inFlight.Dec(); <-s.slots }, nil
 	case <-wait.C:
-		return answer{}, ErrOverloaded
+		return nil, ErrOverloaded
 	case <-ctx.Done():
-		return answer{}, ctx.Err()
+		return nil, ctx.Err()
 	}
-	s.metrics.inFlight.Inc()
-	defer s.metrics.inFlight.Dec()
-	return work(ctx, call)
 }
 
 // drain reads what is left of a refused body, up to the limit: a client that

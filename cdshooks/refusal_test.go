@@ -6,11 +6,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -394,6 +396,43 @@ func TestMoreCallsThanAllowedAreTurnedAwayEarly(t *testing.T) {
 	close(hold)
 	if r := <-first; r.status != 200 {
 		t.Errorf("the call under way was lost: %d", r.status)
+	}
+}
+
+func TestAForgedTokenThatWaitsForKeysHoldsUpNobody(t *testing.T) {
+	keys, asked, hold := publicKeys(fixtures().key), atomic.Int32{}, make(chan struct{})
+	jwks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			<-hold
+		}
+		fmt.Fprint(w, keys)
+	}))
+	t.Cleanup(jwks.Close)
+	c := open(t, func(d *Deps, client *trust.Client) {
+		d.Config.MaxConcurrent = 1
+		client.JWKS, client.JWKSURL, client.FHIRServer, client.Network = "", jwks.URL, "", trust.NetworkLoopback
+	})
+	body, _ := json.Marshal(c.body(fixtures().patients[physiology.PostOperative]))
+	if r := c.post(servicePath, body, nil); r.status != 200 {
+		t.Fatal(r.status)
+	}
+	c.wait(time.Minute) // the address may be asked again
+	forged := make(chan reply)
+	go func() {
+		forged <- c.post(servicePath, body, func(r *http.Request) {
+			_, rest, _ := strings.Cut(r.Header.Get("Authorization"), ".")
+			r.Header.Set("Authorization", "Bearer "+base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES384","typ":"JWT","kid":"other"}`))+"."+rest)
+		})
+	}()
+	for asked.Load() < 2 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if r := c.post(servicePath, body, nil); r.status != 200 {
+		t.Errorf("a genuine call got %d while a forged one waited: %s", r.status, r.body)
+	}
+	close(hold)
+	if r := <-forged; r.status != 401 {
+		t.Errorf("the forged call got %d", r.status)
 	}
 }
 
