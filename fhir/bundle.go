@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -19,6 +20,7 @@ import (
 // page is one Bundle taken apart. Member names are read case-sensitively.
 type page struct {
 	next    string // URL of the next page, "" when this is the last
+	total   int    // what the search found, as the Bundle says; 0: it does not
 	entries []pageEntry
 }
 
@@ -46,6 +48,8 @@ func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
 		switch name {
 		case "resourceType":
 			kind = text(value)
+		case "total":
+			p.total, _ = strconv.Atoi(string(value)) // not a number: as if it said nothing
 		case "link":
 			links = value
 		case "entry":

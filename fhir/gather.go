@@ -254,6 +254,14 @@ func (g *gathering) bundle(i int, w wish, raw json.RawMessage) (fetch string, er
 		if g.q.Server != "" {
 			return pg.next, nil
 		}
+	case pg.total > len(pg.entries):
+		// Clients that send one page and drop its links are known; the total
+		// is then all that tells.
+		p.Prefetch, p.From, p.Why = IsPartial, IsPartial, "prefetch holds less than its total says"
+		if g.q.Server != "" {
+			p.Resources, p.Pages = 0, 0
+			return fill(g.q.Templates[w.key], g.q.PatientID), nil
+		}
 	case right == 0:
 		p.Prefetch, p.From = IsEmpty, IsEmpty
 	default:

@@ -77,6 +77,8 @@ func TestWireStatesOfPrefetch(t *testing.T) {
 		{"absent and necessary", KeyVitals, "", IsAbsent, ErrUnobtainable},
 		{"absent and not necessary", KeyProcedures, "", IsAbsent, nil},
 		{"one page of several and no server", KeyVitals, `{"resourceType":"Bundle","link":[{"relation":"next","url":"https://x/next"}],"entry":[{"resource":` + hr + `}]}`, IsPartial, ErrUnobtainable},
+		{"one page whose links were dropped", KeyVitals, `{"resourceType":"Bundle","total":2,"entry":[{"resource":` + hr + `}]}`, IsPartial, ErrUnobtainable},
+		{"as many as its total says", KeyVitals, `{"resourceType":"Bundle","total":1,"entry":[{"resource":` + hr + `}]}`, FromPrefetch, nil},
 		{"another resource than asked for", KeyVitals, testPatient, IsWrongType, ErrUnobtainable},
 		{"a Bundle of something else", KeyLabs, string(bundleOf(given(rx("7512"), rate("1", "mcg/min")))), IsWrongType, ErrUnobtainable},
 		{"a Bundle of nothing that is a resource", KeyLabs, `{"resourceType":"Bundle","entry":[5,null,{"resource":[]}]}`, IsWrongType, ErrUnobtainable},
