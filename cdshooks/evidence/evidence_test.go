@@ -116,6 +116,25 @@ func TestHostileChartTextStaysTextAndNoPatientIsNamed(t *testing.T) {
 	}
 }
 
+func TestValuesCarryTheirUnitAndTheirSource(t *testing.T) {
+	in := input()
+	in.Timeline.Present.Readings = map[string]state.Reading{
+		"sysbp":          {Concept: "sysbp", Value: 90, Unit: "mm[Hg]", At: at, RecordID: "Observation/1#component[0]"},
+		"output_4hourly": {Concept: "output_4hourly", Value: 15, Unit: "mL", At: at, RecordID: "Observation/2"},
+	}
+	in.Receipt.Records[0].Origin.Key = "vitals"
+	in.Receipt.Outcome.Decision.Verdicts[0].Values = map[string]float64{"lactate_age_h": 4.335, "fluid_rate_ml_h": 20, "steps_at_goal": 3}
+	page, err := Evidence(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"fluid rate 20 mL/h, lactate age 4.335 h, steps at goal 3", "15 mL<", "Urine, last entry", "Observation, prefetch vitals"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
 func TestAPageInAModeWithoutDosesShowsNone(t *testing.T) {
 	in := input()
 	in.Withheld = true

@@ -205,9 +205,24 @@ func rule(v policy.Verdict) ruleRow {
 	sort.Strings(names)
 	var values []string
 	for _, k := range names {
-		values = append(values, strings.ReplaceAll(k, "_", " ")+" "+strconv.FormatFloat(v.Values[k], 'g', 5, 64))
+		values = append(values, policy.Plain(k)+" "+strconv.FormatFloat(v.Values[k], 'g', 5, 64)+unitOf(k))
 	}
 	return ruleRow{v.ID, string(v.Effect), v.Text, strings.Join(values, ", "), v.Strength, v.Source}
+}
+
+// factUnits are the units that the names of facts end in.
+var factUnits = []struct{ suffix, unit string }{
+	{"_ug_kg_min", "ug/kg/min"}, {"_mmol_l", "mmol/L"}, {"_ml_h", "mL/h"}, {"_ml", "mL"}, {"_g_dl", "g/dL"}, {"_mmhg", "mmHg"},
+	{"_years", "years"}, {"_min", "min"}, {"_kg", "kg"}, {"_h", "h"},
+}
+
+func unitOf(fact string) string {
+	for _, u := range factUnits {
+		if strings.HasSuffix(fact, u.suffix) {
+			return " " + u.unit
+		}
+	}
+	return ""
 }
 
 func options(d agent.Decision) []optionRow {
@@ -276,12 +291,16 @@ func readings(t times, in Input) []readingRow {
 		label, unit, decimals := strings.ReplaceAll(k, "_", " "), r.Unit, 1
 		if f, ok := state.Lookup(state.Concept(k)); ok {
 			label, unit, decimals = f.Label, f.UnitLabel, f.Precision
+			if f.Index == state.Urine {
+				label, unit = "Urine, last entry", r.Unit // the feature is a sum over 4 h, this is not
+			}
 		}
+		record, _, _ := strings.Cut(r.RecordID, "#") // a component came with its resource
 		received := r.Received
 		if r.Conversion != "" {
 			received += " (" + r.Conversion + ")"
 		}
-		out = append(out, readingRow{label, r.Comparator + number(r.Value, decimals) + " " + unit, t.stamp(r.At), r.Method, received, came[r.RecordID]})
+		out = append(out, readingRow{label, r.Comparator + number(r.Value, decimals) + " " + unit, t.stamp(r.At), r.Method, received, came[record]})
 	}
 	return out
 }
