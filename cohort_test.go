@@ -16,6 +16,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
@@ -118,6 +119,9 @@ func TestDecideFormats(t *testing.T) {
 		sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", p, "--format", "json", "--audit", h.db, "--key", h.key).want(exitOK).object(&d)
 		if d.Status == "" || d.Receipt == "" || d.At.IsZero() {
 			t.Errorf("%s: %+v", p, d)
+		}
+		if stoodBy := d.Status == agent.Suggest || d.Status == agent.Affirm; stoodBy != (d.Levels.Vasopressor != nil && d.Levels.Fluid != nil) {
+			t.Errorf("%s: %s with levels %+v: they must not look like advice", p, d.Status, d.Levels)
 		}
 	}
 	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", patients[0], "--explain").want(exitOK).prints("AS RECEIVED", "not validated for clinical use", "receipt")

@@ -127,6 +127,9 @@ func TestOneChangedFactEndsTheDecisionOtherwise(t *testing.T) {
 		{"an unknown vasopressor exposure abstains", func(tl *state.Timeline) { tl.Present.VasoKnown = false }, agent.Abstain, agent.ReasonVasopressorUnknown},
 		{"an unknown fluid exposure abstains", func(tl *state.Timeline) { tl.Present.Fluids.Known = false }, agent.Abstain, agent.ReasonFluidUnknown},
 		{"a rising lactate is never affirmed", func(tl *state.Timeline) { tl.Present.Lactate.Rising = true }, agent.Abstain, agent.ReasonRisingLactate},
+		{"a lactate that rose long ago is old, not rising", func(tl *state.Timeline) {
+			tl.Present.Lactate.Now.AgeMin, tl.Present.Lactate.Rising = 9*60, true
+		}, agent.Suggest, ""},
 		{"an old lactate on a vasopressor asks for another and holds", func(tl *state.Timeline) { tl.Present.Lactate.Now.AgeMin = 9 * 60 }, agent.Suggest, ""},
 		{"no lactate on a vasopressor asks for one and holds", func(tl *state.Timeline) { tl.Present.Lactate.Now = nil }, agent.Suggest, ""},
 		{"no lactate without a vasopressor abstains", func(tl *state.Timeline) {
@@ -276,9 +279,18 @@ func TestNoVolumeWithAFluidCaution(t *testing.T) {
 func TestUnsupportedChangesAreNeverSuggested(t *testing.T) {
 	m := effective()
 	m.support = 0.004
+	early := timeline(t, physiology.EarlySepsis)
+	setMAP(early, 58)
+	if d := decide(t, m, early); d.Status != agent.Abstain || len(d.Hazards) == 0 {
+		t.Errorf("%s, hazards %v, with a support of 0.4 %%", d.Status, d.Hazards)
+	}
+	setMAP(early, 50)
+	if d := decide(t, m, early); d.Advice.Vasopressor == nil || d.Advice.Fluid != nil {
+		t.Errorf("%s %+v at MAP 50, where rarity forbids no vasopressor", d.Status, d.Advice)
+	}
 	d := decide(t, m, timeline(t, physiology.SepticShock))
-	if d.Status != agent.Abstain {
-		t.Errorf("%s with a support of 0.4 %%", d.Status)
+	if v := d.Advice.Vasopressor; v == nil || v.FirstStepUgKgMin > 0.02+1e-6 || d.Advice.Fluid != nil {
+		t.Errorf("%s %+v with a support of 0.4 %%, want the smallest step alone", d.Status, d.Advice)
 	}
 	m = effective()
 	m.ood = 0.999

@@ -24,7 +24,8 @@ const (
 
 // course is courseRaise on a running vasopressor and where MAP is well below
 // goal. A MAP just below it without any vasopressor gets volume first, unless
-// volume has been given (SSC 2021 R9: a vasopressor during or after volume).
+// volume has been given or must not be (SSC 2021 R9: a vasopressor during or
+// after volume).
 func (n *Native) course(tl *state.Timeline) course {
 	m, f := tl.Present.MAP, tl.Present.Fluids
 	switch {
@@ -32,7 +33,7 @@ func (n *Native) course(tl *state.Timeline) course {
 		return courseNone
 	case len(vasopressors(tl)) > 0 || n.wellBelow(m.Newest, m.GoalMmHg):
 		return courseRaise
-	case f.Bolus3hMl >= n.cfg.VolumeGivenMl || f.BalanceKnown && f.BalanceMl >= n.cfg.LargeBalanceMl:
+	case policy.FluidCaution(tl) != "" || f.Bolus3hMl >= n.cfg.VolumeGivenMl || f.BalanceKnown && f.BalanceMl >= n.cfg.LargeBalanceMl:
 		return courseRaise
 	}
 	return courseVolume
@@ -78,27 +79,23 @@ func (n *Native) raises(tl *state.Timeline) []move {
 	return out
 }
 
-// permitted returns the options that may be gone with, on the given course.
-// Where the rules leave nothing of what the course asks for, the rest stands.
+// permitted returns the options that may be gone with, on the given course:
+// none that raises a vasopressor before volume, and only those where it is due.
+// Where the rules leave none of these, the rest stands.
 func permitted(options []*option, c course) []*option {
-	var all, raising, volume []*option
+	var all, raising []*option
 	for _, o := range options {
-		if !o.simulated || o.Blocked {
+		raises := o.Proposal.Raises()
+		if !o.simulated || o.Blocked || raises && c == courseVolume {
 			continue
 		}
 		all = append(all, o)
-		switch {
-		case o.Proposal.Raises():
+		if raises {
 			raising = append(raising, o)
-		case o.Proposal.BolusMl > 0:
-			volume = append(volume, o)
 		}
 	}
-	switch {
-	case c == courseRaise && len(raising) > 0:
+	if c == courseRaise && len(raising) > 0 {
 		return raising
-	case c == courseVolume && len(volume) > 0:
-		return volume
 	}
 	return all
 }

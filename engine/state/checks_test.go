@@ -135,6 +135,9 @@ func TestChecks(t *testing.T) {
 		{"P/F down by more than 20 %", func(c *Chart) {
 			c.Measurements = []Measurement{measure("fio2", 50, 8.5, ""), measure("pao2", 150, 8, MethodArterial), measure("fio2", 50, 2, ""), measure("pao2", 110, 1, MethodArterial)}
 		}, CheckWorseningPF, CheckPresent},
+		{"an impossible P/F is no earlier value to fall from", func(c *Chart) {
+			c.Measurements = []Measurement{measure("fio2", 40, 8.5, ""), measure("pao2", 420, 8, MethodArterial), measure("fio2", 50, 2, ""), measure("pao2", 150, 1, MethodArterial)}
+		}, CheckWorseningPF, CheckNotChecked},
 		{"DNR is told, and excludes nobody", func(c *Chart) {
 			c.Orders = []Order{{Tags: []Tag{TagDNR}, Text: "DNR", Start: ago(3), Available: ago(3)}}
 		}, CheckDNR, CheckPresent},

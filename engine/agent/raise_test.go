@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent_test
+
+// This file: what a low MAP calls for, and when less vasopressor is thought of.
+
+import (
+	"math"
+	"testing"
+
+	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/physiology"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// untreated turns the early patient into one with a MAP of mmHg, no vasopressor
+// and no volume given, whose last steps were at goal.
+func untreated(t *testing.T, mmHg float64) *state.Timeline {
+	tl := timeline(t, physiology.EarlySepsis)
+	settled(tl)
+	setMAP(tl, mmHg)
+	tl.Present.StepsAtGoal = 2
+	tl.Present.Agents, tl.Present.NEUgKgMin = nil, 0
+	tl.Present.Fluids.Bolus3hMl, tl.Present.Fluids.BalanceMl = 0, 0
+	return tl
+}
+
+func TestWhatALowMAPCallsFor(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		mmHg   float64
+		change func(tl *state.Timeline)
+		status agent.Status
+		vaso   string // direction of the advice, "" none
+		step   float64
+		fluid  bool // a bolus must be there (with vaso "" only)
+	}{
+		{name: "just below goal volume goes before a first vasopressor", mmHg: 63, status: agent.Suggest, fluid: true},
+		{name: "on a large balance one reading just below goal gets neither", mmHg: 63, change: func(tl *state.Timeline) {
+			tl.Present.Fluids.BalanceMl, tl.Present.Fluids.BalanceKnown = 6000, true
+		}, status: agent.Abstain},
+		{name: "volume given, MAP still below goal: norepinephrine", mmHg: 63, change: func(tl *state.Timeline) { tl.Present.Fluids.Bolus3hMl = 1000 },
+			status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
+		{name: "no volume in heart failure, a low last hour: norepinephrine", mmHg: 63, change: func(tl *state.Timeline) {
+			setCheck(tl, state.CheckHeartFailure, state.CheckPresent)
+			tl.Present.MAP.LastHourMin.Value = 56
+		}, status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
+		{name: "no volume in heart failure, one reading just below goal starts nothing", mmHg: 64, change: func(tl *state.Timeline) {
+			setCheck(tl, state.CheckHeartFailure, state.CheckPresent)
+		}, status: agent.Abstain},
+		{name: "well below goal: norepinephrine at once", mmHg: 58, status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
+		{name: "a running vasopressor goes up by the small step", mmHg: 63, change: runningNE(0.1), status: agent.Suggest, vaso: agent.AdviceIncrease, step: 0.02},
+		{name: "and by the full step far below goal", mmHg: 54, change: runningNE(0.1), status: agent.Suggest, vaso: agent.AdviceIncrease, step: 0.05},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tl := untreated(t, c.mmHg)
+			if c.change != nil {
+				c.change(tl)
+			}
+			d := decide(t, effective(), tl)
+			direction, step := "", 0.0
+			if v := d.Advice.Vasopressor; v != nil {
+				direction, step = v.Direction, v.FirstStepUgKgMin
+			}
+			if d.Status != c.status || direction != c.vaso || math.Abs(step-c.step) > 1e-6 || c.vaso == "" && (d.Advice.Fluid != nil) != c.fluid {
+				t.Errorf("%s %v: vasopressor %q by %g, fluid %+v", d.Status, d.Reasons, direction, step, d.Advice.Fluid)
+			}
+		})
+	}
+}
+
+func runningNE(rate float64) func(tl *state.Timeline) {
+	return func(tl *state.Timeline) {
+		tl.Present.Agents = []state.Agent{{
+			Drug: state.DrugNorepinephrine, Class: state.ClassVasopressor, State: state.AgentRunning,
+			Rate: rate, RateUnit: state.UnitUgKgMin, RateUgKgMin: rate, NEUgKgMin: rate, ChartedAt: tl.At,
+		}}
+		tl.Present.NEUgKgMin = rate
+	}
+}
+
+func TestNoWeanAgainstARaisedLactate(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		value, ageMin  float64
+		rising, weaned bool
+	}{
+		{"normal", 1.4, 60, false, true},
+		{"raised and not falling", 3.4, 60, false, false},
+		{"rising", 1.9, 60, true, false},
+	} {
+		tl := timeline(t, physiology.Improving)
+		l := &tl.Present.Lactate
+		l.Now, l.Before, l.Rising, l.Falling = &state.Reading{Concept: "lactate", Value: c.value, AgeMin: c.ageMin, At: tl.At}, nil, c.rising, false
+		for _, o := range decide(t, effective(), tl).Options {
+			if o.Proposal.Lowers() && !c.weaned {
+				t.Errorf("%s: %s is considered", c.name, o.Proposal.Name)
+			}
+		}
+		if d := decide(t, effective(), tl); c.weaned && (d.Advice.Vasopressor == nil || d.Advice.Vasopressor.Direction != agent.AdviceDecrease) {
+			t.Errorf("%s: %s %+v", c.name, d.Status, d.Advice)
+		}
+	}
+}
