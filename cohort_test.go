@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/configs"
-	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
