@@ -8,6 +8,7 @@ package agent
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/policy"
@@ -58,13 +59,15 @@ func (n *Native) raises(tl *state.Timeline) []move {
 	var out []move
 	m, ne := tl.Present.MAP, tl.Present.NEUgKgMin
 	if a, ok := runningAgent(tl, state.DrugNorepinephrine); ok {
-		step := n.cfg.SmallStepUgKgMin
+		steps := []float64{n.cfg.SmallStepUgKgMin}
 		if m.GoalMmHg-m.Newest.Value >= n.cfg.FullBelowMmHg || m.Newest.Value < n.cfg.SevereMmHg {
-			step = n.cfg.FullStepUgKgMin
+			steps = append(steps, n.cfg.FullStepUgKgMin) // where the rules leave it, it is the one taken
 		}
-		to := math.Min(floor6(a.RateUgKgMin+step), n.cfg.CeilingUgKgMin)
-		if a.RateUgKgMin > 0 && to > a.RateUgKgMin {
-			out = append(out, move{policy.DirectionIncrease, a.Drug, a.RateUgKgMin, to, 0, to - a.RateUgKgMin, rankRaise})
+		for i, step := range steps {
+			to := math.Min(floor6(a.RateUgKgMin+step), n.cfg.CeilingUgKgMin)
+			if a.RateUgKgMin > 0 && to > a.RateUgKgMin && (len(out) == 0 || to > out[len(out)-1].to) {
+				out = append(out, move{policy.DirectionIncrease, a.Drug, a.RateUgKgMin, to, 0, to - a.RateUgKgMin, rankRaise + i})
+			}
 		}
 	} else if direction := policy.DirectionAdd; len(vasopressors(tl)) > 0 || n.sustained(tl) {
 		if len(vasopressors(tl)) == 0 {
@@ -80,22 +83,23 @@ func (n *Native) raises(tl *state.Timeline) []move {
 }
 
 // permitted returns the options that may be gone with, on the given course:
-// none that raises a vasopressor before volume, and only those where it is due.
-// Where the rules leave none of these, the rest stands.
+// none that raises a vasopressor before volume, and where it is due only those
+// with the largest step that the rules leave. Where they leave none, the rest
+// stands.
 func permitted(options []*option, c course) []*option {
-	var all, raising []*option
+	var out []*option
+	largest := math.Inf(-1)
 	for _, o := range options {
-		raises := o.Proposal.Raises()
-		if !o.simulated || o.Blocked || raises && c == courseVolume {
+		if !o.simulated || o.Blocked || o.Proposal.Raises() && c == courseVolume {
 			continue
 		}
-		all = append(all, o)
-		if raises {
-			raising = append(raising, o)
+		out = append(out, o)
+		if o.Proposal.Raises() {
+			largest = max(largest, o.Proposal.NENextUgKgMin)
 		}
 	}
-	if c == courseRaise && len(raising) > 0 {
-		return raising
+	if c == courseRaise && !math.IsInf(largest, -1) {
+		out = slices.DeleteFunc(out, func(o *option) bool { return !o.Proposal.Raises() || o.Proposal.NENextUgKgMin < largest })
 	}
-	return all
+	return out
 }
