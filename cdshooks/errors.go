@@ -27,6 +27,7 @@ var (
 	ErrMethod       = errors.New("the method is not allowed")
 	ErrMediaType    = errors.New("the content type is not application/json")
 	ErrTooLarge     = errors.New("the body is larger than the limit")
+	ErrSlowBody     = errors.New("the body did not arrive in time")
 	ErrWrongPatient = errors.New("the data are of another patient")
 	ErrUnobtainable = errors.New("necessary data could not be had")
 	ErrDenied       = errors.New("the FHIR server refused data that are necessary")
@@ -47,12 +48,13 @@ type fault struct {
 	words  string // what the client is told; "" for the 401, which says nothing
 }
 
-// statusClientGone is recorded, never sent: nobody is there to read it.
+// statusClientGone is for the receipt: nobody is there to read it.
 const statusClientGone = 499
 
 // faults in the order they are looked for: the first match answers.
 var faults = []fault{
 	{trust.ErrUnauthorized, http.StatusUnauthorized, "login", "unauthorized", ""},
+	{ErrSlowBody, http.StatusRequestTimeout, "timeout", "slow-body", "The body did not arrive in time."},
 	{ErrClientGone, statusClientGone, "timeout", "client-gone", "The client closed the connection."},
 	{ErrNotRecorded, http.StatusInternalServerError, "exception", "not-recorded", "The decision could not be recorded and is therefore withheld. Treat the patient without it."},
 	{ErrForbidden, http.StatusForbidden, "forbidden", "forbidden", "This client is not registered for this service."},

@@ -13,6 +13,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -241,7 +242,7 @@ func (s *Service) finish(c *gin.Context, call *call, ans answer, appended *recor
 	case err == nil:
 		c.Status(http.StatusOK)
 	case f.status == statusClientGone:
-		c.Abort()
+		c.Status(statusClientGone) // never the 200 that stands there by default
 	case f.status == http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", "Bearer")
 		c.Status(http.StatusUnauthorized)
@@ -301,6 +302,8 @@ func (s *Service) readBody(r *http.Request, w http.ResponseWriter) ([]byte, erro
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, explain(ErrTooLarge, "The limit is "+strconv.FormatInt(s.Config.MaxBodyBytes, 10)+" bytes.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, ErrSlowBody
 	case err != nil:
 		return nil, explain(ErrBadRequest, "the body broke off.")
 	}
