@@ -304,7 +304,14 @@ func TestDiagnosisTextIsReadForWhatItSaysAndNotForWhatItRulesOut(t *testing.T) {
 		"cardiovascular|cardiac arrest|cardiac arrest|un-witnessed":                                                                    state.TagPostArrest,
 		"Coma/change in level of consciousness (for hepatic see GI, for diabetic see Endocrine, if related to cardiac arrest, see CV)": "",
 		"Arrest, respiratory (without cardiac arrest)":                                                                                 "",
-		"Sepsis, pulmonary": state.TagSepsis,
+		"Sepsis, pulmonary":                                                                           state.TagSepsis,
+		"Bleeding, upper GI":                                                                          state.TagBleeding,
+		"Hemorrhage, intra/retroperitoneal":                                                           state.TagBleeding,
+		"gastrointestinal|GI bleeding / PUD|peptic ulcer disease":                                     "",
+		"hematology|bleeding and red blood cell disorders|anemia":                                     "",
+		"renal|disorder of acid base|metabolic acidosis|ketoacidosis/diabetic":                        state.TagDKA,
+		"surgery|obstetrics|pregnancy":                                                                state.TagPregnancy,
+		"pulmonary|respiratory failure|due to volume overload without CHF":                            "",
 		"signs and symptoms of sepsis (SIRS)|due to non-infectious process without organ dysfunction": "",
 	} {
 		c := chartOf(t, m, `{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/p1"},"recordedDate":"2026-03-01","code":{"text":"`+text+`"}}`)
