@@ -48,7 +48,8 @@ type fault struct {
 	words  string // what the client is told; "" for the 401, which says nothing
 }
 
-// statusClientGone is for the receipt: nobody is there to read it.
+// statusClientGone is for the receipt. A client that only closed its own side
+// of the connection reads it too.
 const statusClientGone = 499
 
 // faults in the order they are looked for: the first match answers.

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -109,6 +110,26 @@ func TestAClientThatGoesAwayLeavesAReceipt(t *testing.T) {
 	found := c.records(KindFailure)
 	if !stopped.Load() || len(found) != 1 || found[0].Reason != "client-gone" || found[0].Status != statusClientGone {
 		t.Errorf("stopped %v, receipt %s", stopped.Load(), last(found))
+	}
+}
+
+func TestAClientThatClosesItsSideIsNotToldThatAllIsWell(t *testing.T) {
+	c := open(t, func(d *Deps, _ *trust.Client) {
+		d.Charts = faulty{Charts: d.Charts, Decider: d.Decider, gather: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+	})
+	body, _ := json.Marshal(c.body(fixtures().patients[physiology.PostOperative]))
+	conn, err := net.Dial("tcp", c.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", servicePath, c.token(servicePath), len(body), body)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 499 ")) || !bytes.Contains(answer, []byte("OperationOutcome")) {
+		t.Errorf("%.200s, %v", answer, err)
 	}
 }
 

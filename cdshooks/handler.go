@@ -241,8 +241,6 @@ func (s *Service) finish(c *gin.Context, call *call, ans answer, appended *recor
 		c.Data(http.StatusOK, "application/json; charset=utf-8", ans.body)
 	case err == nil:
 		c.Status(http.StatusOK)
-	case f.status == statusClientGone:
-		c.Status(statusClientGone) // never the 200 that stands there by default
 	case f.status == http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", "Bearer")
 		c.Status(http.StatusUnauthorized)
