@@ -299,11 +299,14 @@ func (w writer) sepsisFacts(p *page) {
 		for _, e := range s.Evidence {
 			evidence = append(evidence, escape(w.localTimes(e)))
 		}
-		line := "Sepsis evidence: " + strings.Join(evidence, "; ") + "; SOFA " + number(float64(s.SOFA), 0)
+		line := "Charted evidence for sepsis, not a diagnosis: " + strings.Join(evidence, "; ") + "; SOFA " + number(float64(s.SOFA), 0)
 		if s.BaselineKnown {
 			line += " over a known baseline of " + number(float64(s.BaselineSOFA), 0)
 		} else {
 			line += " (baseline not known, taken as 0)"
+		}
+		if !slices.ContainsFunc(s.Evidence, func(e string) bool { return !strings.HasPrefix(e, "antimicrobial") }) {
+			line += "; antimicrobials alone may be prophylaxis"
 		}
 		p.item(line)
 	}
