@@ -124,8 +124,8 @@ func TestMissingDataAreFetchedFromTheRegisteredServerWithThisCallsToken(t *testi
 	e := newEHR(t, fixtures().patients[physiology.SepticShock])
 	c := open(t, func(d *Deps, client *trust.Client) {
 		client.FHIRServer, client.Network = e.URL+"/fhir", trust.NetworkLoopback
-		d.Config.Deadline = 3 * time.Second
-		d.Config.FHIRBudget = 1500 * time.Millisecond
+		d.Config.Deadline = 30 * time.Second
+		d.Config.FHIRBudget = 4 * time.Second
 	})
 	bare := func(b map[string]any) {
 		delete(b, "prefetch")
