@@ -74,8 +74,7 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 }
 
 // best returns the option to go with, or nil when nothing is permitted, not
-// even current treatment. keep says that current
-// treatment may be affirmed: it then has to be beaten by MinGain.
+// even current treatment. At goal current treatment has to be beaten by MinGain.
 func (n *Native) best(permitted []*option, hold *option, atGoal bool) *option {
 	worth := func(o *option) float64 {
 		if o.current() && atGoal {

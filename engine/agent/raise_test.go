@@ -6,6 +6,7 @@ package agent_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
@@ -99,6 +100,32 @@ func TestNoWeanAgainstARaisedLactate(t *testing.T) {
 		}
 		if d := decide(t, effective(), tl); c.weaned && (d.Advice.Vasopressor == nil || d.Advice.Vasopressor.Direction != agent.AdviceDecrease) {
 			t.Errorf("%s: %s %+v", c.name, d.Status, d.Advice)
+		}
+	}
+}
+
+// TestAdviceCarriesItsBounds: design.md 5.2, 5.3 and 5.8.
+func TestAdviceCarriesItsBounds(t *testing.T) {
+	tl := untreated(t, 58)
+	tl.Present.MAP.GoalMmHg = 70
+	v := decide(t, effective(), tl).Advice.Vasopressor
+	if v == nil || v.GoalMmHg != 70 || v.CeilingUgKgMin != 0.5 || v.RecheckMin != 15 || v.FirstStepUgKgMin > 0.05 {
+		t.Errorf("vasopressor %+v, want goal 70, ceiling 0.5 and a recheck in 15 min", v)
+	}
+	tl = untreated(t, 63)
+	tl.Present.Weight = state.Weight{Kg: 120, Known: true, Source: "measured", BMI: 38}
+	f := decide(t, effective(), tl).Advice.Fluid
+	if f == nil || f.BolusMl < 250 || f.BolusMl > 500 || f.Kind != "balanced crystalloid" || len(f.StopCriteria) < 3 {
+		t.Fatalf("fluid %+v, want one balanced bolus with stop criteria", f)
+	}
+	if !strings.Contains(f.WeightBasis, "120 kg") || !strings.Contains(f.WeightBasis, "BMI 38") {
+		t.Errorf("mL/kg on %q at BMI 38, want the basis spelled out", f.WeightBasis)
+	}
+	tl = untreated(t, 54)
+	runningNE(0.49)(tl)
+	for _, o := range decide(t, effective(), tl).Options {
+		if o.Proposal.Raises() && o.Proposal.DrugNextUgKgMin > 0.5 {
+			t.Errorf("%s passes the ceiling", o.Proposal.Name)
 		}
 	}
 }
