@@ -302,6 +302,9 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 	if err != nil {
 		return answer{}, err
 	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return answer{}, ErrDeadline // whoever asked has stopped waiting; a late card must not look like a new one
+	}
 	c.record.Receipt, c.record.Settings, c.record.Response = &receipt, &settings, sent
 	s.metrics.decisions.WithLabelValues(string(outcome.Decision.Status), display.Mode, fmt.Sprint(len(response.Cards) > 0)).Inc()
 	if outcome.Suppressed != "" {

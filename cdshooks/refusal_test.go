@@ -287,6 +287,26 @@ func TestFaultsEndInAnErrorWithAReceiptAndNeverInSilence(t *testing.T) {
 	}
 }
 
+// lateDecider decides, but only when the deadline has passed.
+type lateDecider struct{ Decider }
+
+func (d lateDecider) Decide(ctx context.Context, c engine.Case) (engine.Outcome, error) {
+	out, err := d.Decider.Decide(ctx, c)
+	<-ctx.Done()
+	return out, err
+}
+
+func TestADecisionThatComesLateIsNotGiven(t *testing.T) {
+	c := open(t, func(d *Deps, _ *trust.Client) {
+		d.Config.Deadline = time.Second
+		d.Decider = lateDecider{d.Decider}
+	})
+	c.wantRefusal(c.view(physiology.SepticShock, nil), 503, KindFailure, "deadline")
+	if n := len(c.records(KindDecision)); n != 0 {
+		t.Errorf("%d decisions are on record", n)
+	}
+}
+
 // fullLog is a log that cannot store anything.
 type fullLog struct{ Log }
 
