@@ -198,6 +198,12 @@ func TestAPressureThatIsNotOfTheLastHourCarriesItsTime(t *testing.T) {
 	if err != nil || !strings.HasPrefix(out.Cards[0].Summary, "MAP 58 at 08:44, goal 65: consider raising norepinephrine") {
 		t.Errorf("%v, %v", out.Cards, err)
 	}
+	r.Outcome.Decision = agent.Decision{Status: agent.Abstain, Hazards: []policy.Verdict{{
+		ID: "H", Text: "MAP 58 mmHg is below the goal of 65 and neither a running vasopressor nor a bolus in the last 3 h is charted.", Hazard: true}}}
+	out, err = Render(r)
+	if err != nil || !strings.HasSuffix(out.Cards[0].Summary, "is charted. MAP at 08:44; no dose") {
+		t.Errorf("%v, %v", out.Cards, err)
+	}
 }
 
 func TestResponsesThatBreakTheContractAreNotSent(t *testing.T) {

@@ -119,6 +119,10 @@ func (w writer) hazardSummary() string {
 	if d.Status == agent.Abstain && len(d.Reasons) > 0 {
 		because += ": " + w.reason()
 	}
+	if when := w.oldMAP(); when != "" {
+		// A danger read off an old pressure says so, and sooner than why there is no dose.
+		return fit(text+". MAP"+when+because, text+". MAP"+when+". No dose suggested", text+". MAP"+when+"; no dose", w.mapWords()+": reassess now; no dose suggested")
+	}
 	return fit(text+because, text+". No dose suggested", text, w.mapWords()+": reassess now; no dose suggested", "Reassess now: see the details; no dose suggested")
 }
 
@@ -129,11 +133,16 @@ func (w writer) mapWords() string {
 	if p.Newest == nil {
 		return "No MAP charted"
 	}
-	when := ""
-	if w.Timeline.At.Sub(p.Newest.At) > time.Hour {
-		when = " at " + w.time(p.Newest.At)
+	return "MAP " + number(p.Newest.Value, 0) + w.oldMAP() + ", goal " + number(p.GoalMmHg, 0)
+}
+
+// oldMAP is " at 02:00" for a newest MAP that is not of the last hour, else "".
+func (w writer) oldMAP() string {
+	p := w.Timeline.Present.MAP
+	if p.Newest == nil || w.Timeline.At.Sub(p.Newest.At) <= time.Hour {
+		return ""
 	}
-	return "MAP " + number(p.Newest.Value, 0) + when + ", goal " + number(p.GoalMmHg, 0)
+	return " at " + w.time(p.Newest.At)
 }
 
 // runningWords names a vasopressor that runs, when it is one.
