@@ -191,6 +191,11 @@ func TestAbstentionDoesNotHideDanger(t *testing.T) {
 			tl.Steps[len(tl.Steps)-1].Given.FluidKnown = false
 		}, "V11"},
 		{"MAP 60 untreated with bleeding", 60, func(tl *state.Timeline) { setCheck(tl, state.CheckBleeding, state.CheckPresent) }, "H-UNTREATED"},
+		{"line 70 and cuff 58 in conflict, untreated", 70, func(tl *state.Timeline) {
+			cuff := *tl.Present.MAP.Newest
+			cuff.Value, cuff.Method = 58, state.MethodCuff
+			tl.Present.MAP.CuffNow, tl.Present.MAP.Disagree = &cuff, true
+		}, "H-CONFLICT"},
 		{"MAP 50 on a vasopressor of unknown rate", 50, func(tl *state.Timeline) {
 			tl.Present.VasoKnown = false
 			tl.Present.Agents = []state.Agent{{Drug: state.DrugNorepinephrine, Class: state.ClassVasopressor, State: state.AgentUnknownRate}}
