@@ -21,7 +21,7 @@ const (
 	systemCategory    = "http://terminology.hl7.org/CodeSystem/observation-category"
 	systemClinical    = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 	systemVerify      = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
-	systemOwn         = "https://sepsisagent.org/fhir/code"
+	systemOwn         = "https://github.com/sepsisagent/sepsisagent/codes"
 )
 
 // unitForm is one way to write a quantity: written = canonical*scale + shift.
