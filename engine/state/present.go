@@ -93,15 +93,10 @@ const pfChange = 0.2
 // oxygen.
 const lookBack = MaxSteps*stepLen + 24*hour + 6*hour
 
-// maxPF is what no lung exceeds at sea level on any oxygen, mmHg, with room for
-// error. A higher ratio pairs a gas with an oxygen it was not drawn on, mostly
-// one of the operating theatre.
-const maxPF = 700
-
 // trendPF pairs arterial gases of the last three days with their oxygen.
 func (v *view) trendPF() Trend {
 	var t Trend
-	rs := slices.DeleteFunc(v.ratios(v.t-lookBack+fio2ForPF), func(r ratio) bool { return r.mmHg > maxPF })
+	rs := v.ratios(v.t - lookBack + fio2ForPF)
 	if len(rs) == 0 {
 		return t
 	}

@@ -95,6 +95,11 @@ func (v *view) worstLabs(first instant, at func(instant) *worst) {
 // (mimic-code).
 const fio2ForPF = 4 * hour
 
+// maxPF is what no lung exceeds at sea level on any oxygen, mmHg, with room for
+// error. A higher ratio pairs a gas with an oxygen it was not drawn on, mostly
+// one of the operating theatre.
+const maxPF = 700
+
 // ratio is one arterial PaO2 with the inspired oxygen that goes with it.
 type ratio struct {
 	gas, oxygen *obs
@@ -116,7 +121,9 @@ func (v *view) ratios(from instant) []ratio {
 			if oxygen[k].avail > v.t {
 				continue
 			}
-			out = append(out, ratio{gas: g, oxygen: &oxygen[k], mmHg: 100 * g.value / max(oxygen[k].value, 21)})
+			if mmHg := 100 * g.value / max(oxygen[k].value, 21); mmHg <= maxPF {
+				out = append(out, ratio{gas: g, oxygen: &oxygen[k], mmHg: mmHg})
+			}
 			break
 		}
 	}

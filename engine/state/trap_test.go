@@ -165,8 +165,9 @@ func TestAGasBesideAnOxygenItWasNotTakenOnGivesNoPF(t *testing.T) {
 	for paO2, want := range map[float64]bool{239: false, 95: true} {
 		c := icuChart()
 		c.Measurements = []Measurement{measure("pao2", paO2, 1, MethodArterial), measure("fio2", 21, 2, "")}
-		if got := mustBuild(t, c).Present.PFRatio.Now != nil; got != want {
-			t.Errorf("PaO2 %.0f on charted room air: P/F given %v, want %v", paO2, got, want)
+		tl := mustBuild(t, c)
+		if shown, scored := tl.Present.PFRatio.Now != nil, tl.Last().SOFA.Resp >= 0; shown != want || scored != want {
+			t.Errorf("PaO2 %.0f on charted room air: P/F shown %v and scored %v, want %v", paO2, shown, scored, want)
 		}
 	}
 }
