@@ -139,7 +139,7 @@ func (s *Service) serveDiscovery(c *gin.Context) {
 
 func (s *Service) serveReady(c *gin.Context) {
 	if s.Ready != nil {
-		if err := s.Ready(c); err != nil {
+		if err := s.Ready(c.Request.Context()); err != nil { // gin reuses c itself for the next request
 			s.Logger.Warn("not ready", zap.Error(err))
 			c.String(http.StatusServiceUnavailable, "not ready\n")
 			return
