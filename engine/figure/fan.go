@@ -5,8 +5,6 @@ package figure
 // This file: the fan chart: what was measured before now, and what a model
 // forecasts after it under each of a few plans, with intervals.
 
-import "strconv"
-
 // FanPoint is the forecast of one quantity at one time. Lo95 and Hi95 may be
 // left zero together, then only the 80 % interval is drawn.
 type FanPoint struct {
@@ -207,6 +205,3 @@ func size(width, height int) (int, int) {
 	}
 	return max(width, 160), max(height, 80)
 }
-
-// label prints a number for a description.
-func label(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }

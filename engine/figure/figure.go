@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package figure draws the product's figures as SVG: forecast fans, line
-// charts and sparklines. The same input gives the same bytes on every machine,
-// so that a figure can be part of a golden file or be rebuilt from a receipt.
+// Package figure draws the product's figures as SVG: the fan of a
+// forecast. The same input gives the same bytes on every machine, so that a
+// figure can be part of a golden file or be rebuilt from a receipt.
 //
 // Figures carry a title and a description for screen readers, tell series
 // apart by dash and label as well as by colour, use no script, style sheet or

@@ -7,14 +7,6 @@ package nn
 
 import "math"
 
-// GaussianNLL is the negative log-likelihood of y under a normal distribution
-// of mean mu and standard deviation exp(logSigma), without the constant.
-func GaussianNLL(y, mu, logSigma float32) (loss, dMu, dLogSigma float32) {
-	inv := float32(math.Exp(-float64(logSigma)))
-	r := (y - mu) * inv
-	return 0.5*r*r + logSigma, -r * inv, 1 - r*r
-}
-
 // StudentNLL is the negative log-likelihood of y under a Student t
 // distribution with nu degrees of freedom, location mu and scale
 // exp(logSigma), without the constant. Its tails let a wild reading happen

@@ -116,10 +116,7 @@ func TestLossDerivativesEqualFiniteDifferences(t *testing.T) {
 				t.Fatalf("%s: derivative %v, finite difference %v", what, got, want)
 			}
 		}
-		_, dm, ds := GaussianNLL(y, mu, ls)
-		close("gaussian mu", dm, slope(func(v float32) float64 { l, _, _ := GaussianNLL(y, v, ls); return float64(l) }, mu))
-		close("gaussian sigma", ds, slope(func(v float32) float64 { l, _, _ := GaussianNLL(y, mu, v); return float64(l) }, ls))
-		_, dm, ds = StudentNLL(y, mu, ls, 4)
+		_, dm, ds := StudentNLL(y, mu, ls, 4)
 		close("student mu", dm, slope(func(v float32) float64 { l, _, _ := StudentNLL(y, v, ls, 4); return float64(l) }, mu))
 		close("student sigma", ds, slope(func(v float32) float64 { l, _, _ := StudentNLL(y, mu, v, 4); return float64(l) }, ls))
 		bit := float32(rapid.IntRange(0, 1).Draw(t, "bit"))
