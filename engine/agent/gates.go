@@ -43,6 +43,7 @@ const (
 	ReasonFluidUnknown       = "fluid-unknown"
 	ReasonStaleLactate       = "stale-lactate"
 	ReasonRisingLactate      = "rising-lactate"
+	ReasonHypertensive       = "hypertension-on-vasopressor"
 	ReasonOutOfSupport       = "out-of-support"
 	ReasonBlocked            = "no-permitted-option"
 	ReasonNoBetter           = "no-better-option"
@@ -175,6 +176,9 @@ func (n *Native) affirmForbidden(tl *state.Timeline) []Reason {
 	var out []Reason
 	if m := p.MAP; m.Newest.Value < m.GoalMmHg {
 		out = append(out, Reason{ReasonNoBetter, fmt.Sprintf("MAP %.0f mmHg is below the goal of %.0f", m.Newest.Value, m.GoalMmHg)})
+	}
+	if n.hypertensive(tl) {
+		out = append(out, Reason{ReasonHypertensive, fmt.Sprintf("MAP %.0f mmHg is more than %d above the goal of %.0f with a vasopressor running", p.MAP.Newest.Value, hypertensiveMmHg, p.MAP.GoalMmHg)})
 	}
 	if p.Lactate.Rising && n.lactateCurrent(tl) {
 		out = append(out, Reason{ReasonRisingLactate, "lactate is rising"})

@@ -55,7 +55,7 @@ func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidat
 	below := m.Newest.Value < m.GoalMmHg
 	if below {
 		moves = append(moves, n.raises(tl)...)
-	} else if m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.perfused(tl) && n.mayWean(tl, behaviour) {
+	} else if n.hypertensive(tl) || m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.perfused(tl) && n.mayWean(tl, behaviour) {
 		moves = append(moves, n.weans(tl)...)
 	}
 
@@ -74,6 +74,19 @@ func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidat
 		}
 	}
 	return out
+}
+
+// hypertensiveMmHg is how far above goal a MAP on a vasopressor is too high
+// whatever the lactate (rule V9, after Festor 2022 hazard B).
+const hypertensiveMmHg = 30
+
+// hypertensive reports a MAP held far above goal by a vasopressor. Lactate asks
+// for flow, and constriction beyond need takes it away; so less is considered
+// then even while lactate is raised.
+func (n *Native) hypertensive(tl *state.Timeline) bool {
+	m := tl.Present.MAP
+	return tl.Present.NEUgKgMin > 0 && m.Newest.Value > m.GoalMmHg+hypertensiveMmHg &&
+		m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg+n.cfg.WeanMarginMmHg
 }
 
 // perfused reports whether lactate allows to think of less vasopressor: no

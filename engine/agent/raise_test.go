@@ -12,6 +12,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
 	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
 // untreated turns the early patient into one with a MAP of mmHg, no vasopressor
@@ -100,6 +101,24 @@ func TestNoWeanAgainstARaisedLactate(t *testing.T) {
 		}
 		if d := decide(t, effective(), tl); c.weaned && (d.Advice.Vasopressor == nil || d.Advice.Vasopressor.Direction != agent.AdviceDecrease) {
 			t.Errorf("%s: %s %+v", c.name, d.Status, d.Advice)
+		}
+	}
+}
+
+func TestAVasopressorThatHoldsMAPFarAboveGoalIsNeitherAffirmedNorKeptForALactate(t *testing.T) {
+	tl := timeline(t, physiology.Improving)
+	tl.Present.Lactate = state.Trend{Now: &state.Reading{Concept: "lactate", Value: 3.4, AgeMin: 60, At: tl.At}}
+	m := &tl.Present.MAP
+	high, low := *m.Newest, *m.Newest
+	high.Value, low.Value = 118, 108
+	m.Newest, m.LastHourMin = &high, &low
+	for name, model := range map[string]world.Forecaster{"a model that knows the effect": effective(), "persistence": world.Persistence{}} {
+		d := decide(t, model, tl)
+		if d.Status == agent.Affirm {
+			t.Errorf("%s: MAP 118 on a vasopressor is affirmed", name)
+		}
+		if v := d.Advice.Vasopressor; d.Status == agent.Suggest && (v == nil || v.ToUgKgMin >= v.FromUgKgMin) {
+			t.Errorf("%s: %+v, want less", name, v)
 		}
 	}
 }
