@@ -84,8 +84,8 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 // keep it off the disk the log is on where you can, mode 0600, never in the
 // configuration file itself.
 type Key struct {
-	signer note.Signer
-	vkey   string
+	signer   note.Signer
+	verifier *Verifier
 }
 
 // Verifier checks checkpoints. It is public.
@@ -98,13 +98,7 @@ type Verifier struct {
 func (k *Key) Name() string { return k.signer.Name() }
 
 // Verifier gives the public half.
-func (k *Key) Verifier() *Verifier {
-	v, err := ParseVerifier(k.vkey)
-	if err != nil {
-		panic("audit: a key holds a bad public half: " + err.Error())
-	}
-	return v
-}
+func (k *Key) Verifier() *Verifier { return k.verifier }
 
 // String hides the key when it is printed.
 func (k *Key) String() string { return "<audit key " + k.Name() + ">" }
@@ -150,7 +144,11 @@ func ParseKey(skey string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrKey, err)
 	}
-	return &Key{signer: signer, vkey: vkey}, nil
+	verifier, err := ParseVerifier(vkey)
+	if err != nil {
+		return nil, err
+	}
+	return &Key{signer: signer, verifier: verifier}, nil
 }
 
 // ParseVerifier reads a public key in note form.

@@ -24,13 +24,8 @@ var pages embed.FS
 
 var templates = template.Must(template.ParseFS(pages, "pages/*.html"))
 
-var style = func() string {
-	css, err := pages.ReadFile("pages/style.css")
-	if err != nil {
-		panic("evidence: the embedded style sheet is missing")
-	}
-	return string(css)
-}()
+//go:embed pages/style.css
+var style string
 
 // ContentSecurityPolicy is the policy of both pages: the one style sheet that
 // is part of them, and nothing else from anywhere.

@@ -196,41 +196,14 @@ func (ch *charter) punch() {
 // finish drops records that no event points at, sorts, and counts.
 func (ch *charter) finish() {
 	c := ch.chart
-	used := make([]bool, len(c.Records))
-	each := func(visit func(*int)) {
-		for i := range c.Measurements {
-			visit(&c.Measurements[i].Record)
-		}
-		for i := range c.Administrations {
-			visit(&c.Administrations[i].Record)
-		}
-		for i := range c.Conditions {
-			visit(&c.Conditions[i].Record)
-		}
-		for i := range c.Procedures {
-			visit(&c.Procedures[i].Record)
-		}
-		for i := range c.Orders {
-			visit(&c.Orders[i].Record)
-		}
-	}
-	each(func(r *int) { used[*r] = true })
-	index, kept := make([]int, len(used)), c.Records[:0]
-	for i, r := range c.Records {
-		if used[i] {
-			index[i] = len(kept)
-			kept = append(kept, r)
-		}
-	}
-	c.Records = kept
-	each(func(r *int) { *r = index[*r] })
+	c.KeepRecords(c.Records)
 	slices.SortStableFunc(c.Measurements, func(a, b state.Measurement) int {
 		return cmp.Or(a.Effective.Compare(b.Effective), cmp.Compare(a.Record, b.Record))
 	})
 	slices.SortStableFunc(c.Administrations, func(a, b state.Administration) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Record, b.Record))
 	})
-	c.Tally = state.Tally{Read: len(kept), Used: len(kept)}
+	c.Tally = state.Tally{Read: len(c.Records), Used: len(c.Records)}
 }
 
 func round(x float64, decimals int) float64 {

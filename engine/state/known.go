@@ -82,48 +82,50 @@ func (c *Chart) filter(t instant, k keep) *Chart {
 		}
 		out.Orders = append(out.Orders, o)
 	}
-	out.compactRecords(c.Records)
+	out.KeepRecords(c.Records)
 	return out
 }
 
-// compactRecords copies the records that the kept events name and points the
-// events at the copies.
-func (c *Chart) compactRecords(records []Record) {
-	if len(records) == 0 {
-		return
+// EachRecord visits the record index of every event of the chart, in the order
+// of the fields. visit may change it.
+func (c *Chart) EachRecord(visit func(record *int)) {
+	for i := range c.Measurements {
+		visit(&c.Measurements[i].Record)
 	}
+	for i := range c.Administrations {
+		visit(&c.Administrations[i].Record)
+	}
+	for i := range c.Conditions {
+		visit(&c.Conditions[i].Record)
+	}
+	for i := range c.Procedures {
+		visit(&c.Procedures[i].Record)
+	}
+	for i := range c.Orders {
+		visit(&c.Orders[i].Record)
+	}
+}
+
+// KeepRecords makes c.Records those of the given records that an event of c
+// names, in their order, and points the events at them.
+func (c *Chart) KeepRecords(records []Record) {
 	at := make([]int, len(records))
-	each := func(visit func(rec *int)) {
-		for i := range c.Measurements {
-			visit(&c.Measurements[i].Record)
-		}
-		for i := range c.Administrations {
-			visit(&c.Administrations[i].Record)
-		}
-		for i := range c.Conditions {
-			visit(&c.Conditions[i].Record)
-		}
-		for i := range c.Procedures {
-			visit(&c.Procedures[i].Record)
-		}
-		for i := range c.Orders {
-			visit(&c.Orders[i].Record)
-		}
-	}
-	each(func(rec *int) {
-		if *rec >= 0 && *rec < len(records) {
-			at[*rec] = 1
+	named := func(i int) bool { return i >= 0 && i < len(records) }
+	c.EachRecord(func(i *int) {
+		if named(*i) {
+			at[*i] = 1
 		}
 	})
+	c.Records = nil
 	for i := range records {
 		if at[i] == 1 {
 			c.Records = append(c.Records, records[i])
 			at[i] = len(c.Records)
 		}
 	}
-	each(func(rec *int) {
-		if *rec >= 0 && *rec < len(records) {
-			*rec = at[*rec] - 1
+	c.EachRecord(func(i *int) {
+		if named(*i) {
+			*i = at[*i] - 1
 		}
 	})
 }
