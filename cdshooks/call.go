@@ -118,22 +118,32 @@ func (s *Service) authenticate(ctx context.Context, c *call, endpoints ...string
 	return nil
 }
 
-// treat answers one sepsis-treatment call.
-func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
-	if err := s.authenticate(ctx, c, s.serviceURL()); err != nil {
-		return answer{}, err
+// admit lets a call in: who calls is asked first, then it takes a slot, then its
+// body is read. The context it gives ends at the deadline of the call; done
+// gives the slot back.
+func (s *Service) admit(ctx context.Context, c *call, endpoints ...string) (_ context.Context, body []byte, done func(), err error) {
+	if err := s.authenticate(ctx, c, endpoints...); err != nil {
+		return nil, nil, nil, err
 	}
 	release, err := s.slot(ctx)
 	if err != nil {
-		return answer{}, err
+		return nil, nil, nil, err
 	}
-	defer release()
-	body, err := s.readBody(c.http, c.writer)
+	if body, err = s.readBody(c.http, c.writer); err != nil {
+		release()
+		return nil, nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Config.Deadline)
+	return ctx, body, func() { cancel(); release() }, nil
+}
+
+// treat answers one sepsis-treatment call.
+func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
+	ctx, body, done, err := s.admit(ctx, c, s.serviceURL())
 	if err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Config.Deadline)
-	defer cancel()
+	defer done()
 	req, err := s.readRequest(c, body)
 	if err != nil {
 		return answer{}, err

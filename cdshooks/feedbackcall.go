@@ -22,20 +22,11 @@ import (
 
 func (s *Service) feedback(ctx context.Context, c *call) (answer, error) {
 	c.record.Kind = KindBatch
-	if err := s.authenticate(ctx, c, s.serviceURL()+"/feedback", s.serviceURL()); err != nil {
-		return answer{}, err
-	}
-	release, err := s.slot(ctx)
+	ctx, body, done, err := s.admit(ctx, c, s.serviceURL()+"/feedback", s.serviceURL())
 	if err != nil {
 		return answer{}, err
 	}
-	defer release()
-	body, err := s.readBody(c.http, c.writer)
-	if err != nil {
-		return answer{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.Config.Deadline)
-	defer cancel()
+	defer done()
 	sum := sha256.Sum256(body)
 	c.record.Request.Bytes, c.record.Request.Digest = len(body), hex.EncodeToString(sum[:])
 	items, err := DecodeFeedback(body)
