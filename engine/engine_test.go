@@ -230,7 +230,7 @@ func TestADecisionThatBreaksAnInvariantIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFaultIsAnErrorAndNeverADose(t *testing.T) {
+func TestTrap1AFaultIsAnErrorAndNeverADose(t *testing.T) {
 	boom := errors.New("boom")
 	if o, err := decider(t, canned{err: boom}).Decide(context.Background(), caseOf(t, physiology.SepticShock)); !errors.Is(err, boom) || o.Show {
 		t.Errorf("outcome %+v, error %v", o, err)

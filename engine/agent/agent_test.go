@@ -281,7 +281,7 @@ func TestNoVolumeWithAFluidCaution(t *testing.T) {
 	}
 }
 
-func TestUnsupportedChangesAreNeverSuggested(t *testing.T) {
+func TestTrap22UnsupportedChangesAreNeverSuggested(t *testing.T) {
 	m := effective()
 	m.support = 0.004
 	early := timeline(t, physiology.EarlySepsis)

@@ -45,7 +45,7 @@ func TestSafetensorsRoundTrip(t *testing.T) {
 	}
 }
 
-func TestBadSafetensorsAreRefused(t *testing.T) {
+func TestTrap24WeightsAreSafetensorsAndBadOnesAreRefused(t *testing.T) {
 	nan := raw(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 0)
 	nan = binary.LittleEndian.AppendUint32(nan, math.Float32bits(float32(math.NaN())))
 	for name, c := range map[string]struct {

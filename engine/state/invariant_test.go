@@ -193,7 +193,7 @@ func TestTrimChangesNothing(t *testing.T) {
 	})
 }
 
-func TestWhatComesAfterTChangesNoByte(t *testing.T) {
+func TestTrap5WhatComesAfterTChangesNoByte(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawChart(t)
 		want := canonical(t, c)

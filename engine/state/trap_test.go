@@ -3,6 +3,7 @@
 package state
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -169,6 +170,12 @@ func TestAGasBesideAnOxygenItWasNotTakenOnGivesNoPF(t *testing.T) {
 		if shown, scored := tl.Present.PFRatio.Now != nil, tl.Last().SOFA.Resp >= 0; shown != want || scored != want {
 			t.Errorf("PaO2 %.0f on charted room air: P/F shown %v and scored %v, want %v", paO2, shown, scored, want)
 		}
+	}
+}
+
+func TestTrap18LevelsTravelByName(t *testing.T) {
+	if got, err := json.Marshal(Levels{Vasopressor: 3, Fluid: 1}); err != nil || string(got) != `{"vasopressor":3,"fluid":1}` {
+		t.Errorf("%s %v", got, err)
 	}
 }
 

@@ -102,7 +102,7 @@ func testForecaster(t *testing.T, fc Forecaster) {
 	ctx := context.Background()
 	c := toyCourse(1, 9, false, true)
 	tl := c.timelines[8]
-	t.Run("nothing impossible comes out of any timeline", func(t *testing.T) {
+	t.Run("traps 3 and 4: nothing impossible or inconsistent comes out of any timeline", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			out, err := fc.Forecast(ctx, drawTimeline(t), drawPlans(t), rapid.Float64Range(40, 100).Draw(t, "goal"))
 			if err != nil {
@@ -147,7 +147,7 @@ func testForecaster(t *testing.T, fc Forecaster) {
 			t.Fatal("a plan's forecast depends on the plans beside it")
 		}
 	})
-	t.Run("a shorter plan is the beginning of a longer one", func(t *testing.T) {
+	t.Run("trap 13: it looks several steps ahead, and a shorter plan is the beginning of a longer one", func(t *testing.T) {
 		long, err := fc.Forecast(ctx, tl, []Plan{{"x", []Dose{{0.1, 100}, {0.2, 0}, {0.3, 0}}}}, 65)
 		if err != nil {
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func testForecaster(t *testing.T, fc Forecaster) {
 			t.Fatal("later doses change the first step")
 		}
 	})
-	t.Run("bad plans are refused", func(t *testing.T) {
+	t.Run("traps 2 and 12: bad plans, and plans beyond the horizon, are refused and not mended", func(t *testing.T) {
 		for name, plans := range map[string][]Plan{
 			"none":           nil,
 			"no steps":       {{"x", nil}},
