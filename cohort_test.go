@@ -22,7 +22,7 @@ import (
 
 // testModel is the model that tests decide with: "" for the embedded one, or
 // what SEPSISAGENT_FILES__MODEL names.
-func testModel(t *testing.T) string {
+func testModel(t testing.TB) string {
 	t.Helper()
 	return os.Getenv("SEPSISAGENT_FILES__MODEL")
 }

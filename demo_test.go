@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -24,7 +25,7 @@ import (
 
 // startDemo runs the demonstration on a free port of loopback until the test
 // ends.
-func startDemo(t *testing.T) *demo {
+func startDemo(t testing.TB) *demo {
 	t.Helper()
 	cfg, err := loadConfig("", nil)
 	if err != nil {
@@ -35,7 +36,7 @@ func startDemo(t *testing.T) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDemo(t.Context(), cfg, "http://"+ln.Addr().String(), t.TempDir(), zaptest.NewLogger(t))
+	d, err := newDemo(t.Context(), cfg, "http://"+ln.Addr().String(), t.TempDir(), zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
 	if err != nil {
 		t.Fatal(err)
 	}
