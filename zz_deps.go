@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build deps
+
+package main
+
+import (
+	_ "github.com/failsafe-go/failsafe-go/failsafehttp"
+	_ "github.com/klauspost/compress/gzip"
+	_ "golang.org/x/oauth2"
+	_ "golang.org/x/time/rate"
+)
