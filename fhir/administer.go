@@ -254,15 +254,15 @@ func (x *index) known(r *state.Record, a *state.Administration) {
 	a.Lagged = true
 	switch {
 	case a.Form == state.FormInfusion:
-		a.Available = a.Start.Add(x.lag("infusion"))
+		a.Available = a.Start.Add(x.lag(lagInfusion, r.Codes))
 		if !a.End.IsZero() {
-			a.EndAvail = a.End.Add(x.lag("infusion"))
+			a.EndAvail = a.End.Add(x.lag(lagInfusion, r.Codes))
 		}
 	case r.Status == "in-progress" && !a.End.IsZero():
 		// Hung and running: what it will give is known, its end is planned.
-		a.Available, a.EndAvail = a.Start.Add(x.lag("intake")), a.End
+		a.Available, a.EndAvail = a.Start.Add(x.lag(lagIntake, r.Codes)), a.End
 	default:
-		a.Available = later(a.Start, a.End).Add(x.lag("intake"))
+		a.Available = later(a.Start, a.End).Add(x.lag(lagIntake, r.Codes))
 		a.EndAvail = a.Available
 		if a.End.IsZero() {
 			a.End = a.Start

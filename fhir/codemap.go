@@ -30,27 +30,28 @@ type codes map[string][]string
 // mapFile is one YAML file. Every section is optional; later files add to
 // earlier ones and may not contradict them.
 type mapFile struct {
-	Version      int                 `yaml:"version"`
-	Name         string              `yaml:"name"`
-	Systems      map[string][]string `yaml:"systems"`
-	Prefetch     []string            `yaml:"prefetch"` // systems whose observation codes prefetch asks for
-	Units        unitSpellings       `yaml:"units"`
-	LagMinutes   map[string]float64  `yaml:"lagMinutes"`
-	Concepts     []conceptSpec       `yaml:"concepts"`
-	Observations []observationSpec   `yaml:"observations"`
-	Panels       codes               `yaml:"panels"`
-	MethodWords  []methodWord        `yaml:"methodWords"`
-	Specimens    specimenSpec        `yaml:"specimens"`
-	Drugs        []drugSpec          `yaml:"drugs"`
-	LocalWords   []string            `yaml:"localWords"`
-	Routes       map[string]codes    `yaml:"routes"`
-	RouteWords   map[string][]string `yaml:"routeWords"`
-	Bolus        *bolusSpec          `yaml:"bolus"`
-	Admins       []adminSpec         `yaml:"administrations"`
-	Categories   []contextSpec       `yaml:"categories"`
-	Methods      []contextSpec       `yaml:"methods"`
-	Findings     []findingSpec       `yaml:"findings"`
-	Encounters   encounterSpec       `yaml:"encounters"`
+	Version          int                           `yaml:"version"`
+	Name             string                        `yaml:"name"`
+	Systems          map[string][]string           `yaml:"systems"`
+	Prefetch         []string                      `yaml:"prefetch"` // systems whose observation codes prefetch asks for
+	Units            unitSpellings                 `yaml:"units"`
+	LagMinutes       map[string]float64            `yaml:"lagMinutes"`
+	SourceLagMinutes map[string]map[string]float64 `yaml:"sourceLagMinutes"` // by system, then class
+	Concepts         []conceptSpec                 `yaml:"concepts"`
+	Observations     []observationSpec             `yaml:"observations"`
+	Panels           codes                         `yaml:"panels"`
+	MethodWords      []methodWord                  `yaml:"methodWords"`
+	Specimens        specimenSpec                  `yaml:"specimens"`
+	Drugs            []drugSpec                    `yaml:"drugs"`
+	LocalWords       []string                      `yaml:"localWords"`
+	Routes           map[string]codes              `yaml:"routes"`
+	RouteWords       map[string][]string           `yaml:"routeWords"`
+	Bolus            *bolusSpec                    `yaml:"bolus"`
+	Admins           []adminSpec                   `yaml:"administrations"`
+	Categories       []contextSpec                 `yaml:"categories"`
+	Methods          []contextSpec                 `yaml:"methods"`
+	Findings         []findingSpec                 `yaml:"findings"`
+	Encounters       encounterSpec                 `yaml:"encounters"`
 }
 
 // unitSpellings map what hospitals write to UCUM codes.

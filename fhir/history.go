@@ -20,19 +20,19 @@ func (m *Mapper) mapCondition(r *state.Record) (event, outcome) {
 		return ignore(reasonNoMeaning)
 	}
 	out := &state.Condition{Tags: tags, Text: wordsOf(r)}
-	onset, onsetKnown, onsetErr := moment(r.Start)
-	recordedFrom, recorded, recordedErr := moment(r.Issued)
+	onset, onsetKnown, onsetErr := knownBy(r.Start)
+	recordedFrom, recorded, recordedErr := knownBy(r.Issued)
 	if onsetErr == nil {
 		out.Onset = onset
 	}
 	switch {
 	case recordedErr == nil:
-		out.Available, out.Dated = recorded.Add(m.x.lag("condition")), true
+		out.Available, out.Dated = recorded.Add(m.x.lag(lagCondition, r.Codes)), true
 		if onsetErr != nil {
 			out.Onset = recordedFrom
 		}
 	case onsetErr == nil:
-		out.Available, out.Dated = onsetKnown.Add(m.x.lag("condition")), true
+		out.Available, out.Dated = onsetKnown.Add(m.x.lag(lagOnset, r.Codes)), true
 	}
 	if abated, _, err := moment(r.End); err == nil {
 		out.Abated = abated
@@ -62,7 +62,7 @@ func (m *Mapper) mapProcedure(r *state.Record) (event, outcome) {
 	if err != nil {
 		return reject(timeReason(err), r.Start)
 	}
-	lag := m.x.lag("procedure")
+	lag := m.x.lag(lagProcedure, r.Codes)
 	out := &state.Procedure{Tags: tags, Text: wordsOf(r), Start: start, Available: start.Add(lag)}
 	switch {
 	case !r.IsPeriod:
@@ -146,11 +146,11 @@ func (m *Mapper) mapServiceRequest(r *state.Record) (event, outcome) {
 
 // orderAt dates an order. A date alone is known at the end of that day.
 func (m *Mapper) orderAt(r *state.Record, out *state.Order) (event, outcome) {
-	start, known, err := moment(r.Start)
+	start, known, err := knownBy(r.Start)
 	if err != nil {
 		return reject(timeReason(err), r.Start)
 	}
-	out.Start, out.Available = start, known.Add(m.x.lag("order"))
+	out.Start, out.Available = start, known.Add(m.x.lag(lagOrder, r.Codes))
 	out.Status, out.Text = r.Status, wordsOf(r)
 	return event{order: out}, outcome{}
 }

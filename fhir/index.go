@@ -35,7 +35,7 @@ type index struct {
 	aliases      map[string]string   // URL -> short name
 	unitsAny     map[string]string
 	unitsDrug    map[string]string
-	lagMin       map[string]float64
+	lags         lagTable
 	concepts     map[state.Concept]*canon
 	observations map[key]*observationSpec
 	panels       map[key]bool
@@ -74,7 +74,7 @@ type index struct {
 func (x *index) build(files []mapFile) error {
 	*x = index{
 		systems: map[string][]string{}, aliases: map[string]string{}, unitsAny: map[string]string{}, unitsDrug: map[string]string{},
-		lagMin: map[string]float64{}, concepts: map[state.Concept]*canon{}, observations: map[key]*observationSpec{},
+		lags: lagTable{byClass: map[string]float64{}, bySource: map[string]map[string]float64{}}, concepts: map[state.Concept]*canon{}, observations: map[key]*observationSpec{},
 		panels: map[key]bool{}, arterial: map[key]bool{}, venous: map[key]bool{}, specimenRow: map[key]bool{},
 		arterialText: map[string]bool{}, venousText: map[string]bool{}, drugs: map[state.Drug]*drugSpec{},
 		drugCodes: map[key]*drugSpec{}, drugPrefixes: map[string][]prefixMeaning[*drugSpec]{}, routes: map[key]string{},
@@ -100,7 +100,7 @@ func (x *index) build(files []mapFile) error {
 		}
 	}
 	for _, f := range files {
-		for _, step := range []func(mapFile) error{x.addUnits, x.addConcepts, x.addDrugDefinitions} {
+		for _, step := range []func(mapFile) error{x.addUnits, x.addLags, x.addConcepts, x.addDrugDefinitions} {
 			if err := step(f); err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}
@@ -122,6 +122,9 @@ func (x *index) build(files []mapFile) error {
 	}
 	for _, list := range x.findPrefixes {
 		sortPrefixes(list)
+	}
+	if err := x.checkLags(); err != nil {
+		return err
 	}
 	if x.bolus.CrystalloidMlH <= 0 {
 		return fmt.Errorf("no bolus section in any file")
@@ -177,12 +180,6 @@ func (x *index) addUnits(f mapFile) error {
 			(*into)[k] = code
 		}
 	}
-	for class, minutes := range f.LagMinutes {
-		if minutes < 0 {
-			return fmt.Errorf("lag %s: %g minutes, must not be negative", class, minutes)
-		}
-		x.lagMin[class] = minutes
-	}
 	return nil
 }
 
@@ -206,7 +203,7 @@ func (x *index) addObservations(f mapFile) error {
 		if _, ok := x.concepts[o.Concept]; !ok {
 			return fmt.Errorf("observations: concept %q is not defined", o.Concept)
 		}
-		if _, ok := x.lagMin[o.Lag]; !ok {
+		if _, ok := x.lags.byClass[o.Lag]; !ok {
 			return fmt.Errorf("observations: %s: lag %q is not defined", o.Concept, o.Lag)
 		}
 		if o.AssumeUnit != "" {

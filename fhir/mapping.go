@@ -87,11 +87,6 @@ func timeReason(err error) string {
 	return errBadTime.Error()
 }
 
-// lag is how long after its time an event of this class could be known.
-func (x *index) lag(class string) time.Duration {
-	return time.Duration(x.lagMin[class] * float64(time.Minute))
-}
-
 // later returns the later of two times.
 func later(a, b time.Time) time.Time {
 	if b.After(a) {

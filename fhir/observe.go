@@ -79,12 +79,7 @@ func (m *Mapper) mapObservation(r *state.Record) (event, outcome) {
 	if r.Value != nil {
 		out.Comparator = r.Value.Comparator
 	}
-	known := later(start, end)
-	if issued, err := instant(r.Issued); err == nil && !hourly {
-		out.Available = later(known, issued)
-	} else {
-		out.Available, out.Lagged = known.Add(m.x.lag(spec.Lag)), true
-	}
+	out.Available, out.Lagged = m.x.resultKnown(spec.Lag, r, later(start, end))
 	return event{measurement: out}, outcome{}
 }
 
@@ -233,7 +228,7 @@ func (m *Mapper) mapFinding(r *state.Record) (event, outcome) {
 	if err != nil {
 		return reject(timeReason(err), r.Start)
 	}
-	known := start.Add(m.x.lag("culture"))
+	known := start.Add(m.x.lag(lagCulture, r.Codes))
 	return event{procedure: &state.Procedure{Tags: tags, Text: wordsOf(r), Start: start, End: start, Available: known, EndAvail: known}}, outcome{}
 }
 

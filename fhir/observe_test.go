@@ -171,36 +171,6 @@ func TestPanelsGiveOneRecordPerComponent(t *testing.T) {
 	}
 }
 
-func TestTimesAValueCouldBeKnown(t *testing.T) {
-	m := testMapper(t)
-	at := func(h, min int) time.Time { return time.Date(2026, 3, 1, h, min, 0, 0, time.UTC) }
-	tests := []struct {
-		name, res      string
-		effective, end time.Time
-		available      time.Time
-		lagged         bool
-	}{
-		{"issued counts", observation("2160-0", `"issued":"2026-03-01T11:20:00Z",`+valueIn("1.2", "mg/dL")), at(10, 0), time.Time{}, at(11, 20), false},
-		{"a laboratory value without issued is late", observation("2160-0", valueIn("1.2", "mg/dL")), at(10, 0), time.Time{}, at(11, 0), true},
-		{"issued before sampling is not believed", observation("2160-0", `"issued":"2026-03-01T09:00:00Z",`+valueIn("1.2", "mg/dL")), at(10, 0), time.Time{}, at(10, 0), false},
-		{"an hourly median is known at the end of its hour", observation("8867-4", `"method":{"text":"hourly median"},`+valueIn("88", "/min")), at(10, 0), at(11, 0), at(11, 0), true},
-		{"the worst of a day is known when the day is over", strings.Replace(observation("9267-6", valueIn("3", "{score}")), `"effectiveDateTime":"2026-03-01T10:00:00Z"`,
-			`"effectivePeriod":{"start":"2026-02-28T10:00:00Z","end":"2026-03-01T10:00:00Z"}`, 1), at(10, 0).Add(-24 * time.Hour), at(10, 0), at(10, 5), true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			c := chartOf(t, m, tt.res)
-			if len(c.Measurements) != 1 {
-				t.Fatalf("rejects %v", c.Rejects)
-			}
-			g := c.Measurements[0]
-			if !g.Effective.Equal(tt.effective) || !g.End.Equal(tt.end) || !g.Available.Equal(tt.available) || g.Lagged != tt.lagged {
-				t.Errorf("got %s to %s, known %s, lagged %v", g.Effective, g.End, g.Available, g.Lagged)
-			}
-		})
-	}
-}
-
 func TestInstantsOfTheWire(t *testing.T) {
 	tests := []struct {
 		text, want string
