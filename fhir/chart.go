@@ -267,7 +267,8 @@ func (e event) put(c *state.Chart, record int) {
 
 // dropRepeats drops measurements that say the same of the same instant as an
 // earlier one: the laboratory's row and its copy in the nurses' chart. The one
-// that could be known first stays.
+// that says when it was issued stays, since the lag of the other is only
+// assumed; of two alike, the one that could be known first.
 func (a *assembly) dropRepeats() {
 	type fact struct {
 		concept state.Concept
@@ -289,11 +290,19 @@ func (a *assembly) dropRepeats() {
 			continue
 		}
 		drop := i
-		if m.Available.Before(a.events[j].measurement.Available) {
+		if knownBetter(m, a.events[j].measurement) {
 			drop, first[f] = j, i
 		}
 		a.events[drop].dropped = true
 	}
+}
+
+// knownBetter says whether m tells better than other when their fact was known.
+func knownBetter(m, other *state.Measurement) bool {
+	if m.Lagged != other.Lagged {
+		return !m.Lagged
+	}
+	return m.Available.Before(other.Available)
 }
 
 // count adds the fate of every resource to the tally.

@@ -244,6 +244,29 @@ func TestAnEventCountsFromTheInstantItIsKnown(t *testing.T) {
 	}
 }
 
+func TestACopyOfAResultIsKnownWhenTheResultWas(t *testing.T) {
+	m := testMapper(t)
+	result := observation("2160-0", `"issued":"2026-03-01T15:00:00Z",`+valueIn("1.2", "mg/dL"))
+	early := strings.Replace(result, "T15:00", "T12:00", 1)
+	rename := func(s, id string) string { return strings.Replace(s, `"o1"`, `"`+id+`"`, 1) }
+	for _, tt := range []struct {
+		name, one, other string
+		want             time.Time
+	}{
+		{"a copy without issued does not make the result known before it was issued", result, rename(observation("2160-0", valueIn("1.2", "mg/dL")), "copy"), clock(15, 0)},
+		{"of two issued copies the first counts", result, rename(early, "copy"), clock(12, 0)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, order := range [][]string{{tt.one, tt.other}, {tt.other, tt.one}} {
+				c := chartOf(t, m, order...)
+				if len(c.Measurements) != 1 || !c.Measurements[0].Available.Equal(tt.want) {
+					t.Errorf("got %+v", c.Measurements)
+				}
+			}
+		})
+	}
+}
+
 func TestAnOpenInfusionIsCutAtTheDecision(t *testing.T) {
 	m := testMapper(t)
 	b := NewBag("p1")
