@@ -31,6 +31,7 @@ var importTable = map[string][]string{
 	"cdshooks/evidence": {"engine", "engine/state", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"fhir":              {"fhir/ucum", "engine/state", "configs"},
 	"fhir/ucum":         {},
+	"fhir/smart":        {"configs"},
 	"fhir/sandbox":      {"fhir", "engine/physiology", "engine/state"},
 	"engine":            {"engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "policy"},
 	"engine/state":      {},
