@@ -51,7 +51,8 @@ func (b *Builder) Build(at time.Time) (*Timeline, error) {
 		return nil, fmt.Errorf("build timeline: %w", ErrNoTime)
 	}
 	v := &view{b: b, t: floorInstant(at)}
-	v.vaso, v.fluid, v.other = runsAt(b.vaso, v.t), runsAt(b.fluid, v.t), runsAt(b.other, v.t)
+	overlap := b.cfg.overlap()
+	v.vaso, v.fluid, v.other = runsAt(b.vaso, v.t, overlap), runsAt(b.fluid, v.t, overlap), runsAt(b.other, v.t, overlap)
 	v.means = v.mean()
 	v.vent = v.ventilation()
 	v.weight = v.weigh()

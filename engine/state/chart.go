@@ -76,6 +76,10 @@ const (
 	ClassAntimicrobial Class = "antimicrobial" // systemic
 	ClassSteroid       Class = "steroid"
 	ClassOther         Class = "other"
+	// ClassUnidentified is an infusion whose medication nobody can name: its
+	// resource was not supplied, or its code is in no code map and has no text.
+	// It may be a vasopressor or a fluid, so it makes both unknown while it runs.
+	ClassUnidentified Class = "unidentified"
 )
 
 // Form says how an administration was given.
@@ -127,9 +131,12 @@ type Administration struct {
 	RateKnown          bool    `json:"rateknown"`
 	Rate               float64 `json:"rate"`
 	RateUnit           string  `json:"rateunit,omitempty"` // one of the Unit… constants
-	DosingKg           float64 `json:"dosingkg,omitempty"` // pump or order weight carried by the row; 0 none
-	AmountMl           float64 `json:"ml,omitempty"`       // total real volume over Start..End, when charted
-	MlKnown            bool    `json:"mlknown"`
+	// RateCharted is the unit of the rate as charted, in UCUM where it could be
+	// read; "no unit" and "no rate" where there was none. For reports.
+	RateCharted string  `json:"ratecharted,omitempty"`
+	DosingKg    float64 `json:"dosingkg,omitempty"` // pump or order weight carried by the row; 0 none
+	AmountMl    float64 `json:"ml,omitempty"`       // total real volume over Start..End, when charted
+	MlKnown     bool    `json:"mlknown"`
 	// MlPerH is the pump's volume rate where it is charted beside a mass rate
 	// (0 none). A volume rate in Rate with UnitMlH needs no MlPerH. It gives the
 	// volume of a row whose end is not yet known at T, for which AmountMl

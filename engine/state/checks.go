@@ -332,7 +332,7 @@ func (v *view) checkVasoactive(tl *Timeline) Check {
 		if a.State == AgentStopped {
 			continue
 		}
-		if _, known := v.b.cfg.NEFactors[a.Drug]; a.Class == ClassVasopressor && known {
+		if _, known := v.b.cfg.neFactor(a.Drug); a.Class == ClassVasopressor && known {
 			continue
 		}
 		return Check{Key: CheckVasoactive, Result: CheckPresent, Evidence: string(a.Drug) + " " + a.State,

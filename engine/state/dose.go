@@ -54,25 +54,6 @@ func (cfg Config) DoseRange(vasopressor bool, level int) (lo, hi float64) {
 	return cuts[level-2], cuts[level-1]
 }
 
-// NEOf converts a rate to norepinephrine equivalents in ug/kg/min. kg is the
-// dosing weight, 0 when unknown; it is only read where the rate is not
-// weight-based. why is non-empty, and ne meaningless, when the conversion is
-// not possible.
-func (cfg Config) NEOf(drug Drug, rate float64, unit string, kg float64) (ne float64, why string) {
-	f, ok := cfg.NEFactors[drug]
-	if !ok {
-		return 0, fmt.Sprintf("no norepinephrine equivalence for %s", drug)
-	}
-	if math.IsNaN(rate) || math.IsInf(rate, 0) || rate < 0 {
-		return 0, "rate is not a number at or above 0"
-	}
-	v, why := convertRate(rate, unit, f.Unit, kg)
-	if why != "" {
-		return 0, why
-	}
-	return v * f.Factor, ""
-}
-
 // convertRate turns a rate into the wanted unit (UnitUgKgMin or UnitUMin).
 func convertRate(rate float64, unit, want string, kg float64) (float64, string) {
 	switch {

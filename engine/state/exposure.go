@@ -9,6 +9,7 @@ package state
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -68,11 +69,11 @@ func (v *view) doseOf(x *run) dose {
 	if ug, why := convertRate(a.Rate, a.RateUnit, UnitUgKgMin, kg); why == "" {
 		d.ugKgMin, d.ugKnown = ug, true
 	}
-	if a.Class != ClassVasopressor {
-		d.known = true
+	if a.Class == ClassUnidentified && a.Rate != 0 {
+		d.why = cmp.Or(a.Unknown, "medication not identified")
 		return d
 	}
-	if a.Rate == 0 {
+	if a.Class != ClassVasopressor || a.Rate == 0 {
 		d.known = true
 		return d
 	}
@@ -129,6 +130,52 @@ func sweep(doses []dose, from, to instant, value func(*dose) float64) (highest, 
 	return highest, area / float64(to-from), end
 }
 
+// sustained is the highest sum of value that was kept up for hold before some
+// instant in (from, to]: of every stretch of that length that ends there, the
+// one whose lowest sum is highest. Moving the end within a stretch of constant
+// rate only drops older, maybe lower ones, so the ends to try are those of
+// stretches and to itself.
+func sustained(doses []dose, from, to, hold instant, value func(*dose) float64) float64 {
+	if hold <= 0 {
+		highest, _, _ := sweep(doses, from, to, value)
+		return highest
+	}
+	best := 0.0
+	cuts := []instant{to}
+	for i := range doses {
+		for _, c := range []instant{doses[i].from, doses[i].to} {
+			if c > from-hold && c < to {
+				cuts = append(cuts, c)
+			}
+		}
+	}
+	slices.Sort(cuts)
+	cuts = slices.Compact(cuts)
+	for i, end := range cuts {
+		if end <= from {
+			continue
+		}
+		lowest := math.Inf(1)
+		hi := end
+		for k := i; hi > end-hold; k-- {
+			lo := end - hold
+			if k > 0 {
+				lo = max(lo, cuts[k-1])
+			}
+			sum := 0.0
+			for n := range doses {
+				if doses[n].from <= lo && doses[n].to >= hi {
+					sum += value(&doses[n])
+				}
+			}
+			lowest = min(lowest, sum)
+			hi = lo
+		}
+		best = max(best, lowest)
+	}
+	return best
+}
+
 // overlapping keeps the stretches that touch (from, to].
 func overlapping(doses []dose, from, to instant) []dose {
 	var out []dose
@@ -153,7 +200,7 @@ func (v *view) exposure(from, to instant, inStay bool) Exposure {
 	e.VasoKnown = !vasoGap
 	here := overlapping(v.doses, from, to)
 	for i := range here {
-		if here[i].class == ClassVasopressor && !here[i].known {
+		if maybeVasopressor(here[i].class) && !here[i].known {
 			e.VasoKnown = false
 		}
 	}
@@ -211,6 +258,9 @@ func (v *view) volumes(from, to instant) volumes {
 			continue
 		}
 		ml, ok := x.ml(from, to)
+		if x.a.Class == ClassUnidentified && !(x.a.RateKnown && x.a.Rate == 0) {
+			out.why = cmp.Or(out.why, cmp.Or(x.a.Unknown, "medication not identified"))
+		}
 		fluidClass := x.a.Class != ClassOther && !vasoactive(x.a.Class) && x.a.Class != ClassAntimicrobial
 		switch {
 		case !ok && x.a.Form != FormInfusion && !x.ended && x.start <= from:

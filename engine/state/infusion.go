@@ -13,15 +13,23 @@ import (
 	"strings"
 )
 
+// vasoactive says whether a class may change the pressure. What nobody can
+// identify may.
 func vasoactive(c Class) bool {
-	return c == ClassVasopressor || c == ClassInotrope || c == ClassVasoactive
+	return c == ClassVasopressor || c == ClassInotrope || c == ClassVasoactive || c == ClassUnidentified
 }
+
+// maybeVasopressor is the classes whose unknown rate makes vasopressor
+// exposure unknown.
+func maybeVasopressor(c Class) bool { return c == ClassVasopressor || c == ClassUnidentified }
 
 // countsVolume says whether a row belongs in the fluid book.
 func countsVolume(a *Administration) bool {
 	switch a.Class {
 	case ClassCrystalloid, ClassColloid, ClassBlood, ClassCarrier, ClassFreeWater:
 		return true
+	case ClassUnidentified:
+		return a.Ledger != ""
 	}
 	return a.Ledger != "" && (a.MlKnown || a.MlPerH > 0 || a.RateUnit == UnitMlH)
 }
@@ -139,8 +147,10 @@ type run struct {
 // runsAt gives the rows known at t in order of start. An open row ends where a
 // later row of its drug starts: the rate was changed. A source that confirms
 // running rates also ends them itself, so its open rows run beside later ones
-// (two lines).
-func runsAt(rows []row, t instant) []run {
+// (two lines). Of two vasoactive rows that overlap for no longer than overlap,
+// with the later one outlasting the earlier, the earlier ends where the later
+// starts: one rate change, charted with its edges crossed.
+func runsAt(rows []row, t, overlap instant) []run {
 	out := make([]run, 0, len(rows))
 	for i := range rows {
 		r := &rows[i]
@@ -164,6 +174,7 @@ func runsAt(rows []row, t instant) []run {
 		out = append(out, x)
 	}
 	out = settle(out)
+	uncross(out, overlap)
 	next := map[Drug]instant{} // start of the next later row of the drug
 	for i := len(out) - 1; i >= 0; {
 		// Rows that start together do not supersede each other: two lines.
@@ -182,6 +193,25 @@ func runsAt(rows []row, t instant) []run {
 		i = j
 	}
 	return out
+}
+
+// uncross ends rows where a later row of their drug took over (see runsAt).
+// Rows come in order of start; what is compared was all known at T.
+func uncross(runs []run, overlap instant) {
+	for i := range runs {
+		x := &runs[i]
+		if !vasoactive(x.a.Class) || x.a.Form != FormInfusion {
+			continue
+		}
+		for k := i + 1; k < len(runs) && runs[k].start < x.to; k++ {
+			y := &runs[k]
+			if y.a.Drug == x.a.Drug && y.a.Form == FormInfusion && y.start > x.start && y.to >= x.to && x.to-y.start <= overlap {
+				x.to, x.open, x.lapsed = y.start, false, false
+				x.doc = min(x.doc, x.to)
+				break
+			}
+		}
+	}
 }
 
 // mlPerH returns the volume rate of a row, false when none is charted.

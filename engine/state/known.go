@@ -182,7 +182,7 @@ func newTrimmer(c *Chart, t instant, cfg Config) *trimmer {
 	if _, ok := k.since[ConceptMAPGoal]; ok {
 		k.since[ConceptMAPGoal] = -never // an implausible newer goal leaves the older one standing
 	}
-	k.settleRows()
+	k.settleRows(cfg.overlap())
 	return k
 }
 
@@ -236,12 +236,12 @@ func (k *trimmer) measurement(i int) bool {
 
 // settleRows finds when each row ends as read at T, so that rows which were
 // over before the window can go without changing what follows them.
-func (k *trimmer) settleRows() {
+func (k *trimmer) settleRows(overlap instant) {
 	b := &Builder{c: k.c, series: map[Concept][]obs{}}
 	b.indexAdministrations()
 	for _, rows := range [][]row{b.vaso, b.fluid} {
 		index := map[*Administration]instant{}
-		for _, x := range runsAt(rows, k.t) {
+		for _, x := range runsAt(rows, k.t, overlap) {
 			index[x.a] = max(index[x.a], x.to)
 		}
 		for i := range k.c.Administrations {

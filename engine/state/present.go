@@ -145,7 +145,7 @@ func (v *view) agents(p *Present) {
 	for _, drug := range sortedDrugs(byDrug) {
 		a := v.agent(byDrug[drug])
 		p.Agents = append(p.Agents, a)
-		if a.Class != ClassVasopressor || a.State == AgentStopped {
+		if !maybeVasopressor(a.Class) || a.State == AgentStopped {
 			continue
 		}
 		p.NEUgKgMin += a.NEUgKgMin

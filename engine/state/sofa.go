@@ -4,8 +4,9 @@ package state
 
 // This file: the standard SOFA score (Vincent 1996; Singer 2016) over the
 // worst values of 24 hours. Conventions follow mimic-code: arterial gas only;
-// 3 and 4 of the lung only on invasive ventilation; the heart by charted dose,
-// never by level, with vasopressin and phenylephrine not scored; a patient
+// 3 and 4 of the lung only on invasive ventilation; the heart by charted dose
+// that has run for at least an hour (Vincent 1996; Config.SOFAPressorH), never
+// by level, with vasopressin and phenylephrine not scored; a patient
 // whose verbal answer cannot be tested counts as GCS 15; urine only where it
 // was charted for at least 22 of the 24 hours. A component without data is -1.
 
@@ -205,43 +206,52 @@ func (v *view) worstGCS(first instant, at func(instant) *worst) {
 	}
 }
 
-// worstDoses finds the highest rate of the scored drugs per bin. A scored drug
-// of unknown rate forces the lowest score its presence means.
+// worstDoses finds the highest rate of the scored drugs per bin that was kept
+// up for SOFAPressorH. A scored drug of unknown rate forces the lowest score
+// its presence for that long means.
 func (v *view) worstDoses(first instant, bins []worst) {
 	_, noChart := v.gap(GapVasopressor)
-	relevant := overlapping(v.doses, first, v.t)
+	hold := hoursOf(v.b.cfg.SOFAPressorH)
+	relevant := overlapping(v.doses, first-hold, v.t)
 	for i := range bins {
 		w := &bins[i]
 		w.vasoKnown = !noChart
 		from := first + instant(i)*stepLen
-		here := overlapping(relevant, from, from+stepLen)
+		to := from + stepLen
+		here := overlapping(relevant, from-hold, to)
 		if len(here) == 0 {
 			continue
 		}
 		peak := func(drug Drug) float64 {
-			p, _, _ := sweep(here, from, from+stepLen, func(d *dose) float64 {
+			return sustained(here, from, to, hold, func(d *dose) float64 {
 				if d.drug != drug || !d.ugKnown {
 					return 0
 				}
 				return d.ugKgMin
 			})
-			return p
 		}
 		w.ne, w.epi, w.dopa, w.dobu = peak(DrugNorepinephrine), peak(DrugEpinephrine), peak(DrugDopamine), peak(DrugDobutamine)
-		for k := range here {
-			d := &here[k]
-			if d.ugKnown || d.known && d.ne == 0 && d.class == ClassVasopressor {
-				continue
+		for drug, least := range leastScore {
+			if ran := sustained(here, from, to, hold, func(d *dose) float64 {
+				off := d.known && d.ne == 0 && d.class == ClassVasopressor
+				if d.drug != drug || d.ugKnown || off {
+					return 0
+				}
+				return 1
+			}); ran > 0 {
+				w.running = max(w.running, least)
 			}
-			switch d.drug {
-			case DrugNorepinephrine, DrugEpinephrine:
-				w.running = max(w.running, 3)
-			case DrugDopamine, DrugDobutamine:
-				w.running = max(w.running, 2)
+		}
+		for k := range here {
+			if here[k].class == ClassUnidentified && !here[k].known && here[k].to > from {
+				w.vasoKnown = false
 			}
 		}
 	}
 }
+
+// leastScore is what a scored drug means at any rate.
+var leastScore = map[Drug]int{DrugNorepinephrine: 3, DrugEpinephrine: 3, DrugDopamine: 2, DrugDobutamine: 2}
 
 // urineDay returns net urine of the 24 hours that end with the last entry in
 // (end - 4 h, end], false when fewer than 22 of those hours were charted. An
