@@ -24,16 +24,17 @@ import (
 
 // patientRows are the rows of one patient and what was counted on the way.
 type patientRows struct {
-	rows  []cohort.Row
-	stays int
-	tally state.Tally
-	drugs []state.Administration
+	rows   []cohort.Row
+	stays  int
+	tally  state.Tally
+	drugs  []drugRow
+	delays []fhir.Delay
 }
 
 func cohortBuild() *cobra.Command {
 	var folders []string
 	var out, config string
-	var asJSON bool
+	var asJSON, markdown bool
 	cmd := &cobra.Command{
 		Use: "build", Short: "Turn bulk FHIR (NDJSON, NDJSON.gz) into trajectories", Args: noArgs,
 		Long: "Turn bulk FHIR exports into one Parquet file of trajectories: one row per ICU stay and 4-hour step,\n" +
@@ -55,8 +56,11 @@ func cohortBuild() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			switch {
+			case asJSON:
 				return printJSON(cmd.OutOrStdout(), report)
+			case markdown:
+				return report.markdown(cmd.OutOrStdout())
 			}
 			return report.print(cmd.OutOrStdout(), out)
 		},
@@ -65,6 +69,7 @@ func cohortBuild() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "Parquet file to write (required)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the tables of docs/results.md")
 	return cmd
 }
 
@@ -99,10 +104,9 @@ func folderRows(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, dir 
 			yield(cohort.Row{}, err)
 			return
 		}
-		report.Bytes += folder.Bytes
-		report.count(folder.Read)
 		bar := newProgress(stderr, "patients", int64(len(folder.Patients())))
 		source := filepath.Base(filepath.Clean(dir))
+		report.source(source, folder.Bytes, folder.Read)
 		work := func(b *fhir.Bag) (patientRows, error) { return rowsOf(mapper, b, source, cfg) }
 		for p, err := range byPatient(ctx, folder, work) {
 			if err != nil {
@@ -136,7 +140,7 @@ func rowsOf(mapper *fhir.Mapper, b *fhir.Bag, source string, cfg state.Config) (
 	if err != nil {
 		return p, err
 	}
-	p.tally, p.drugs = whole.Tally, whole.Administrations
+	p.tally, p.drugs, p.delays = whole.Tally, drugRows(whole), delaysOf(mapper, whole)
 	for _, stay := range mapper.Stays(b) {
 		if !stay.ICU || stay.Start.IsZero() {
 			continue

@@ -185,6 +185,14 @@ func (s *sourceReport) counts(l *lines, title, what string, n map[string]int) {
 	if len(n) == 0 {
 		return
 	}
+	l.say("\n### %s\n\n| %s | decisions |\n|---|---|", title, what)
+	for _, name := range byCount(n) {
+		l.say("| %s | %d |", cell(name), n[name])
+	}
+}
+
+// byCount lists the keys, the commonest first.
+func byCount(n map[string]int) []string {
 	names := slices.Collect(maps.Keys(n))
 	sort.Slice(names, func(i, j int) bool {
 		if n[names[i]] != n[names[j]] {
@@ -192,10 +200,7 @@ func (s *sourceReport) counts(l *lines, title, what string, n map[string]int) {
 		}
 		return names[i] < names[j]
 	})
-	l.say("\n### %s\n\n| %s | decisions |\n|---|---|", title, what)
-	for _, name := range names {
-		l.say("| %s | %d |", strings.ReplaceAll(name, "|", "/"), n[name])
-	}
+	return names
 }
 
 func (t levelTable) print(l *lines, title string) {

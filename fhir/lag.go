@@ -141,33 +141,32 @@ func knownBy(text string) (from, known time.Time, err error) {
 	return from, known, err
 }
 
-// Delay is how long after its own time one observation was issued, beside the
-// lag that the code maps would give it.
+// Delay is when one observation was issued, measured from its own time, beside
+// the lag that the code maps would give it.
 type Delay struct {
 	Class         string  // of lag, e.g. "lab"
-	Minutes       float64 // issued less effective; negative where issued came first
+	Issued        bool    // the resource says when it was issued
+	Minutes       float64 // issued less its own time; negative where issued came first; 0 without Issued
 	ConfiguredMin float64
 }
 
 // DelayOf measures one record; false when it is not an observation that the
-// code maps read, or says not when it was issued.
+// code maps read as a value.
 func (m *Mapper) DelayOf(r *state.Record) (Delay, bool) {
-	if r.Type != "Observation" || r.Issued == "" {
+	if r.Type != "Observation" {
 		return Delay{}, false
 	}
 	spec, clash := m.x.observationOf(r.Codes)
 	if spec == nil || clash {
 		return Delay{}, false
 	}
+	d := Delay{Class: spec.Lag, ConfiguredMin: m.x.lag(spec.Lag, r.Codes).Minutes()}
 	issued, err := instant(r.Issued)
-	if err != nil {
-		return Delay{}, false
-	}
 	start, end, why := span(r)
-	if why.reason != "" {
-		return Delay{}, false
+	if err == nil && why.reason == "" {
+		d.Issued, d.Minutes = true, issued.Sub(later(start, end)).Minutes()
 	}
-	return Delay{spec.Lag, issued.Sub(later(start, end)).Minutes(), m.x.lag(spec.Lag, r.Codes).Minutes()}, true
+	return d, true
 }
 
 // Lag is one line of the lag table.
