@@ -30,6 +30,7 @@ var importTable = map[string][]string{
 	"cdshooks/trust":    {"configs"},
 	"cdshooks/evidence": {"engine", "engine/state", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"fhir":              {"fhir/ucum", "engine/state", "configs"},
+	"fhir/bulk":         {},
 	"fhir/ucum":         {},
 	"fhir/smart":        {"configs"},
 	"fhir/sandbox":      {"fhir", "engine/physiology", "engine/state"},
