@@ -50,6 +50,12 @@ func (b *Builder) Build(at time.Time) (*Timeline, error) {
 	if at.IsZero() {
 		return nil, fmt.Errorf("build timeline: %w", ErrNoTime)
 	}
+	return b.viewAt(at).timeline(at), nil
+}
+
+// viewAt settles what was known at the time at, and which weight and rates
+// follow from it.
+func (b *Builder) viewAt(at time.Time) *view {
 	v := &view{b: b, t: floorInstant(at)}
 	overlap := b.cfg.overlap()
 	v.vaso, v.fluid, v.other = runsAt(b.vaso, v.t, overlap), runsAt(b.fluid, v.t, overlap), runsAt(b.other, v.t, overlap)
@@ -57,8 +63,11 @@ func (b *Builder) Build(at time.Time) (*Timeline, error) {
 	v.vent = v.ventilation()
 	v.weight = v.weigh()
 	v.doses = v.vasoactiveDoses()
+	return v
+}
 
-	c := b.c
+func (v *view) timeline(at time.Time) *Timeline {
+	c := v.b.c
 	tl := &Timeline{At: v.t.time(), PatientID: c.Person.ID, StayID: c.Stay.ID, Unit: c.Stay.Unit,
 		Sex: c.Person.Sex, Synthetic: c.Person.Synthetic, Gaps: sortedGaps(c.Gaps)}
 	if !c.Person.BirthDate.IsZero() && !c.Person.BirthDate.After(at) {
@@ -69,7 +78,7 @@ func (b *Builder) Build(at time.Time) (*Timeline, error) {
 	}
 	tl.Steps = v.steps()
 	v.present(tl)
-	return tl, nil
+	return tl
 }
 
 // age in whole years by the calendar, as a bedside reads it.
