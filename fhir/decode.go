@@ -7,10 +7,8 @@ package fhir
 // absent enums) read beside them.
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"strconv"
+	"errors"
 	"strings"
 	"unique"
 
@@ -57,17 +55,20 @@ func (m *Mapper) decode(h *head, raw []byte) (*decoded, error) {
 
 // decodeReason words a decoding error without the values in it.
 func decodeReason(err error) error {
-	if strings.Contains(err.Error(), "unknown") && strings.Contains(err.Error(), "code") {
-		return fmt.Errorf("a code is not in its FHIR value set")
+	if errors.Is(err, errWrongType) || errors.Is(err, errWrongCode) {
+		return err
 	}
-	return fmt.Errorf("a member has the wrong type")
+	if strings.Contains(err.Error(), "unknown") && strings.Contains(err.Error(), "code") {
+		return errWrongCode
+	}
+	return errWrongType
 }
 
 var decoders = map[string]func(*Mapper, []byte) (*decoded, error){
 	"Patient":                  (*Mapper).decodePatient,
 	"Encounter":                (*Mapper).decodeEncounter,
-	"Observation":              (*Mapper).decodeObservation,
-	"MedicationAdministration": (*Mapper).decodeAdministration,
+	"Observation":              (*Mapper).decodeHot,
+	"MedicationAdministration": (*Mapper).decodeHot,
 	"MedicationRequest":        (*Mapper).decodeMedicationRequest,
 	"ServiceRequest":           (*Mapper).decodeServiceRequest,
 	"Condition":                (*Mapper).decodeCondition,
@@ -173,58 +174,6 @@ func tags(meta *models.Meta) []state.Coding {
 		}
 	}
 	return out
-}
-
-func (m *Mapper) decodeObservation(raw []byte) (*decoded, error) {
-	o, err := models.UnmarshalObservation(raw)
-	if err != nil {
-		return nil, err
-	}
-	base := state.Record{Status: o.Status.Code(), Patient: same(target(o.Subject)), Encounter: same(target(o.Encounter)),
-		Issued: str(o.Issued), Method: codings(o.Method), MethodText: wording(o.Method), Categories: nil, Tags: tags(o.Meta)}
-	switch {
-	case o.EffectiveDateTime != nil:
-		base.Start = *o.EffectiveDateTime
-	case o.EffectiveInstant != nil:
-		base.Start = *o.EffectiveInstant
-	case o.EffectivePeriod != nil:
-		base.Start, base.End, base.IsPeriod = str(o.EffectivePeriod.Start), str(o.EffectivePeriod.End), true
-	}
-	if o.BodySite != nil {
-		base.Site = codings(o.BodySite)
-	}
-	d := &decoded{specimen: target(o.Specimen)}
-	main := base
-	main.Codes, main.Text = codings(&o.Code), str(o.Code.Text)
-	main.Value, main.ValueCodes, main.ValueText = value(o.ValueQuantity, o.ValueInteger, o.ValueCodeableConcept, o.ValueString)
-	if len(o.Component) == 0 || main.Value != nil || main.ValueText != "" || len(main.ValueCodes) > 0 {
-		d.records = append(d.records, main)
-	}
-	for i := range o.Component {
-		c := &o.Component[i]
-		part := base
-		part.Part = "component[" + strconv.Itoa(i) + "]"
-		part.Codes, part.Text = codings(&c.Code), str(c.Code.Text)
-		part.Value, part.ValueCodes, part.ValueText = value(c.ValueQuantity, c.ValueInteger, c.ValueCodeableConcept, c.ValueString)
-		d.records = append(d.records, part)
-	}
-	if bytes.Contains(raw, []byte(`"contained"`)) {
-		d.readContained(m, raw)
-	}
-	return d, nil
-}
-
-// value reads the kinds of value that can be a number.
-func value(q *models.Quantity, i *int, c *models.CodeableConcept, s *string) (*state.Quantity, []state.Coding, string) {
-	switch {
-	case q != nil:
-		return amount(q), nil, ""
-	case i != nil:
-		return &state.Quantity{Value: strconv.Itoa(*i)}, nil, ""
-	case c != nil:
-		return nil, codings(c), wording(c)
-	}
-	return nil, nil, str(s)
 }
 
 // contents is the side door to what the models drop.

@@ -13,67 +13,6 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
-// Extensions that carry what R4 has no element for: the content of the bag and
-// the pump's volume rate beside a mass rate.
-const (
-	extConcentration = "infusion-concentration"
-	extPumpRate      = "pump-rate"
-	extDosingWeight  = "dosing-weight"
-)
-
-func (m *Mapper) decodeAdministration(raw []byte) (*decoded, error) {
-	a, err := models.UnmarshalMedicationAdministration(raw)
-	if err != nil {
-		return nil, err
-	}
-	r := state.Record{Status: a.Status, Categories: codings(a.Category), Codes: codings(&a.MedicationCodeableConcept),
-		Text: str(a.MedicationCodeableConcept.Text), Patient: same(target(&a.Subject)), Encounter: same(target(a.Context)), Tags: tags(a.Meta)}
-	if r.Text == "" {
-		r.Text = wording(&a.MedicationCodeableConcept)
-	}
-	switch {
-	case a.EffectivePeriod.Start != nil || a.EffectivePeriod.End != nil:
-		r.Start, r.End, r.IsPeriod = str(a.EffectivePeriod.Start), str(a.EffectivePeriod.End), true
-	default:
-		r.Start = a.EffectiveDateTime
-	}
-	if d := a.Dosage; d != nil {
-		r.Dose, r.Rate = amount(d.Dose), amount(d.RateQuantity)
-		if d.RateRatio != nil {
-			r.Rate, r.RatePer = ratio(d.RateRatio)
-		}
-		r.Method, r.Site = codings(d.Method), codings(d.Route)
-		r.MethodText = same(str(d.Text))
-		if d.Route != nil && len(r.Site) == 0 {
-			r.Site = []state.Coding{{Display: same(str(d.Route.Text))}}
-		}
-		pumpExtensions(d.Extension, &r)
-	}
-	pumpExtensions(a.Extension, &r)
-	out := one(r)
-	out.drugRef = target(&a.MedicationReference)
-	if bytes.Contains(raw, []byte(`"contained"`)) {
-		out.readContained(m, raw)
-	}
-	return out, nil
-}
-
-// pumpExtensions reads bag content, pump rate and dosing weight by the last
-// part of the extension's URL.
-func pumpExtensions(list []models.Extension, r *state.Record) {
-	for i := range list {
-		e := &list[i]
-		switch name := e.Url[strings.LastIndexAny(e.Url, ":/")+1:]; {
-		case name == extConcentration && e.ValueRatio != nil:
-			r.Strength, r.Volume = ratio(e.ValueRatio)
-		case name == extPumpRate && e.ValueQuantity != nil:
-			r.PumpRate = amount(e.ValueQuantity)
-		case name == extDosingWeight && e.ValueQuantity != nil:
-			r.DoseWeight = amount(e.ValueQuantity)
-		}
-	}
-}
-
 func (m *Mapper) decodeMedicationRequest(raw []byte) (*decoded, error) {
 	q, err := models.UnmarshalMedicationRequest(raw)
 	if err != nil {

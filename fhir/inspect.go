@@ -2,16 +2,13 @@
 
 package fhir
 
-// This file: inspect, a single pass over the bytes of a resource that finds
-// what is needed to route or skip it, and the two things that the JSON decoder
-// below samply's models lets pass: member names in the wrong case, and numbers
-// in quotes. Whole charts have 25,000 resources, most of them of no interest;
-// only what passes here is decoded.
+// This file: inspect, the pass over the bytes of a resource of any type that
+// finds what is needed to route or skip it. Whole charts have 25,000
+// resources, most of them of no interest; only what passes here is decoded.
 
 import (
-	"bytes"
-	"encoding/json"
 	"strings"
+	"sync"
 )
 
 // Faults that inspect finds, used as reasons for a reject.
@@ -88,154 +85,20 @@ func init() {
 
 // inspect reads raw once. want says whether an observation code is of interest.
 func inspect(raw []byte, want func(system, code []byte) bool) head {
-	if !json.Valid(raw) {
-		return head{fault: faultBroken}
-	}
-	return inspectValid(raw, want)
+	s := scans.Get().(*scan)
+	defer scans.Put(s)
+	s.resource(raw, want)
+	return s.head
 }
 
 // inspectValid is inspect for bytes already known to be valid JSON.
-func inspectValid(raw []byte, want func(system, code []byte) bool) head {
-	var h head
-	s := scanner{raw: raw, head: &h, want: want}
-	s.space()
-	if s.at >= len(raw) || raw[s.at] != '{' {
-		h.fault = faultNotAnObj
-		return h
-	}
-	s.object(top, 0)
-	return h
-}
+func inspectValid(raw []byte, want func(system, code []byte) bool) head { return inspect(raw, want) }
 
-// scanner walks bytes already known to be valid JSON.
-type scanner struct {
-	raw  []byte
-	at   int
-	head *head
-	want func(system, code []byte) bool
-}
-
-func (s *scanner) space() {
-	for s.at < len(s.raw) {
-		switch s.raw[s.at] {
-		case ' ', '\n', '\r', '\t':
-			s.at++
-		default:
-			return
-		}
-	}
-}
-
-// str reads a string token and returns what is between the quotes, raw.
-func (s *scanner) str() []byte {
-	s.at++
-	start := s.at
-	for {
-		i := bytes.IndexByte(s.raw[s.at:], '"')
-		s.at += i
-		slashes := 0
-		for k := s.at - 1; k >= start && s.raw[k] == '\\'; k-- {
-			slashes++
-		}
-		s.at++
-		if slashes%2 == 0 {
-			return s.raw[start : s.at-1]
-		}
-	}
-}
-
-// unquoted is the text of a raw string token.
-func unquoted(token []byte) string {
-	if bytes.IndexByte(token, '\\') < 0 {
-		return string(token)
-	}
-	var out string
-	if json.Unmarshal(append(append([]byte{'"'}, token...), '"'), &out) != nil {
-		return string(token)
-	}
-	return out
-}
-
-func (s *scanner) object(p place, depth int) {
-	s.at++ // {
-	var system, code []byte
-	var seen uint32 // of topMembers
-	for {
-		s.space()
-		if s.raw[s.at] == '}' {
-			s.at++
-			break
-		}
-		if s.raw[s.at] == ',' {
-			s.at++
-			s.space()
-		}
-		name := s.str()
-		s.checkName(name)
-		if p == top {
-			s.once(&seen, name)
-		}
-		s.space()
-		s.at++ // :
-		s.space()
-		if s.raw[s.at] == '"' {
-			value := s.str()
-			switch {
-			case p == inQuantity && string(name) == "value":
-				s.head.fault = faultQuoted
-			case p == inCoding && string(name) == "system":
-				system = value
-			case p == inCoding && string(name) == "code":
-				code = value
-			default:
-				s.text(p, name, value)
-			}
-			continue
-		}
-		s.value(s.enter(p, name), depth)
-	}
-	if p == inCoding && code != nil && s.want != nil && s.want(system, code) {
-		s.head.wanted = true
-	}
-}
-
-// value skips or enters the value at the current position.
-func (s *scanner) value(p place, depth int) {
-	if depth > maxNesting {
-		s.head.fault = faultDeep
-	}
-	switch s.raw[s.at] {
-	case '{':
-		s.object(p, depth+1)
-	case '[':
-		s.at++
-		for {
-			s.space()
-			switch s.raw[s.at] {
-			case ']':
-				s.at++
-				return
-			case ',':
-				s.at++
-				s.space()
-			}
-			s.value(p, depth+1)
-		}
-	case '"':
-		s.str()
-	default: // number, true, false, null
-		for s.at < len(s.raw) {
-			switch s.raw[s.at] {
-			case ',', '}', ']', ' ', '\n', '\r', '\t':
-				return
-			}
-			s.at++
-		}
-	}
-}
+// scans keeps the buffers of scans for the next ones.
+var scans = sync.Pool{New: func() any { return new(scan) }}
 
 // enter gives the place of the value of member name of place p.
-func (s *scanner) enter(p place, name []byte) place {
+func (s *scan) enter(p place, name []byte) place {
 	if quantities[string(name)] {
 		if p == inDosage {
 			s.head.hasDose = s.head.hasDose || string(name) == "dose"
@@ -280,61 +143,40 @@ func (s *scanner) enter(p place, name []byte) place {
 }
 
 // text takes a string member.
-func (s *scanner) text(p place, name, value []byte) {
+func (s *scan) text(p place, name, value []byte) {
 	switch p {
 	case top:
 		switch string(name) {
 		case "resourceType":
-			s.head.kind = unquoted(value)
+			s.head.kind = cooked(value)
 		case "id":
-			s.head.id = unquoted(value)
+			s.head.id = cooked(value)
 		case "status":
 			s.head.hasStatus = len(value) > 0
 		}
 	case inSubject:
 		if string(name) == "reference" {
-			s.head.patient = unquoted(value)
+			s.head.patient = cooked(value)
 		}
 	case inEncounter:
 		if string(name) == "reference" {
-			s.head.encounter = unquoted(value)
+			s.head.encounter = cooked(value)
 		}
 	case inProvider:
 		if string(name) == "reference" {
-			s.head.provider = unquoted(value)
+			s.head.provider = cooked(value)
 		}
 	case inPartOf:
 		if string(name) == "reference" {
-			s.head.partOf = unquoted(value)
+			s.head.partOf = cooked(value)
 		}
 	case inMeta:
 		if string(name) == "lastUpdated" {
-			s.head.updated = unquoted(value)
+			s.head.updated = cooked(value)
 		}
-	}
-}
-
-// checkName notes a member name that the decoder would accept in any case.
-func (s *scanner) checkName(name []byte) {
-	if members[string(name)] {
-		return
-	}
-	if exact, ok := folded[strings.ToLower(string(name))]; ok && exact != string(name) {
-		s.head.fault = faultCase
 	}
 }
 
 // topMembers numbers the members whose repetition would change a meaning.
 var topMembers = map[string]uint{"resourceType": 0, "id": 1, "status": 2, "subject": 3, "patient": 4, "code": 5, "valueQuantity": 6,
 	"effectiveDateTime": 7, "effectivePeriod": 8, "dosage": 9, "component": 10, "medicationCodeableConcept": 11, "period": 12, "birthDate": 13}
-
-func (s *scanner) once(seen *uint32, name []byte) {
-	i, ok := topMembers[string(name)]
-	if !ok {
-		return
-	}
-	if *seen&(1<<i) != 0 {
-		s.head.fault = faultTwice
-	}
-	*seen |= 1 << i
-}

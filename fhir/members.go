@@ -7,6 +7,44 @@ package fhir
 
 import "bytes"
 
+// scanner walks bytes already known to be valid JSON.
+type scanner struct {
+	raw []byte
+	at  int
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.raw) {
+		switch s.raw[s.at] {
+		case ' ', '\n', '\r', '\t':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// str reads a string token and returns what is between the quotes, raw.
+func (s *scanner) str() []byte {
+	s.at++
+	start := s.at
+	for {
+		i := bytes.IndexByte(s.raw[s.at:], '"')
+		s.at += i
+		slashes := 0
+		for k := s.at - 1; k >= start && s.raw[k] == '\\'; k-- {
+			slashes++
+		}
+		s.at++
+		if slashes%2 == 0 {
+			return s.raw[start : s.at-1]
+		}
+	}
+}
+
+// unquoted is the text of a raw string token.
+func unquoted(token []byte) string { return cooked(token) }
+
 // skip passes over one value and returns its bytes.
 func (s *scanner) skip() []byte {
 	start := s.at
