@@ -26,6 +26,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // call is one call while it is worked on. It is owned by one goroutine.
@@ -35,7 +36,10 @@ type call struct {
 	id     string // path segment
 	at     time.Time
 	caller *trust.Caller
-	record Record
+	// received is when the call came in by the wall clock; at is by the
+	// service's own, which decides.
+	received time.Time
+	record   Record
 }
 
 // recorded is where a call's entry went.
@@ -51,7 +55,7 @@ func (s *Service) newCall(c *gin.Context) (*call, error) {
 		requestID = id.String()
 	}
 	return &call{
-		http: c.Request, writer: c.Writer, id: c.Param("id"), at: s.Now().UTC().Truncate(time.Millisecond),
+		http: c.Request, writer: c.Writer, id: c.Param("id"), at: s.Now().UTC().Truncate(time.Millisecond), received: time.Now(),
 		record: Record{
 			Schema: RecordSchema, ID: id.String(), Kind: KindDecision, Status: http.StatusOK,
 			Request: RequestMeta{RequestID: requestID},
@@ -208,38 +212,26 @@ func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Tim
 	defer s.metrics.timed("gather")()
 	client := c.caller.Client
 	q := ChartQuery{
-		Prefetch: renamed(req.Prefetch, client.Quirks.PrefetchKeys), Templates: s.Templates,
+		Prefetch:  renamed(req.Prefetch, client.Quirks.PrefetchKeys),
 		PatientID: req.Context.PatientID, EncounterID: req.Context.EncounterID, At: at, Budget: s.Config.fhirBudget(),
 	}
-	if client.FHIRServer != "" && req.FHIRServer != "" && req.FHIRAuthorization != nil {
-		q.Server, q.Token = client.FHIRServer, req.FHIRAuthorization.AccessToken.Reveal()
-		q.HTTP = s.fhirClient(client)
+	if client.FHIRServer != "" && req.FHIRServer != "" {
+		from, err := s.fhirServer(client)
+		if err != nil {
+			return nil, nil, err
+		}
+		q.From = from
+		if a := req.FHIRAuthorization; a != nil {
+			// Its life counts by the wall clock from when the call came in.
+			q.Access = fhir.Access{Token: a.AccessToken.Reveal(), Scope: a.Scope, Patient: a.Patient,
+				Expires: c.received.Add(time.Duration(a.ExpiresInS) * time.Second)}
+		}
 	}
 	chart, manifest, err := s.Charts.Gather(ctx, q)
 	if err == nil && chart == nil {
 		err = fmt.Errorf("%w: no chart came", ErrInternal)
 	}
 	return chart, manifest, err
-}
-
-// fhirClient is the HTTP client for one registration's FHIR server. It is kept,
-// so that calls share connections; tokens are per request.
-func (s *Service) fhirClient(c *trust.Client) *http.Client {
-	s.fhirMu.Lock()
-	defer s.fhirMu.Unlock()
-	if s.fhirClients[c.Name] == nil {
-		s.fhirClients[c.Name] = c.HTTPClient(s.Config.fhirBudget())
-	}
-	return s.fhirClients[c.Name]
-}
-
-// Close drops idle connections to FHIR servers. Calls under way go on.
-func (s *Service) Close() {
-	s.fhirMu.Lock()
-	defer s.fhirMu.Unlock()
-	for _, c := range s.fhirClients {
-		c.CloseIdleConnections()
-	}
 }
 
 // renamed gives prefetch keys the names of the discovery document.

@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +35,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // ServiceID is the id of the one service there is.
@@ -54,10 +54,9 @@ type Charts interface {
 // ChartQuery asks for one patient's chart.
 type ChartQuery struct {
 	Prefetch    map[string]json.RawMessage // by the service's own keys
-	Templates   map[string]string
-	Server      string // registered FHIR base; "" when nothing may be fetched
-	Token       string // for Server only
-	HTTP        *http.Client
+	From        *fhir.Server               // registered for the client; nil when nothing may be fetched
+	Access      fhir.Access                // to it, for this call
+	Authorize   func(context.Context) (fhir.Access, error)
 	PatientID   string
 	EncounterID string
 	At          time.Time
@@ -112,8 +111,8 @@ type Service struct {
 	slots     chan struct{}
 	metrics   *metrics
 
-	fhirMu      sync.Mutex              // guards fhirClients
-	fhirClients map[string]*http.Client // by client name
+	fhirMu      sync.Mutex              // guards fhirServers
+	fhirServers map[string]*fhir.Server // by client name
 }
 
 // New checks the configuration and makes a service. Errors wrap ErrConfig.
@@ -140,7 +139,8 @@ func New(d Deps) (*Service, error) {
 			return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
 		}
 	}
-	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), metrics: newMetrics(), fhirClients: map[string]*http.Client{}}
+	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
+	s.metrics.registry.MustRegister(fhirHealth{s.FHIRStatus})
 	var err error
 	s.discovery, s.etag, err = discoveryDocument(d.Templates)
 	return s, err

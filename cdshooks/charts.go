@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/fhir"
@@ -25,7 +26,7 @@ var _ Charts = MappedCharts{}
 // Gather reads prefetch and, where the query names a server, the EHR.
 func (m MappedCharts) Gather(ctx context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error) {
 	got, err := m.Mapper.Gather(ctx, fhir.GatherRequest{
-		Prefetch: q.Prefetch, Templates: q.Templates, Server: q.Server, Token: q.Token, HTTP: q.HTTP,
+		Prefetch: q.Prefetch, From: q.From, Access: q.Access, Authorize: q.Authorize,
 		PatientID: q.PatientID, EncounterID: q.EncounterID, Now: q.At, Limits: fhir.Limits{Budget: q.Budget},
 	})
 	var manifest json.RawMessage
@@ -50,27 +51,32 @@ func (m MappedCharts) Gather(ctx context.Context, q ChartQuery) (*state.Chart, j
 	return nil, manifest, fmt.Errorf("%w: %w", ErrInternal, err)
 }
 
-// keysNotHad names the prefetch keys that brought nothing usable, for the
-// people who connect a client.
+// keysNotHad names the prefetch keys that brought nothing usable and why, for
+// the people who connect a client.
 func keysNotHad(got *fhir.Gathered) string {
-	words := ""
 	if got == nil {
-		return words
+		return ""
 	}
+	var words []string
 	for _, p := range got.Manifest.Parts {
 		switch p.From {
 		case fhir.FromPrefetch, fhir.FromFetch, fhir.IsEmpty:
 			continue
 		}
-		if words != "" {
-			words += ", "
+		why := string(p.From)
+		if p.Why != "" {
+			why += ": " + p.Why
 		}
-		words += p.Key + " (" + string(p.From) + ")"
+		words = append(words, p.Key+" ("+why+")")
 	}
-	if words == "" {
+	if len(words) == 0 {
 		return "The data had no patient and stay that fit."
 	}
-	return "Not had: " + words + "."
+	out := "Not had: " + strings.Join(words, ", ") + "."
+	if n := len(got.Manifest.Undeclared); n > 0 {
+		out += fmt.Sprintf(" The request has %d prefetch keys that /cds-services does not declare; quirks.prefetch_keys of the client's registration can rename them.", n)
+	}
+	return out
 }
 
 // Remap maps stored records again.

@@ -2,160 +2,216 @@
 
 package fhir
 
-// This file: fetching from the one FHIR server that is registered for the
-// client. The token never goes anywhere else: no redirects, and next links
-// only within the same base.
+// This file: fetching what a call's prefetch lacks, page by page, from the one
+// FHIR server that is registered for the client. The token never goes anywhere
+// else: no redirects, and next links only within the registered base.
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
+	"time"
 )
 
-// fetchResult is what came for one query.
-type fetchResult struct {
-	pages []json.RawMessage
-	from  Provenance
-	why   string
+// fetched is what came for one key.
+type fetched struct {
+	pages   []fetchedPage
+	from    Provenance
+	why     string
+	resting time.Duration // the server was not asked, and will not be for so long
+	status  int           // HTTP status of the last answer
 }
 
+// fetchedPage is one answer: a Bundle taken apart, or a single resource.
+type fetchedPage struct {
+	raw    json.RawMessage
+	bundle bool
+	page
+}
+
+// fetcher reads from a Server for one gather.
 type fetcher struct {
 	m      *Mapper
-	base   *url.URL
-	token  string
-	client *http.Client
+	server *Server
+	bearer *bearer
 	limits Limits
+	left   allowance
 }
 
-func newFetcher(m *Mapper, q GatherRequest) (*fetcher, error) {
-	base, err := url.Parse(strings.TrimSuffix(q.Server, "/") + "/")
-	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") {
-		return nil, fmt.Errorf("%w: the registered FHIR base is not an absolute URL", ErrUnobtainable)
-	}
-	f := &fetcher{m: m, base: base, token: q.Token, limits: q.Limits}
-	if f.limits.Budget <= 0 {
-		f.limits.Budget = DefaultBudget
-	}
-	if f.limits.Pages <= 0 {
-		f.limits.Pages = DefaultPages
-	}
-	if f.limits.MaxBytes <= 0 {
-		f.limits.MaxBytes = DefaultMaxBytes
-	}
-	if f.limits.Parallel <= 0 {
-		f.limits.Parallel = DefaultParallel
-	}
-	client := http.Client{}
-	if q.HTTP != nil {
-		client = *q.HTTP
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	f.client = &client
-	return f, nil
+func newFetcher(m *Mapper, q GatherRequest) *fetcher {
+	f := &fetcher{m: m, server: q.From, limits: q.Limits.withDefaults()}
+	f.bearer = &bearer{access: q.Access, token: q.Access.Token}
+	f.left.page = f.limits.MaxBytes
+	f.left.total.Store(f.limits.TotalBytes)
+	return f
 }
 
 // errOutside: a link leads out of the registered server.
-var errOutside = errors.New("link leaves the registered FHIR server")
+var errOutside = errors.New("a link leaves the registered FHIR server")
 
-// locate resolves a query or a next link and refuses what is not under base.
-func (f *fetcher) locate(to string) (*url.URL, error) {
+// locate resolves a query or a next link and refuses what is not under the
+// registered base. on is the URL that the link came with, nil for a query.
+func (s *Server) locate(to string, on *url.URL) (*url.URL, error) {
 	ref, err := url.Parse(to)
-	if err != nil {
+	if err != nil || ref.Opaque != "" || strings.ContainsAny(to, "\\\r\n\t ") {
 		return nil, errOutside
 	}
-	u := f.base.ResolveReference(ref)
-	clean := path.Clean(u.Path)
-	if u.Scheme != f.base.Scheme || !strings.EqualFold(u.Host, f.base.Host) || u.User != nil ||
-		!strings.HasPrefix(clean+"/", f.base.Path) {
+	from := s.base // relative links are relative to the base in FHIR, but for a bare query
+	if on != nil && strings.HasPrefix(to, "?") {
+		from = on
+	}
+	u := from.ResolveReference(ref)
+	if u.Scheme != s.base.Scheme || !strings.EqualFold(hostPort(u), hostPort(s.base)) || u.User != nil ||
+		!strings.HasPrefix(u.Path+"/", s.base.Path) || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") ||
+		strings.ContainsAny(u.Path, "%\\") || hasDots(ref.Path) {
 		return nil, errOutside
 	}
-	u.Fragment = ""
+	u.Host, u.Fragment, u.RawFragment = s.base.Host, "", ""
 	return u, nil
 }
 
-// all reads a query and the pages that follow it.
-func (f *fetcher) all(ctx context.Context, query string) fetchResult {
-	r := fetchResult{from: FromFetch}
-	seen := map[string]bool{}
-	for next := query; next != ""; {
-		if len(r.pages) >= f.limits.Pages {
-			r.from, r.why = IsPartial, fmt.Sprintf("more than %d pages", f.limits.Pages)
-			return r
+// hasDots reports path segments that climb. No server needs them in a link.
+func hasDots(p string) bool {
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." {
+			return true
 		}
-		u, err := f.locate(next)
-		if err != nil || seen[u.String()] {
-			r.from, r.why = IsPartial, errOutside.Error()
-			if err == nil {
-				r.why = "next links run in a circle"
+	}
+	return false
+}
+
+// hostPort is a URL's host with its port written out.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Hostname() + ":" + port
+}
+
+// joined puts the results of a key's searches together: complete only if each
+// of them is.
+func joined(list []fetched) fetched {
+	out := fetched{from: FromFetch}
+	for _, next := range list {
+		out.resting, out.status = max(out.resting, next.resting), next.status
+		if next.from != FromFetch && out.from == FromFetch {
+			out.from, out.why = next.from, next.why
+		}
+		out.pages = append(out.pages, next.pages...)
+	}
+	if out.from != FromFetch && len(out.pages) > 0 {
+		out.from = IsPartial
+	}
+	return out
+}
+
+// search runs one search: by GET, or by POST where the URL would be longer
+// than servers are sure to take. A server that takes no searches by POST gets
+// the codes in several GETs.
+func (f *fetcher) search(ctx context.Context, q search) fetched {
+	if len(q.url()) > maxURL && !f.server.noForms.Load() {
+		r := f.pages(ctx, q.kind+"/_search", q.form())
+		switch r.status {
+		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
+			if len(r.pages) == 0 {
+				f.server.noForms.Store(true)
+				break
 			}
 			return r
+		default:
+			return r
 		}
-		seen[u.String()] = true
-		raw, from, why := f.get(ctx, u)
-		if from != FromFetch {
-			r.from, r.why = from, why
+	}
+	var out []fetched
+	for _, part := range q.split(maxURL) {
+		r := f.pages(ctx, part.url(), "")
+		out = append(out, r)
+		if r.from != FromFetch {
+			break // the key is incomplete, whatever else comes
+		}
+	}
+	return joined(out)
+}
+
+// pages reads a query and the pages that follow it.
+func (f *fetcher) pages(ctx context.Context, query, form string) fetched {
+	r := fetched{from: FromFetch}
+	seen, known := map[string]bool{}, map[string]bool{}
+	var on *url.URL
+	for next := query; next != ""; {
+		u, err := f.server.locate(next, on)
+		switch {
+		case len(r.pages) >= f.limits.Pages:
+			r.from, r.why = IsPartial, fmt.Sprintf("more than %d pages", f.limits.Pages)
+			return r
+		case err != nil:
+			r.from, r.why = IsPartial, errOutside.Error()
+			return r
+		case seen[u.String()]:
+			r.from, r.why = IsPartial, "next links run in a circle"
+			return r
+		}
+		if form == "" {
+			seen[u.String()] = true
+		}
+		got := f.get(ctx, question{u, form})
+		r.status, r.resting = got.status, got.resting
+		if got.from != FromFetch {
+			r.from, r.why = got.from, got.why
 			if len(r.pages) > 0 {
 				r.from = IsPartial
 			}
 			return r
 		}
-		r.pages = append(r.pages, raw)
-		next = ""
-		if kindOf(raw) == "Bundle" {
-			pg, err := f.m.openValidPage(raw)
-			if err != nil {
+		p := fetchedPage{raw: got.body, bundle: kindOf(got.body) == "Bundle"}
+		if p.bundle {
+			if p.page, err = f.m.openValidPage(got.body); err != nil {
 				r.from, r.why = IsWrongType, "the FHIR server sent a Bundle that cannot be read"
 				return r
 			}
-			next = pg.next
+			if !anyNew(p.page, known) && len(r.pages) > 0 && p.next != "" {
+				r.from, r.why = IsPartial, "the FHIR server's pages repeat"
+				return r
+			}
 		}
+		r.pages = append(r.pages, p)
+		on = u
+		if form != "" {
+			on = f.server.base.JoinPath(strings.TrimSuffix(query, "/_search"))
+		}
+		next, form = p.next, ""
 	}
 	return r
 }
 
-// get reads one page. Neither URL nor body go into why: both can identify a
-// patient.
-func (f *fetcher) get(ctx context.Context, u *url.URL) (json.RawMessage, Provenance, string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, IsFailed, "request could not be made"
+// anyNew notes the resources of a page and reports whether one was not known.
+func anyNew(p page, known map[string]bool) bool {
+	before := len(known)
+	for _, e := range p.entries {
+		known[e.head.kind+"/"+cmp.Or(e.id, e.fullURL)] = true
 	}
-	req.Header.Set("Accept", "application/fhir+json, application/json;q=0.9")
-	if f.token != "" {
-		req.Header.Set("Authorization", "Bearer "+f.token)
+	return len(known) > before
+}
+
+// get puts one question, with a renewed token once the first one is refused.
+func (f *fetcher) get(ctx context.Context, q question) *reply {
+	if x := f.bearer.access.Expires; !x.IsZero() && !time.Now().Before(x) {
+		return &reply{from: IsDenied, why: "the access token has expired"}
 	}
-	res, err := f.client.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, IsFailed, "no time left to read from the FHIR server"
-		}
-		return nil, IsFailed, "the FHIR server could not be reached"
+	token := f.bearer.current()
+	r := f.server.ask(ctx, q, token, &f.left)
+	if r.status != http.StatusUnauthorized {
+		return r
 	}
-	defer res.Body.Close()
-	switch {
-	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
-		return nil, IsDenied, fmt.Sprintf("the FHIR server answered %d", res.StatusCode)
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		return nil, IsFailed, "the FHIR server redirects, which is not followed"
-	case res.StatusCode != http.StatusOK:
-		return nil, IsFailed, fmt.Sprintf("the FHIR server answered %d", res.StatusCode)
+	if token = f.bearer.renew(ctx, token); token == "" {
+		return r
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, f.limits.MaxBytes+1))
-	switch {
-	case err != nil:
-		return nil, IsFailed, "the FHIR server's answer broke off"
-	case int64(len(body)) > f.limits.MaxBytes:
-		return nil, IsFailed, fmt.Sprintf("the FHIR server's answer is over %d bytes", f.limits.MaxBytes)
-	case !json.Valid(body):
-		return nil, IsWrongType, "the FHIR server's answer is not JSON"
-	case kindOf(body) == "OperationOutcome":
-		return nil, IsFailed, "the FHIR server answered with an OperationOutcome"
-	}
-	return body, FromFetch, ""
+	return f.server.ask(ctx, q, token, &f.left)
 }

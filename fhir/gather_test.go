@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +121,17 @@ func TestKnownEmptyIsNoGapAndMissingIs(t *testing.T) {
 	}
 }
 
+// at is the registered FHIR server of a test, which fails fast and retries
+// without waiting.
+func at(t testing.TB, base string, client *http.Client) *Server {
+	t.Helper()
+	s, err := NewServer(ServerOptions{Base: base, HTTP: client, Backoff: time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // ehr is a FHIR server with two pages of vitals.
 func ehr(t *testing.T, answer func(w http.ResponseWriter, r *http.Request) bool) *httptest.Server {
 	var s *httptest.Server
@@ -150,11 +162,11 @@ func ehr(t *testing.T, answer func(w http.ResponseWriter, r *http.Request) bool)
 
 func TestMissingKeysAreFetchedPageByPage(t *testing.T) {
 	s := ehr(t, nil)
-	g, err := gather(t, GatherRequest{Server: s.URL + "/fhir", Token: "secret", HTTP: s.Client()})
+	g, err := gather(t, GatherRequest{From: at(t, s.URL+"/fhir", s.Client()), Access: Access{Token: "secret"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := part(t, g, KeyVitals); p.From != FromFetch || p.Pages != 2 || p.Resources != 2 || len(g.Chart.Measurements) != 2 {
+	if p := part(t, g, KeyVitals); p.From != FromFetch || p.Pages != 3 || p.Resources != 2 || len(g.Chart.Measurements) != 2 {
 		t.Errorf("got %+v, %d measurements", p, len(g.Chart.Measurements))
 	}
 	for _, r := range g.Chart.Records {
@@ -168,7 +180,7 @@ func TestThePrefetchedPageIsContinued(t *testing.T) {
 	s := ehr(t, nil)
 	prefetch := full()
 	prefetch[KeyVitals] = json.RawMessage(fmt.Sprintf(`{"resourceType":"Bundle","link":[{"relation":"next","url":"%s/fhir/Observation?page=2"}],"entry":[{"resource":%s}]}`, s.URL, observation("8867-4", valueIn("88", "/min"))))
-	g, err := gather(t, GatherRequest{Prefetch: prefetch, Server: s.URL + "/fhir", Token: "secret", HTTP: s.Client()})
+	g, err := gather(t, GatherRequest{Prefetch: prefetch, From: at(t, s.URL+"/fhir", s.Client()), Access: Access{Token: "secret"}})
 	if err != nil || len(g.Chart.Measurements) != 2 {
 		t.Fatalf("%v, %+v", err, g.Manifest)
 	}
@@ -218,7 +230,7 @@ func TestAServerThatDoesNotAnswerAsItShould(t *testing.T) {
 			s := ehr(t, tt.answer)
 			prefetch := full()
 			delete(prefetch, KeyVitals)
-			g, err := gather(t, GatherRequest{Prefetch: prefetch, Server: s.URL + "/fhir", Token: "secret", HTTP: s.Client(), Limits: Limits{MaxBytes: 4096}})
+			g, err := gather(t, GatherRequest{Prefetch: prefetch, From: at(t, s.URL+"/fhir", s.Client()), Access: Access{Token: "secret"}, Limits: Limits{MaxBytes: 4096}})
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("error %v, want %v", err, tt.err)
 			}
@@ -233,14 +245,16 @@ func TestAServerThatDoesNotAnswerAsItShould(t *testing.T) {
 }
 
 func TestAServerThatNeverEndsIsLeft(t *testing.T) {
+	var page atomic.Int64
 	s := ehr(t, func(w http.ResponseWriter, r *http.Request) bool {
-		fmt.Fprintf(w, `{"resourceType":"Bundle","link":[{"relation":"next","url":"http://%s%s&n=1"}]}`, r.Host, r.URL.RequestURI())
+		o := strings.Replace(observation("8867-4", valueIn("88", "/min")), `"o1"`, fmt.Sprintf(`"o%d"`, page.Add(1)), 1)
+		fmt.Fprintf(w, `{"resourceType":"Bundle","link":[{"relation":"next","url":"http://%s%s&n=1"}],"entry":[{"resource":%s}]}`, r.Host, r.URL.RequestURI(), o)
 		return true
 	})
 	prefetch := full()
 	delete(prefetch, KeyVitals)
-	g, err := gather(t, GatherRequest{Prefetch: prefetch, Server: s.URL + "/fhir", Token: "secret", HTTP: s.Client(), Limits: Limits{Pages: 3}})
-	if !errors.Is(err, ErrUnobtainable) || part(t, g, KeyVitals).Pages != 3 {
+	g, err := gather(t, GatherRequest{Prefetch: prefetch, From: at(t, s.URL+"/fhir", s.Client()), Access: Access{Token: "secret"}, Limits: Limits{Pages: 3}})
+	if !errors.Is(err, ErrUnobtainable) || part(t, g, KeyVitals).Pages != 6 {
 		t.Errorf("%v, %+v", err, part(t, g, KeyVitals))
 	}
 }

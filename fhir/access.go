@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: Access, the right to read one patient's data from a Server, as
+// the hook's fhirAuthorization or a backend grant gives it. It lives as long
+// as the call.
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Access lets one gather read from a Server. The zero Access lets it read
+// nothing. It has no form in which it can be printed or stored.
+type Access struct {
+	// Token is the bearer token. It is sent to the Server and nowhere else.
+	Token string
+	// Expires is when it ends, by the wall clock; nothing is asked after it.
+	// Zero: not told.
+	Expires time.Time
+	// Scope is what was granted, as the grant says it. A key whose resources
+	// it leaves out is denied without a request. Empty, or with names that are
+	// not SMART scopes (Epic's): the server decides.
+	Scope string
+	// Patient is whom the grant is limited to; a gather for anybody else is
+	// refused. Empty: not told.
+	Patient string
+	// Renew, when set, gives another token in place of one that the server
+	// answered 401 to. It is called at most once per gather.
+	Renew func(ctx context.Context, refused string) (string, error)
+}
+
+// String hides the token from every %v.
+func (Access) String() string { return "[redacted]" }
+
+// GoString hides the token from %#v.
+func (Access) GoString() string { return "[redacted]" }
+
+// MarshalJSON hides the token from encoders.
+func (Access) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// bearer is the token of a gather while it runs; its requests share it.
+type bearer struct {
+	access  Access
+	mu      sync.Mutex // guards what follows
+	token   string
+	renewed bool
+}
+
+func (b *bearer) current() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.token
+}
+
+// renew replaces a refused token, once for all requests; "" when it cannot be.
+func (b *bearer) renew(ctx context.Context, refused string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.token != refused:
+		return b.token // another request has done it
+	case b.access.Renew == nil || b.renewed:
+		return ""
+	}
+	b.renewed = true
+	token, err := b.access.Renew(ctx, refused)
+	if err != nil || token == "" || token == refused {
+		return ""
+	}
+	b.token = token
+	return token
+}
+
+// wanting names the SMART scope that is missing for reading a kind of
+// resource; "" when it is granted or cannot be told.
+func (a Access) wanting(w wish) string {
+	granted := false
+	for _, s := range strings.Fields(a.Scope) {
+		kind, rights, category, ok := smartScope(s)
+		switch {
+		case !ok && !besides[s] && !strings.HasPrefix(s, "launch/"):
+			return "" // not SMART scopes, or not only: the server knows what they mean
+		case !ok || kind != "*" && kind != w.kind:
+			continue
+		}
+		reads := strings.Contains(rights, "r") && (w.kind == "Patient" || strings.Contains(rights, "s"))
+		granted = granted || reads && (category == "" || category == w.category)
+	}
+	if granted || a.Scope == "" {
+		return ""
+	}
+	letters := "rs"
+	if w.kind == "Patient" {
+		letters = "r"
+	}
+	return "patient/" + w.kind + "." + letters
+}
+
+// besides are the SMART scopes that grant no resource.
+var besides = map[string]bool{"openid": true, "fhirUser": true, "profile": true, "launch": true, "offline_access": true, "online_access": true,
+	"smart/orchestrate_launch": true}
+
+// smartScope takes a SMART scope of version 1 or 2 apart. rights are the
+// letters of version 2; category is the code of a category filter, or "?" for
+// a filter of another kind.
+func smartScope(s string) (kind, rights, category string, ok bool) {
+	level, rest, found := strings.Cut(s, "/")
+	if !found || level != "patient" && level != "user" && level != "system" {
+		return "", "", "", false
+	}
+	rest, filter, filtered := strings.Cut(rest, "?")
+	kind, rights, found = strings.Cut(rest, ".")
+	if !found || kind == "" {
+		return "", "", "", false
+	}
+	switch rights {
+	case "read":
+		rights = "rs"
+	case "write":
+		rights = "cud"
+	case "*":
+		rights = "cruds"
+	default:
+		if rights == "" || strings.Trim(rights, "cruds") != "" {
+			return "", "", "", false
+		}
+	}
+	if filtered {
+		category = "?"
+		if value, isCategory := strings.CutPrefix(filter, "category="); isCategory && !strings.Contains(value, "&") {
+			category = value[strings.LastIndexByte(value, '|')+1:]
+		}
+	}
+	return kind, rights, category, true
+}
