@@ -84,7 +84,7 @@ func missing(need, asked []string, granted string) []string {
 			}
 			read, search = read || s.read, search || s.search
 		}
-		if !read || !search {
+		if !read || !search && kind != "Patient" { // the patient is read by id alone
 			out = append(out, kind)
 		}
 	}

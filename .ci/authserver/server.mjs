@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An OAuth 2 server for the tests of fhir/smart, on loopback and in memory.
+// Theirs (npm oidc-provider, certified, MIT): the token endpoint, the
+// client_credentials grant, the checks of private_key_jwt (signature by the
+// client's jwks_uri, aud, exp, one use of each jti), scopes, registration
+// (RFC 7591), revocation (RFC 7009), and the metadata. Ours, below: the
+// settings, their metadata at the address where SMART looks, and a FHIR server
+// that opens for a token that they find good and for no other.
+//
+// Usage: node server.mjs  — prints its address as the first line of stdout and
+// runs until stdin closes or a signal comes.
+
+import { createServer } from 'node:http';
+import { Provider } from 'oidc-provider';
+
+const kinds = ['Condition', 'Encounter', 'Medication', 'MedicationAdministration', 'MedicationRequest',
+  'Observation', 'Patient', 'Procedure', 'ServiceRequest'];
+const scopes = kinds.flatMap((k) => [`system/${k}.rs`, `system/${k}.read`]);
+
+const server = createServer();
+await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+const fhir = `${issuer}/fhir`;
+
+const provider = new Provider(issuer, {
+  scopes,
+  ttl: { ClientCredentials: 300 },
+  clientDefaults: {
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    token_endpoint_auth_method: 'private_key_jwt',
+  },
+  clientAuthMethods: ['private_key_jwt'],
+  enabledJWA: { clientAuthSigningAlgValues: ['ES384', 'RS384'] },
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    registration: { enabled: true },
+    revocation: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => fhir,
+      useGrantedResource: () => true,
+      // A client called narrow is granted less than it asks for, in silence.
+      getResourceServerInfo: (_ctx, _resource, client) => ({
+        audience: fhir,
+        accessTokenFormat: 'opaque',
+        accessTokenTTL: 300,
+        scope: scopes.filter((s) => client.clientName !== 'narrow' || !s.includes('Observation')).join(' '),
+      }),
+    },
+  },
+  // The key sets of the tests lie on loopback, which it does not read by itself.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
+});
+
+const json = (res, status, body) => {
+  res.writeHead(status, { 'Content-Type': status === 200 && body.resourceType ? 'application/fhir+json' : 'application/json' });
+  res.end(JSON.stringify(body));
+};
+
+const callback = provider.callback();
+server.on('request', async (req, res) => {
+  const path = req.url.split('?')[0];
+  if (path === '/fhir/.well-known/smart-configuration') {
+    const theirs = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+    json(res, 200, { ...theirs, capabilities: ['client-confidential-asymmetric', 'permission-v1', 'permission-v2'] });
+    return;
+  }
+  if (!path.startsWith('/fhir/')) {
+    callback(req, res);
+    return;
+  }
+  const token = await provider.ClientCredentials.find((req.headers.authorization ?? '').replace(/^Bearer /, ''));
+  const kind = path.split('/')[2];
+  if (!token?.isValid) {
+    json(res, 401, { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'login' }] });
+  } else if (!token.scopes.has(`system/${kind}.rs`) && !token.scopes.has(`system/${kind}.read`)) {
+    json(res, 403, { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'forbidden' }] });
+  } else {
+    json(res, 200, { resourceType: 'Bundle', type: 'searchset', total: 0, entry: [] });
+  }
+});
+
+console.log(issuer);
+process.stdin.resume();
+process.stdin.on('end', () => process.exit(0));
