@@ -18,7 +18,12 @@ const (
 	reasonLocal        = "not a systemic dose"
 	reasonNotGiven     = "not given"
 	reasonOtherSource  = "charted in another record of this hospital"
+	reasonNameless     = "medication not identified: its resource, a known code or a text is missing"
 )
+
+// unidentifiedDrug is the name under which an infusion runs whose medication
+// nobody can name.
+const unidentifiedDrug state.Drug = "unidentified medication"
 
 func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 	switch r.Status {
@@ -39,6 +44,8 @@ func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 	}
 	d, byText := m.x.drugOf(r)
 	switch {
+	case d == nil && nameless(r):
+		return m.unidentified(r, habit, ctx)
 	case d == nil:
 		return ignore(reasonDrugNotCoded)
 	case d.Ignore != "":
@@ -60,6 +67,56 @@ func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 	m.x.dose(d, r, ctx, a)
 	if d.InfusionOnly && a.Form != state.FormInfusion {
 		return ignore("single dose of a drug read only as an infusion")
+	}
+	m.x.known(r, a)
+	return event{administration: a}, outcome{}
+}
+
+// nameless says whether a row gives no word for its medication: the Medication
+// it refers to was not supplied, or it has only codes that no code map knows.
+// What has a name that is none of ours is another drug; what has none may be
+// anything.
+func nameless(r *state.Record) bool {
+	if r.Text != "" || strings.TrimSpace(displays(r.Codes)) != "" {
+		return false
+	}
+	for i := range r.Ingredients {
+		if r.Ingredients[i].Text != "" || strings.TrimSpace(displays(r.Ingredients[i].Codes)) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// unidentified keeps an infusion that nobody can name as one of unknown drug,
+// so that neither vasopressors nor fluids are taken to be absent. A single
+// dose of an unknown drug is only reported.
+func (m *Mapper) unidentified(r *state.Record, habit *adminSpec, ctx contextSpec) (event, outcome) {
+	d := &drugSpec{Drug: unidentifiedDrug, Class: state.ClassUnidentified}
+	switch {
+	case !habit.reads(d.Class):
+		return ignore(reasonOtherSource)
+	case !m.x.systemic(d, r, ctx.NonIV):
+		return ignore(reasonLocal)
+	case r.Rate == nil && (!r.IsPeriod || r.Dose != nil):
+		return reject(reasonNameless, received(r))
+	}
+	start, err := instant(r.Start)
+	if err != nil {
+		return reject(timeReason(err), r.Start)
+	}
+	a := &state.Administration{Drug: d.Drug, Class: d.Class, Form: state.FormInfusion, Start: start, ByText: true, Unknown: unknownDrug,
+		DocumentedEveryMin: habit.DocumentedEveryMin, DosingKg: m.x.dosingKg(r.DoseWeight), RateCharted: m.x.chartedUnit(r), Received: received(r)}
+	if why := period(r, a); why.reason != "" {
+		return event{}, why
+	}
+	switch v, unit, why := m.x.rateOfAny(r); {
+	case why == "" && v == 0:
+		a.RateKnown, a.RateUnit, a.Unknown = true, state.UnitUgKgMin, ""
+	case why == "" && unit.SameKind(unitMlH) && unit.To(v, unitMlH) <= maxMlH:
+		a.MlPerH, a.Ledger = unit.To(v, unitMlH), state.LedgerMaintenance
+	case why != "":
+		a.Ledger = state.LedgerMaintenance // it may be a fluid
 	}
 	m.x.known(r, a)
 	return event{administration: a}, outcome{}

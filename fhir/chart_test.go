@@ -168,7 +168,7 @@ func TestAMedicationThatComesLateIsStillRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := m.Chart(b, "", testNow); err != nil || len(c.Administrations) != 0 {
+	if c, err := m.Chart(b, "", testNow); err != nil || len(c.Administrations) != 1 || c.Administrations[0].Class != state.ClassUnidentified {
 		t.Fatalf("%v, %+v", err, c.Administrations)
 	}
 	if err := m.Add(b, []byte(`{"resourceType":"Medication","id":"ne","code":`+rx("7512")+`}`), state.Origin{}); err != nil {

@@ -116,27 +116,6 @@ type specimenSpec struct {
 	VenousText   []string `yaml:"venousText"`
 }
 
-// drugSpec describes a drug or fluid. A second entry of the same drug adds
-// codes and names only.
-type drugSpec struct {
-	Drug         state.Drug         `yaml:"drug"`
-	Class        state.Class        `yaml:"class"`
-	Dose         string             `yaml:"dose"` // "mass", "units", "volume" or empty
-	MaxUgKgMin   float64            `yaml:"maxUgKgMin"`
-	MaxUgMin     float64            `yaml:"maxUgMin"`
-	MaxUMin      float64            `yaml:"maxUMin"`
-	Tonicity     float64            `yaml:"tonicity"`
-	Ledger       state.Ledger       `yaml:"ledger"`
-	MlPer        map[string]float64 `yaml:"mlPer"` // volume of one unit of substance, for doses without a volume
-	Generic      bool               `yaml:"generic"`
-	InfusionOnly bool               `yaml:"infusionOnly"` // single doses are not of interest
-	OralIsLocal  bool               `yaml:"oralIsLocal"`  // by mouth it stays in the gut
-	Ignore       string             `yaml:"ignore"`       // reason never to count it
-	Codes        codes              `yaml:"codes"`
-	CodePrefixes codes              `yaml:"codePrefixes"`
-	Names        []string           `yaml:"names"`
-}
-
 // bolusSpec is from when a fluid counts as a bolus.
 type bolusSpec struct {
 	CrystalloidMlH float64 `yaml:"crystalloidMlH"`

@@ -9,6 +9,7 @@ package fhir
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/fhir/ucum"
@@ -29,6 +30,13 @@ const (
 	unknownVolume     = "volume not charted"
 	unknownPeriod     = "finished rate without a period"
 	unknownBagUnits   = "bag content is not in a unit of the drug"
+	unknownVial       = "volume rate of a product that is diluted before use"
+	unknownBound      = "rate is a bound, not a number"
+	unknownNoEnd      = "finished, but nobody charted when"
+	unknownStopRate   = "stopped at an instant, with a rate: before or after is not said"
+	unknownMixture    = "bag with two vasoactive drugs"
+	unknownBoluses    = "given as single doses that act for hours"
+	unknownDrug       = "medication not identified"
 )
 
 // Units that arithmetic works in, parsed once.
@@ -42,6 +50,8 @@ var (
 	unitUg      = mustUnit("ug")
 	unitU       = mustUnit("[iU]")
 	unitKg      = mustUnit("kg")
+	unitUgMl    = mustUnit("ug/mL")
+	unitUMl     = mustUnit("[iU]/mL")
 )
 
 func mustUnit(code string) ucum.Unit {
@@ -78,28 +88,67 @@ func (x *index) spellDose(text string) string {
 	return strings.Join(parts, "/")
 }
 
-// dose fills form, rate, amount and ledger of a.
-func (x *index) dose(d *drugSpec, r *state.Record, ctx contextSpec, a *state.Administration) {
-	if r.DoseWeight != nil {
-		if u, _, reason := x.spelledUnit(r.DoseWeight, false); reason == "" && u.SameKind(unitKg) {
-			if v, ok := number(r.DoseWeight.Value); ok {
-				if kg := u.To(v, unitKg); kg >= 20 && kg <= 400 {
-					a.DosingKg = kg
-				}
-			}
-		}
+// dosingKg is the weight the pump or order carries, in kg. A weight that no
+// adult has (a pump left at 1 kg) is none.
+func (x *index) dosingKg(q *state.Quantity) float64 {
+	if q == nil || q.Comparator != "" {
+		return 0
 	}
+	u, _, reason := x.spelledUnit(q, false)
+	v, ok := number(q.Value)
+	if reason != "" || !ok || !u.SameKind(unitKg) {
+		return 0
+	}
+	if kg := u.To(v, unitKg); kg >= 20 && kg <= 400 {
+		return kg
+	}
+	return 0
+}
+
+// chartedUnit is the unit of a rate as charted, for reports.
+func (x *index) chartedUnit(r *state.Record) string {
+	if r.Rate == nil || r.Rate.Value == "" {
+		return "no rate"
+	}
+	unit := func(q *state.Quantity) string {
+		_, text, reason := x.spelledUnit(q, true)
+		switch reason {
+		case "":
+			return text
+		case reasonUnitMissing:
+			return "no unit"
+		}
+		if q.Unit != "" {
+			return clip(q.Unit)
+		}
+		return clip(q.Code)
+	}
+	if r.RatePer == nil {
+		return unit(r.Rate)
+	}
+	return unit(r.Rate) + "/" + unit(r.RatePer)
+}
+
+// formOf says how a row was given. A vasoactive charted at an instant with a
+// rate is a rate set then, not a dose; without rate and dose it says that the
+// pump was stopped, held or runs at a rate nobody charted.
+func formOf(d *drugSpec, r *state.Record, ctx contextSpec) state.Form {
 	hasRate := r.Rate != nil && r.Rate.Value != ""
+	hasDose := r.Dose != nil && r.Dose.Value != ""
 	switch {
 	case hasRate:
-		a.Form = state.FormInfusion
-	case isVasoactive(d.Class) && r.IsPeriod && !ctx.Push:
-		a.Form = state.FormInfusion
-	case isVasoactive(d.Class):
-		a.Form = state.FormPush
-	default:
-		a.Form = state.FormBolus
+		return state.FormInfusion
+	case !isVasoactive(d.Class):
+		return state.FormBolus
+	case r.IsPeriod && !ctx.Push, !hasDose && !ctx.Push && r.Status != "completed", d.ActsHours > 0:
+		return state.FormInfusion
 	}
+	return state.FormPush
+}
+
+// dose fills form, rate, amount and ledger of a.
+func (x *index) dose(d *drugSpec, r *state.Record, ctx contextSpec, a *state.Administration) {
+	a.DosingKg, a.RateCharted, a.Form = x.dosingKg(r.DoseWeight), x.chartedUnit(r), formOf(d, r, ctx)
 	switch {
 	case d.Dose == "volume":
 		x.fluid(d, r, ctx, a)
@@ -124,21 +173,15 @@ func (x *index) vasoactive(d *drugSpec, r *state.Record, a *state.Administration
 	if v, ok := x.volumeRate(r.PumpRate); ok && v > 0 {
 		a.MlPerH, a.Ledger, a.Tonicity = v, state.LedgerCarrier, 1
 	}
-	switch {
-	case a.Form == state.FormPush:
-		a.Unknown = "push dose has no rate"
+	if why := withoutRate(d, r, a); why != "" {
+		unknown(a, why)
 		return
-	case r.Status == "on-hold":
-		unknown(a, unknownHold)
+	}
+	if a.RateKnown || a.Form == state.FormPush {
 		return
-	case r.Status == "unknown":
-		unknown(a, unknownStatus)
-		return
-	case r.Rate == nil || r.Rate.Value == "":
-		unknown(a, unknownNoRate)
-		return
-	case r.Rate.Comparator != "":
-		unknown(a, "rate is a bound, not a number")
+	}
+	if x.mixed(d, r) {
+		unknown(a, unknownMixture)
 		return
 	}
 	v, unit, why := x.rateOf(r)
@@ -155,11 +198,79 @@ func (x *index) vasoactive(d *drugSpec, r *state.Record, a *state.Administration
 	x.settleRate(d, a, v, unit)
 }
 
+// withoutRate settles rows whose rate is not charted or does not hold: it marks
+// a stop as a rate of zero, and gives the reason why the rate is unknown.
+func withoutRate(d *drugSpec, r *state.Record, a *state.Administration) (why string) {
+	hasRate := r.Rate != nil && r.Rate.Value != ""
+	over := r.Status == "stopped" || r.Status == "completed"
+	switch {
+	case a.Form == state.FormPush:
+		a.Unknown = "push dose has no rate"
+	case r.Status == "unknown":
+		return unknownStatus
+	case isZero(r.Rate):
+		off(d, a) // zero is zero in any unit
+	case r.Status == "on-hold":
+		return unknownHold
+	case d.ActsHours > 0 && !hasRate && !r.IsPeriod && r.Dose != nil:
+		a.End = a.Start.Add(time.Duration(d.ActsHours * float64(time.Hour)))
+		a.Conversion = fmt.Sprintf("a single dose is taken to act for %g h", d.ActsHours)
+		return unknownBoluses
+	case r.Status == "stopped" && !r.IsPeriod && !hasRate:
+		off(d, a)
+		a.Conversion = "stopped"
+	case r.Status == "stopped" && !r.IsPeriod:
+		return unknownStopRate
+	case over && r.IsPeriod && r.End == "":
+		return unknownNoEnd
+	case !hasRate:
+		return unknownNoRate
+	}
+	return ""
+}
+
+// off marks a known rate of zero.
+func off(d *drugSpec, a *state.Administration) {
+	a.RateKnown, a.Rate, a.RateUnit = true, 0, state.UnitUgKgMin
+	if d.Dose == "units" {
+		a.RateUnit = state.UnitUMin
+	}
+}
+
+func isZero(q *state.Quantity) bool {
+	if q == nil || q.Comparator != "" {
+		return false
+	}
+	v, ok := number(q.Value)
+	return ok && v == 0
+}
+
+// mixed says whether a bag holds another vasoactive drug beside d. Its rate
+// would then stand for two drugs.
+func (x *index) mixed(d *drugSpec, r *state.Record) bool {
+	for i := range r.Ingredients {
+		if other := x.ingredient(&r.Ingredients[i]); other != nil && other != d && isVasoactive(other.Class) {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *index) ingredient(in *state.Ingredient) *drugSpec {
+	if d := x.drugByCode(in.Codes); d != nil {
+		return d
+	}
+	return x.drugByName(in.Text)
+}
+
 // rateOf reads the rate and its unit, from a quantity or a ratio.
 func (x *index) rateOf(r *state.Record) (v float64, unit ucum.Unit, why string) {
 	v, ok := number(r.Rate.Value)
 	if !ok || v < 0 {
 		return 0, unit, unknownNegative
+	}
+	if r.Rate.Comparator != "" || r.RatePer != nil && r.RatePer.Comparator != "" {
+		return 0, unit, unknownBound
 	}
 	q := *r.Rate
 	if r.RatePer != nil {
@@ -188,56 +299,12 @@ func (x *index) rateOf(r *state.Record) (v float64, unit ucum.Unit, why string) 
 	return 0, unit, unknownUnit
 }
 
-// byConcentration turns mL/h into mass or units per minute by the bag content.
-func (x *index) byConcentration(d *drugSpec, r *state.Record, mlH float64, a *state.Administration) (float64, ucum.Unit, string) {
-	perMl, unit, ok, why := x.concentration(d, r)
-	if !ok {
-		return 0, unit, why
+// rateOfAny is rateOf for a row that may have no rate.
+func (x *index) rateOfAny(r *state.Record) (v float64, unit ucum.Unit, why string) {
+	if r.Rate == nil || r.Rate.Value == "" {
+		return 0, unit, unknownNoRate
 	}
-	a.MlPerH, a.Ledger, a.Tonicity = mlH, state.LedgerCarrier, 1
-	if unit == unitU {
-		a.Conversion = fmt.Sprintf("%g mL/h * %g [iU]/mL", mlH, perMl)
-		return mlH * perMl / 60, unitUMin, ""
-	}
-	a.Conversion = fmt.Sprintf("%g mL/h * %g ug/mL", mlH, perMl)
-	return mlH * perMl / 60, unitUgMin, ""
-}
-
-// concentration finds drug per mL, in ug or [iU], from the row itself or from
-// the strength of the ingredient in the medication.
-func (x *index) concentration(d *drugSpec, r *state.Record) (perMl float64, unit ucum.Unit, ok bool, why string) {
-	top, bottom := r.Strength, r.Volume
-	if top == nil {
-		for i := range r.Ingredients {
-			in := &r.Ingredients[i]
-			named := x.drugByCode(in.Codes)
-			if named == nil {
-				named = x.drugByName(in.Text)
-			}
-			if named == d && in.Amount != nil && in.Per != nil {
-				top, bottom = in.Amount, in.Per
-				break
-			}
-		}
-	}
-	if top == nil || bottom == nil {
-		return 0, unit, false, unknownConc
-	}
-	amount, okA := number(top.Value)
-	volume, okV := number(bottom.Value)
-	topUnit, _, reasonTop := x.spelledUnit(top, true)
-	bottomUnit, _, reasonBottom := x.spelledUnit(bottom, true)
-	if !okA || !okV || amount <= 0 || volume <= 0 || reasonTop != "" || reasonBottom != "" || !bottomUnit.SameKind(unitMl) {
-		return 0, unit, false, unknownConc
-	}
-	volume = bottomUnit.To(volume, unitMl)
-	switch {
-	case d.Dose == "mass" && topUnit.SameKind(unitUg):
-		return topUnit.To(amount, unitUg) / volume, unitUg, true, ""
-	case d.Dose == "units" && topUnit.SameKind(unitU):
-		return topUnit.To(amount, unitU) / volume, unitU, true, ""
-	}
-	return 0, unit, false, unknownBagUnits
+	return x.rateOf(r)
 }
 
 // settleRate puts a rate in one of the four units and checks its range.

@@ -8,7 +8,6 @@ package fhir
 import (
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/fhir/ucum"
@@ -49,6 +48,7 @@ type index struct {
 	drugCodes    map[key]*drugSpec
 	drugPrefixes map[string][]prefixMeaning[*drugSpec] // by system URL
 	drugNames    []name                                // longest first
+	products     map[key]*productSpec
 	localWords   []string
 	routes       map[key]string
 	routeWords   map[string]string
@@ -77,7 +77,7 @@ func (x *index) build(files []mapFile) error {
 		lags: lagTable{byClass: map[string]float64{}, bySource: map[string]map[string]float64{}}, concepts: map[state.Concept]*canon{}, observations: map[key]*observationSpec{},
 		panels: map[key]bool{}, arterial: map[key]bool{}, venous: map[key]bool{}, specimenRow: map[key]bool{},
 		arterialText: map[string]bool{}, venousText: map[string]bool{}, drugs: map[state.Drug]*drugSpec{},
-		drugCodes: map[key]*drugSpec{}, drugPrefixes: map[string][]prefixMeaning[*drugSpec]{}, routes: map[key]string{},
+		drugCodes: map[key]*drugSpec{}, drugPrefixes: map[string][]prefixMeaning[*drugSpec]{}, products: map[key]*productSpec{}, routes: map[key]string{},
 		routeWords: map[string]string{}, admins: map[string]*adminSpec{}, categories: map[key]*contextSpec{},
 		methods: map[key]*contextSpec{}, findings: map[key][]state.Tag{}, findPrefixes: map[string][]prefixMeaning[state.Tag]{},
 		icuCodes: map[key]bool{}, diedCodes: map[key]bool{}, deathSystems: map[string]bool{}, icuSystems: map[string]bool{},
@@ -239,60 +239,6 @@ func (x *index) addObservations(f mapFile) error {
 		x.venousText[t] = true
 	}
 	return x.mark(f.Specimens.Observation, x.wanted)
-}
-
-// addDrugDefinitions takes the entries with a class; addDrugs then lets other
-// entries add codes to them, whatever the order of files.
-func (x *index) addDrugDefinitions(f mapFile) error {
-	for i := range f.Drugs {
-		d := &f.Drugs[i]
-		if d.Class == "" {
-			continue
-		}
-		if _, ok := x.drugs[d.Drug]; ok {
-			return fmt.Errorf("drug %s is defined twice", d.Drug)
-		}
-		switch d.Dose {
-		case "", "mass", "units", "volume":
-		default:
-			return fmt.Errorf("drug %s: dose %q is not mass, units or volume", d.Drug, d.Dose)
-		}
-		x.drugs[d.Drug] = d
-	}
-	return nil
-}
-
-func (x *index) addDrugs(f mapFile) error {
-	for i := range f.Drugs {
-		d, ok := x.drugs[f.Drugs[i].Drug]
-		if !ok {
-			return fmt.Errorf("drug %s has codes but no entry with a class", f.Drugs[i].Drug)
-		}
-		err := x.each(f.Drugs[i].Codes, func(k key) error {
-			if other, ok := x.drugCodes[k]; ok && other != d {
-				return fmt.Errorf("code %s of %s means both %s and %s", k.code, k.system, other.Drug, d.Drug)
-			}
-			x.drugCodes[k] = d
-			return nil
-		})
-		if err == nil {
-			err = x.each(f.Drugs[i].CodePrefixes, func(k key) error {
-				x.drugPrefixes[k.system] = append(x.drugPrefixes[k.system], prefixMeaning[*drugSpec]{k.code, d})
-				return nil
-			})
-		}
-		if err != nil {
-			return err
-		}
-		for _, n := range f.Drugs[i].Names {
-			x.drugNames = append(x.drugNames, name{strings.ToLower(n), d})
-		}
-	}
-	x.localWords = append(x.localWords, f.LocalWords...)
-	if f.Bolus != nil {
-		x.bolus = *f.Bolus
-	}
-	return nil
 }
 
 func (x *index) addContexts(f mapFile) error {
