@@ -33,6 +33,8 @@ type canon struct {
 	unit     ucum.Unit
 	lo, hi   float64
 	converts []conversion
+	spelled  map[string]string // squeezed spelling to UCUM, for this concept alone
+	another  bool              // of another substance: no unit is taken as it is
 }
 
 type conversion struct {
@@ -52,21 +54,50 @@ func newCanon(spec conceptSpec) (*canon, error) {
 	if c.unit, err = ucum.Parse(unit); err != nil {
 		return nil, fmt.Errorf("concept %s: %w", spec.Concept, err)
 	}
-	for _, s := range spec.Convert {
+	for spelling, code := range spec.Spelled {
+		if _, err := ucum.Parse(code); err != nil {
+			return nil, fmt.Errorf("concept %s: unit spelling %q: %w", spec.Concept, spelling, err)
+		}
+		if c.spelled == nil {
+			c.spelled = map[string]string{}
+		}
+		c.spelled[squeeze(spelling)] = code
+	}
+	if c.converts, err = conversions(spec.Convert); err != nil {
+		return nil, fmt.Errorf("concept %s: %w", spec.Concept, err)
+	}
+	return c, nil
+}
+
+func conversions(list []convertSpec) ([]conversion, error) {
+	var out []conversion
+	for _, s := range list {
 		from, err := ucum.Parse(s.From)
 		if err != nil {
-			return nil, fmt.Errorf("concept %s: %w", spec.Concept, err)
+			return nil, fmt.Errorf("conversion: %w", err)
 		}
 		if (s.Multiply > 0) == (s.Divide > 0) {
-			return nil, fmt.Errorf("concept %s: conversion from %s needs either multiply or divide", spec.Concept, s.From)
+			return nil, fmt.Errorf("conversion from %s needs either multiply or divide, above zero", s.From)
 		}
 		conv := conversion{from: from, factor: s.Multiply, spec: s}
 		if s.Divide > 0 {
 			conv.factor, conv.divide = s.Divide, true
 		}
-		c.converts = append(c.converts, conv)
+		out = append(out, conv)
 	}
-	return c, nil
+	return out, nil
+}
+
+// of returns c for codes that measure another substance, by their own
+// conversions.
+func (c *canon) of(list []convertSpec) (*canon, error) {
+	converts, err := conversions(list)
+	if err != nil {
+		return nil, err
+	}
+	other := *c
+	other.converts, other.another = converts, true
+	return &other, nil
 }
 
 // number reads the decimal text of the wire. Infinities and not-a-number are
@@ -97,9 +128,25 @@ func (x *index) spelledUnit(q *state.Quantity, drug bool) (ucum.Unit, string, st
 	return ucum.Unit{}, "", reasonUnitUnknown
 }
 
+// unitOf is spelledUnit for a value of concept c, whose own spellings go first.
+func (x *index) unitOf(c *canon, q *state.Quantity) (ucum.Unit, string, string) {
+	if c.spelled == nil {
+		return x.spelledUnit(q, false)
+	}
+	own := *q
+	for _, text := range []*string{&own.Code, &own.Unit} {
+		if code, ok := c.spelled[squeeze(*text)]; ok {
+			*text = code
+		}
+	}
+	return x.spelledUnit(&own, false)
+}
+
 // parseUnit reads one spelling; the text returned is the UCUM code.
 func (x *index) parseUnit(text string, drug bool) (ucum.Unit, string, bool) {
-	if text == "" {
+	if text == "" || text != "1" && allDigits(text) {
+		// A number is a unit by the grammar of UCUM, but what stands here is
+		// a code of another system, such as SNOMED CT.
 		return ucum.Unit{}, "", false
 	}
 	code := text
@@ -112,6 +159,15 @@ func (x *index) parseUnit(text string, drug bool) (ucum.Unit, string, bool) {
 	return u, code, err == nil
 }
 
+func allDigits(text string) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
 // canonical converts a quantity of concept c. assume is the unit of a bare
 // number, empty when there is none. It returns the value, what was done to it
 // (empty: nothing), and a reason when the value is not usable.
@@ -120,7 +176,7 @@ func (x *index) canonical(c *canon, q *state.Quantity, assume string) (value flo
 	if !ok {
 		return 0, "", reasonNoNumber
 	}
-	unit, text, reason := x.spelledUnit(q, false)
+	unit, text, reason := x.unitOf(c, q)
 	switch {
 	case reason == reasonUnitMissing && assume != "":
 		unit, _ = ucum.Parse(assume) // checked when the code map was read
@@ -165,6 +221,9 @@ func bareUnit(q *state.Quantity) bool {
 
 // convert brings v from unit to the canonical unit.
 func (c *canon) convert(v float64, unit ucum.Unit, text string) (value float64, how, reason string) {
+	if c.another {
+		return c.substance(v, unit, text)
+	}
 	if unit == c.unit {
 		return v, "", ""
 	}
@@ -180,6 +239,11 @@ func (c *canon) convert(v float64, unit ucum.Unit, text string) (value float64, 
 	if unit.SameKind(c.unit) {
 		return unit.To(v, c.unit), text + " to " + c.unitCode, ""
 	}
+	return c.substance(v, unit, text)
+}
+
+// substance is the part of convert that depends on what is measured.
+func (c *canon) substance(v float64, unit ucum.Unit, text string) (value float64, how, reason string) {
 	for _, conv := range c.converts {
 		if !unit.SameKind(conv.from) {
 			continue

@@ -69,6 +69,9 @@ type conceptSpec struct {
 	Whole    bool          `yaml:"whole"`    // only whole numbers exist
 	Fraction bool          `yaml:"fraction"` // percent often charted as a fraction: up to 1 is times 100
 	Convert  []convertSpec `yaml:"convert"`
+	// Spelled are unit spellings that mean something else for this concept
+	// than elsewhere: G/L is 10*9/L of cells, and grams per litre of a protein.
+	Spelled map[string]string `yaml:"spelled"`
 }
 
 // convertSpec: a value in unit From times Multiply, or divided by Divide, is
@@ -88,6 +91,12 @@ type observationSpec struct {
 	AssumeUnit         string        `yaml:"assumeUnit"` // unit of a bare number under these codes
 	ArterialBySpecimen bool          `yaml:"arterialBySpecimen"`
 	Answers            []answerSpec  `yaml:"answers"`
+	// Convert is for codes that measure another substance than the concept's
+	// (urea, not its nitrogen): it replaces the concept's conversions, and the
+	// concept's own unit is not taken as it is.
+	Convert []convertSpec `yaml:"convert"`
+
+	canon *canon // of Convert; nil: the concept's
 }
 
 // answerSpec gives the number behind a coded or worded answer.
@@ -95,7 +104,8 @@ type answerSpec struct {
 	Value  float64  `yaml:"value"`
 	Method string   `yaml:"method"`
 	Codes  codes    `yaml:"codes"`
-	Text   []string `yaml:"text"`
+	Text   []string `yaml:"text"`  // the whole answer, lower case
+	Words  []string `yaml:"words"` // a part of the answer, lower case
 }
 
 // methodWord changes how a value is read when Observation.method or code.text
@@ -109,7 +119,7 @@ type methodWord struct {
 
 // specimenSpec tells arterial from venous specimens.
 type specimenSpec struct {
-	Arterial     codes    `yaml:"arterial"`
+	Arterial     codes    `yaml:"arterial"` // types of specimen, and body sites it was drawn from
 	Venous       codes    `yaml:"venous"`
 	Observation  codes    `yaml:"observation"` // rows whose text names the specimen
 	ArterialText []string `yaml:"arterialText"`

@@ -208,6 +208,12 @@ func (x *index) addObservations(f mapFile) error {
 		}
 		if o.AssumeUnit != "" {
 			if _, err := ucum.Parse(o.AssumeUnit); err != nil {
+				return fmt.Errorf("observations: %s: assumeUnit: %w", o.Concept, err)
+			}
+		}
+		if len(o.Convert) > 0 {
+			var err error
+			if o.canon, err = x.concepts[o.Concept].of(o.Convert); err != nil {
 				return fmt.Errorf("observations: %s: %w", o.Concept, err)
 			}
 		}

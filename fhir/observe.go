@@ -5,6 +5,7 @@ package fhir
 // This file: Observations to measurements.
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	reasonNoStatus   = "status missing"
 	reasonOpen       = "period without an end"
 	reasonBackwards  = "period ends before it starts"
+	reasonVessel     = "specimen and code disagree on the vessel"
+	reasonAbsent     = "value beside a reason for its absence"
+	reasonKind       = "kind of value that is not read"
 )
 
 // observed says whether an Observation's status lets it be read.
@@ -44,13 +48,16 @@ func (m *Mapper) mapObservation(r *state.Record) (event, outcome) {
 	case spec == nil:
 		return m.mapFinding(r)
 	}
-	c := m.x.concepts[spec.Concept]
-	method := spec.Method
+	c := cmp.Or(spec.canon, m.x.concepts[spec.Concept])
+	method, clash := m.x.gasMethod(spec, r)
+	if clash {
+		return reject(reasonVessel, codeText(r.Specimen))
+	}
 	word := m.x.wordedMethod(spec.Concept, r)
 	if word != nil && word.Ignore != "" {
 		return ignore(word.Ignore)
 	}
-	v, done, got, answer, why := m.x.numberOf(c, spec, r)
+	n, why := m.x.numberOf(c, spec, r)
 	if why.reason != "" {
 		return event{}, why
 	}
@@ -58,11 +65,8 @@ func (m *Mapper) mapObservation(r *state.Record) (event, outcome) {
 	if why.reason != "" {
 		return event{}, why
 	}
-	if spec.ArterialBySpecimen {
-		method = m.x.specimenMethod(method, r.Specimen)
-	}
-	if answer != "" {
-		method = answer
+	if n.method != "" {
+		method = n.method
 	}
 	hourly := word != nil && word.Method == state.MethodHourlyMedian
 	switch {
@@ -74,32 +78,35 @@ func (m *Mapper) mapObservation(r *state.Record) (event, outcome) {
 	case word != nil && word.Method != "":
 		method = word.Method
 	}
-	out := &state.Measurement{Concept: spec.Concept, Value: v, Effective: start, End: end, Status: r.Status, Method: method,
-		Received: got, Conversion: done}
-	if r.Value != nil {
-		out.Comparator = r.Value.Comparator
-	}
+	out := &state.Measurement{Concept: spec.Concept, Value: n.value, Comparator: n.comparator, Effective: start, End: end, Status: r.Status,
+		Method: method, Received: n.received, Conversion: n.conversion}
 	out.Available, out.Lagged = m.x.resultKnown(spec.Lag, r, later(start, end))
 	return event{measurement: out}, outcome{}
 }
 
 // observationOf finds the one meaning of a set of codings; clash is true when
-// two of them mean different things.
+// two of them mean different things. Of two codes of one concept the one that
+// says more counts: arterial over unspecified.
 func (x *index) observationOf(list []state.Coding) (spec *observationSpec, clash bool) {
 	for _, c := range list {
 		s, ok := x.observations[key{c.System, c.Code}]
-		if !ok {
-			continue
-		}
-		if spec != nil && spec.Concept != s.Concept {
-			return nil, true
-		}
-		if spec == nil || spec.Method == "" {
+		switch {
+		case !ok:
+		case spec == nil:
 			spec = s
+		case spec.Concept != s.Concept, spec.canon != s.canon:
+			return nil, true
+		case spec.vague():
+			spec = s
+		case !s.vague() && s.Method != spec.Method:
+			return nil, true
 		}
 	}
 	return spec, false
 }
+
+// vague: the code does not say how the value was got.
+func (o *observationSpec) vague() bool { return o.Method == "" || o.ArterialBySpecimen }
 
 // wordedMethod finds a method word in Observation.method or the code's text.
 func (x *index) wordedMethod(c state.Concept, r *state.Record) *methodWord {
@@ -117,46 +124,6 @@ func (x *index) wordedMethod(c state.Concept, r *state.Record) *methodWord {
 		}
 	}
 	return nil
-}
-
-// numberOf finds the value of an observation in the canonical unit of c, from
-// its quantity, or from a coded or worded answer.
-func (x *index) numberOf(c *canon, spec *observationSpec, r *state.Record) (v float64, done, got, method string, why outcome) {
-	switch {
-	case r.Value != nil && r.Value.Value != "":
-		got = shown(r.Value)
-		v, done, reason := x.canonical(c, r.Value, spec.AssumeUnit)
-		if reason != "" {
-			return 0, "", "", "", outcome{rejected, reason, got}
-		}
-		return v, done, got, "", outcome{}
-	case len(r.ValueCodes) > 0 || r.ValueText != "":
-		low := strings.ToLower(strings.TrimSpace(r.ValueText))
-		for _, a := range spec.Answers {
-			if !x.answers(a, r.ValueCodes) && !contains(a.Text, low) {
-				continue
-			}
-			if a.Value < c.lo || a.Value > c.hi {
-				return 0, "", "", "", outcome{rejected, reasonImpossible, r.ValueText}
-			}
-			got = r.ValueText
-			if got == "" {
-				got = codeText(r.ValueCodes)
-			}
-			return a.Value, "by answer", got, a.Method, outcome{}
-		}
-		return 0, "", "", "", outcome{rejected, reasonText, r.ValueText}
-	}
-	return 0, "", "", "", outcome{ignored, reasonNoValue, ""}
-}
-
-func (x *index) answers(a answerSpec, list []state.Coding) bool {
-	for _, c := range list {
-		if alias, ok := x.aliases[c.System]; ok && contains(a.Codes[alias], c.Code) {
-			return true
-		}
-	}
-	return false
 }
 
 func contains(list []string, s string) bool {
@@ -202,19 +169,39 @@ func span(r *state.Record) (start, end time.Time, why outcome) {
 	return start, end, outcome{}
 }
 
-// specimenMethod tells arterial from venous by the specimen; a specimen that
-// says neither leaves the code's own method.
-func (x *index) specimenMethod(method string, specimen []state.Coding) string {
-	for _, c := range specimen {
-		k, text := key{c.System, c.Code}, strings.ToLower(strings.TrimSpace(c.Display))
-		switch {
-		case x.arterial[k], x.arterialText[text]:
-			return state.MethodArterial
-		case x.venous[k], x.venousText[text]:
-			return state.MethodVenous
+// drawn says by which vessel a sample was taken, from the specimen and the
+// body site; a sample said to be both is neither.
+func (x *index) drawn(r *state.Record) string {
+	arterial, venous := false, false
+	for _, list := range [][]state.Coding{r.Specimen, r.Site} {
+		for _, c := range list {
+			k, text := key{c.System, c.Code}, strings.ToLower(strings.TrimSpace(c.Display))
+			arterial = arterial || x.arterial[k] || x.arterialText[text]
+			venous = venous || x.venous[k] || x.venousText[text]
 		}
 	}
-	return method
+	switch {
+	case arterial && !venous:
+		return state.MethodArterial
+	case venous && !arterial:
+		return state.MethodVenous
+	}
+	return ""
+}
+
+// gasMethod joins what the code says of the vessel with what the specimen
+// says; clash is true when one says artery and the other vein.
+func (x *index) gasMethod(spec *observationSpec, r *state.Record) (method string, clash bool) {
+	drawn := x.drawn(r)
+	switch {
+	case drawn == "":
+		return spec.Method, false
+	case spec.ArterialBySpecimen:
+		return drawn, false
+	case spec.Method == state.MethodArterial || spec.Method == state.MethodVenous:
+		return spec.Method, spec.Method != drawn
+	}
+	return spec.Method, false
 }
 
 // mapFinding reads Observations that are not numbers but say that something

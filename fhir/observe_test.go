@@ -82,7 +82,7 @@ func TestObservationsBecomeCanonicalValues(t *testing.T) {
 		{"transaminase in IU/L", observation("1742-6", valueIn("85", "IU/L")), "alt", 85, ""},
 		{"cuff pressure", observation("76536-2", valueIn("61", "mm[Hg]")), "meanbp", 61, "cuff"},
 		{"a score as an integer", observation("9267-6", `"valueInteger":3`), "gcs_eye", 3, ""},
-		{"a score as a coded answer", observation("9268-4", `"valueCodeableConcept":{"coding":[{"system":"http://loinc.org","code":"LA6567-1"}]}`), "gcs_motor", 6, ""},
+		{"a score as a coded answer", observation("9268-4", `"valueCodeableConcept":{"coding":[{"system":"http://loinc.org","code":"LA6567-7"}]}`), "gcs_motor", 6, ""},
 		{"an intubated verbal score is marked", observation("9270-0", `"valueString":"No Response-ETT"`), "gcs_verbal", 1, "intubated"},
 		{"weight in pounds", observation("29463-7", valueIn("176.37", "[lb_av]")), "weight", 80, ""},
 	}

@@ -97,7 +97,7 @@ var writtenAs = map[state.Concept]written{
 	state.ConceptCVP:     {"60985-9", "Central venous pressure", catVital, plain("mmHg", "mm[Hg]", 0), nil},
 	state.ConceptPEEP:    {"20077-4", "Positive end expiratory pressure", catVital, plain("cmH2O", "cm[H2O]", 0), nil},
 	state.ConceptO2Flow:  {"3151-8", "Inhaled oxygen flow rate", catVital, plain("L/min", "L/min", 0), nil},
-	state.ConceptRASS:    {"54632-5", "Richmond agitation-sedation scale", catExam, plain("score", "{score}", 0), nil},
+	state.ConceptRASS:    {"", "Richmond agitation-sedation scale", catExam, plain("score", "{score}", 0), nil},
 	state.ConceptMAPGoal: {"", "Mean arterial pressure goal", catVital, plain("mmHg", "mm[Hg]", 0), nil},
 }
 
@@ -115,9 +115,9 @@ var methodText = map[string]string{
 
 // scoreAnswers are the LOINC answer codes of the coma scale, from 1 up.
 var scoreAnswers = map[state.Concept][]string{
-	"gcs_eye":    {"LA6553-1", "LA6554-9", "LA6555-6", "LA6556-4"},
-	"gcs_verbal": {"LA6557-2", "LA6558-0", "LA6559-8", "LA6560-6", "LA6561-4"},
-	"gcs_motor":  {"LA6562-2", "LA6563-0", "LA6564-8", "LA6565-5", "LA6566-3", "LA6567-1"},
+	"gcs_eye":    {"LA6553-7", "LA6554-5", "LA6555-2", "LA6556-0"},
+	"gcs_verbal": {"LA6557-8", "LA6558-6", "LA6559-4", "LA6560-2", "LA6561-0"},
+	"gcs_motor":  {"LA6562-8", "LA6563-6", "LA6564-4", "LA6565-1", "LA6566-9", "LA6567-7"},
 }
 
 // rxNorm gives the code a drug is written with; drugs without one are written
@@ -138,7 +138,7 @@ var tagCodes = map[state.Tag][2]string{
 	state.TagSepsis: {systemICD10, "A41.9"}, state.TagInfection: {systemICD10, "J18.9"}, state.TagHeartFailure: {systemICD10, "I50.9"},
 	state.TagESRD: {systemICD10, "N18.6"}, state.TagCirrhosis: {systemICD10, "K74.60"}, state.TagCardiogenic: {systemICD10, "R57.0"},
 	state.TagBleeding: {systemICD10, "K92.2"}, state.TagDKA: {systemICD10, "E10.10"}, state.TagPregnancy: {systemICD10, "Z33.1"},
-	state.TagComfortCare: {systemICD10, "Z51.5"}, state.TagDNR: {systemICD10, "Z66"}, state.TagPostArrest: {systemICD10, "I46.9"},
+	state.TagComfortCare: {systemSNOMED, "133918004"}, state.TagDNR: {systemICD10, "Z66"}, state.TagPostArrest: {systemICD10, "I46.9"},
 	state.TagCulture: {systemSNOMED, "30088009"}, state.TagVentInvasive: {systemSNOMED, "40617009"},
 	state.TagVentNIV: {systemSNOMED, "428311008"}, state.TagECMO: {systemSNOMED, "233573008"}, state.TagDialysis: {systemSNOMED, "265764009"},
 }

@@ -149,8 +149,11 @@ func (w *writer) form(c state.Concept, row written) unitForm {
 }
 
 func (w *writer) code(m state.Measurement, row written, form unitForm) node {
-	if m.Concept == state.ConceptMAPGoal {
+	switch m.Concept { // not in LOINC
+	case state.ConceptMAPGoal:
 		return concept(row.display, coding(systemOwn, "map-goal", row.display))
+	case state.ConceptRASS:
+		return concept(row.display, coding(systemSNOMED, "457441000124102", row.display))
 	}
 	code := row.loinc
 	if c := pressureLOINC[m.Method][m.Concept]; c != "" {

@@ -60,6 +60,8 @@ type Record struct {
 	Value       *Quantity    `json:"value,omitempty"`
 	ValueCodes  []Coding     `json:"vcodes,omitempty"`
 	ValueText   string       `json:"vtext,omitempty"`
+	ValueKind   string       `json:"vkind,omitempty"`  // the member that held a value of a kind that is not read, e.g. "valueRange"
+	Absent      string       `json:"absent,omitempty"` // dataAbsentReason, code or text
 	Dose        *Quantity    `json:"dose,omitempty"`
 	Rate        *Quantity    `json:"rate,omitempty"`
 	RatePer     *Quantity    `json:"rateper,omitempty"` // denominator of a rateRatio
