@@ -106,7 +106,7 @@ func (m *Mapper) unidentified(r *state.Record, habit *adminSpec, ctx contextSpec
 		return reject(timeReason(err), r.Start)
 	}
 	a := &state.Administration{Drug: d.Drug, Class: d.Class, Form: state.FormInfusion, Start: start, ByText: true, Unknown: unknownDrug,
-		DocumentedEveryMin: habit.DocumentedEveryMin, DosingKg: m.x.dosingKg(r.DoseWeight), RateCharted: m.x.chartedUnit(r), Received: received(r)}
+		DocumentedEveryMin: habit.DocumentedEveryMin, DosingKg: m.x.dosingKg(r.DoseWeight), Received: received(r)}
 	if why := period(r, a); why.reason != "" {
 		return event{}, why
 	}

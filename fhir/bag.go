@@ -210,7 +210,7 @@ func (b *Bag) same(reference, kind, id string) bool {
 	if to, ok := b.aliases[reference]; ok {
 		reference = to
 	}
-	if b.Base != "" && strings.Contains(reference, "://") && !strings.HasPrefix(reference, strings.TrimSuffix(b.Base, "/")+"/") {
+	if b.foreign(reference) {
 		return false
 	}
 	k, i := splitReference(reference)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -96,7 +97,7 @@ func (b *Bag) records(e *entry) []state.Record {
 		if e.decoded.specimen != "" {
 			out[i].Specimen = b.specimen(e.decoded)
 		}
-		if e.decoded.drugRef != "" {
+		if e.decoded.drugRef != "" || e.decoded.drugText != "" {
 			b.medicate(&out[i], e.decoded)
 		}
 	}
@@ -121,7 +122,13 @@ func (b *Bag) medicine(reference string, d *decoded) *medicine {
 	if in, ok := d.contained[reference]; ok {
 		return in
 	}
+	if _, known := b.aliases[reference]; !known && b.foreign(reference) {
+		return nil
+	}
 	to := b.resolve(reference)
+	if !strings.Contains(to, "/") {
+		to = "Medication/" + to // urn:uuid of a resource that has it for its id
+	}
 	if in, ok := b.own.medicines[to]; ok {
 		return in
 	}
@@ -131,20 +138,27 @@ func (b *Bag) medicine(reference string, d *decoded) *medicine {
 	return nil
 }
 
-// medicate writes the medication a record refers to into the record.
+// foreign says whether a reference points out of the server the bag is of.
+func (b *Bag) foreign(reference string) bool {
+	return b.Base != "" && strings.Contains(reference, "://") && !strings.HasPrefix(reference, strings.TrimSuffix(b.Base, "/")+"/")
+}
+
+// medicate writes the medication a record refers to into the record. Where it
+// was not supplied, the words of the reference are all there is.
 func (b *Bag) medicate(r *state.Record, d *decoded) {
 	in := b.medicine(d.drugRef, d)
 	if in == nil {
+		r.Text = cmp.Or(r.Text, d.drugText)
 		return
 	}
 	r.Codes = append(slices.Clone(r.Codes), in.codes...)
-	if r.Text == "" {
-		r.Text = in.text
-	}
-	r.Ingredients = append(r.Ingredients, in.ingredients...)
-	for _, to := range in.refs {
-		if part := b.medicine(to, d); part != nil {
-			r.Ingredients = append(r.Ingredients, state.Ingredient{Codes: part.codes, Text: part.text})
+	r.Text = cmp.Or(r.Text, in.text, d.drugText)
+	first := len(r.Ingredients)
+	r.Ingredients = append(slices.Clone(r.Ingredients), in.ingredients...)
+	for _, ref := range in.refs {
+		if part := b.medicine(ref.to, d); part != nil {
+			i := &r.Ingredients[first+ref.part]
+			i.Codes, i.Text = part.codes, cmp.Or(part.text, i.Text)
 		}
 	}
 }

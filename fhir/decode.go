@@ -22,6 +22,7 @@ import (
 type decoded struct {
 	records   []state.Record
 	drugRef   string // medicationReference
+	drugText  string // its display
 	specimen  string // Observation.specimen
 	contained map[string]*medicine
 	specimens map[string][]state.Coding
@@ -33,7 +34,13 @@ type medicine struct {
 	codes       []state.Coding
 	text        string
 	ingredients []state.Ingredient
-	refs        []string // ingredients given by reference
+	refs        []ingredientRef
+}
+
+// ingredientRef is an ingredient that is another Medication.
+type ingredientRef struct {
+	to   string
+	part int // its place in ingredients, where its strength is
 }
 
 // decode reads a resource of one of the kinds in decoders. The error is a

@@ -32,7 +32,7 @@ func (m *Mapper) decodeMedicationRequest(raw []byte) (*decoded, error) {
 		}
 	}
 	out := one(r)
-	out.drugRef = target(&q.MedicationReference)
+	out.drugRef, out.drugText = target(&q.MedicationReference), same(str(q.MedicationReference.Display))
 	if bytes.Contains(raw, []byte(`"contained"`)) {
 		out.readContained(m, raw)
 	}
@@ -62,13 +62,25 @@ func (m *Mapper) decodeMedication(raw []byte) (*decoded, error) {
 	for i := range d.Ingredient {
 		g := &d.Ingredient[i]
 		num, per := ratio(g.Strength)
+		per = wholeProduct(per, d.Amount)
+		part := state.Ingredient{Codes: codings(&g.ItemCodeableConcept), Text: wording(&g.ItemCodeableConcept), Amount: num, Per: per}
 		if r := target(&g.ItemReference); r != "" {
-			in.refs = append(in.refs, r)
-			continue
+			part.Text = same(str(g.ItemReference.Display))
+			in.refs = append(in.refs, ingredientRef{to: r, part: len(in.ingredients)})
 		}
-		in.ingredients = append(in.ingredients, state.Ingredient{Codes: codings(&g.ItemCodeableConcept), Text: wording(&g.ItemCodeableConcept), Amount: num, Per: per})
+		in.ingredients = append(in.ingredients, part)
 	}
 	return &decoded{lookup: in}, nil
+}
+
+// wholeProduct is the volume that a strength per product (4 mg per bag) stands
+// for where the Medication says how much the product is (250 mL per bag).
+func wholeProduct(per *state.Quantity, amount *models.Ratio) *state.Quantity {
+	all, unit := ratio(amount)
+	if per == nil || all == nil || unit == nil || per.Value != unit.Value || per.Unit != unit.Unit || per.Code != unit.Code {
+		return per
+	}
+	return all
 }
 
 func (m *Mapper) decodeSpecimen(raw []byte) (*decoded, error) {

@@ -343,7 +343,7 @@ func (s *scan) decodeAdministration() *decoded {
 		s.pumped(&r, true)
 	}
 	s.pumped(&r, false)
-	return &decoded{records: []state.Record{r}, drugRef: cooked(sh.medicine.to)}
+	return &decoded{records: []state.Record{r}, drugRef: cooked(sh.medicine.to), drugText: s.words.keep(sh.medicine.display)}
 }
 
 // pumped reads bag content, pump rate and dosing weight by the last part of

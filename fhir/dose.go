@@ -105,30 +105,6 @@ func (x *index) dosingKg(q *state.Quantity) float64 {
 	return 0
 }
 
-// chartedUnit is the unit of a rate as charted, for reports.
-func (x *index) chartedUnit(r *state.Record) string {
-	if r.Rate == nil || r.Rate.Value == "" {
-		return "no rate"
-	}
-	unit := func(q *state.Quantity) string {
-		_, text, reason := x.spelledUnit(q, true)
-		switch reason {
-		case "":
-			return text
-		case reasonUnitMissing:
-			return "no unit"
-		}
-		if q.Unit != "" {
-			return clip(q.Unit)
-		}
-		return clip(q.Code)
-	}
-	if r.RatePer == nil {
-		return unit(r.Rate)
-	}
-	return unit(r.Rate) + "/" + unit(r.RatePer)
-}
-
 // formOf says how a row was given. A vasoactive charted at an instant with a
 // rate is a rate set then, not a dose; without rate and dose it says that the
 // pump was stopped, held or runs at a rate nobody charted.
@@ -148,7 +124,7 @@ func formOf(d *drugSpec, r *state.Record, ctx contextSpec) state.Form {
 
 // dose fills form, rate, amount and ledger of a.
 func (x *index) dose(d *drugSpec, r *state.Record, ctx contextSpec, a *state.Administration) {
-	a.DosingKg, a.RateCharted, a.Form = x.dosingKg(r.DoseWeight), x.chartedUnit(r), formOf(d, r, ctx)
+	a.DosingKg, a.Form = x.dosingKg(r.DoseWeight), formOf(d, r, ctx)
 	switch {
 	case d.Dose == "volume":
 		x.fluid(d, r, ctx, a)

@@ -59,8 +59,8 @@ type periodSheet struct {
 }
 
 type referenceSheet struct {
-	given bool
-	to    []byte
+	given       bool
+	to, display []byte
 }
 
 // valueSheet is a value[x] of the kinds that can be a number.
@@ -205,6 +205,8 @@ func (s *scan) reference(r *referenceSheet) {
 		switch string(name) {
 		case "reference":
 			s.string(&r.to)
+		case "display":
+			s.string(&r.display)
 		default:
 			s.other(referenceShape, name)
 		}

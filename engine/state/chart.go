@@ -131,12 +131,9 @@ type Administration struct {
 	RateKnown          bool    `json:"rateknown"`
 	Rate               float64 `json:"rate"`
 	RateUnit           string  `json:"rateunit,omitempty"` // one of the Unit… constants
-	// RateCharted is the unit of the rate as charted, in UCUM where it could be
-	// read; "no unit" and "no rate" where there was none. For reports.
-	RateCharted string  `json:"ratecharted,omitempty"`
-	DosingKg    float64 `json:"dosingkg,omitempty"` // pump or order weight carried by the row; 0 none
-	AmountMl    float64 `json:"ml,omitempty"`       // total real volume over Start..End, when charted
-	MlKnown     bool    `json:"mlknown"`
+	DosingKg           float64 `json:"dosingkg,omitempty"` // pump or order weight carried by the row; 0 none
+	AmountMl           float64 `json:"ml,omitempty"`       // total real volume over Start..End, when charted
+	MlKnown            bool    `json:"mlknown"`
 	// MlPerH is the pump's volume rate where it is charted beside a mass rate
 	// (0 none). A volume rate in Rate with UnitMlH needs no MlPerH. It gives the
 	// volume of a row whose end is not yet known at T, for which AmountMl
