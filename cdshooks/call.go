@@ -26,7 +26,6 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
-	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // call is one call while it is worked on. It is owned by one goroutine.
@@ -206,8 +205,8 @@ func bounded(extension object) object {
 	return extension
 }
 
-// gather gets the chart. The EHR is asked only at the registered address, and
-// only with a token of this very call.
+// gather gets the chart. The EHR is asked only at the registered address, with
+// a token of this very call or, where the registration allows it, of our own.
 func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Time) (*state.Chart, json.RawMessage, error) {
 	defer s.metrics.timed("gather")()
 	client := c.caller.Client
@@ -215,17 +214,8 @@ func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Tim
 		Prefetch:  renamed(req.Prefetch, client.Quirks.PrefetchKeys),
 		PatientID: req.Context.PatientID, EncounterID: req.Context.EncounterID, At: at, Budget: s.Config.fhirBudget(),
 	}
-	if client.FHIRServer != "" && req.FHIRServer != "" {
-		from, err := s.fhirServer(client)
-		if err != nil {
-			return nil, nil, err
-		}
-		q.From = from
-		if a := req.FHIRAuthorization; a != nil {
-			// Its life counts by the wall clock from when the call came in.
-			q.Access = fhir.Access{Token: a.AccessToken.Reveal(), Scope: a.Scope, Patient: a.Patient,
-				Expires: c.received.Add(time.Duration(a.ExpiresInS) * time.Second)}
-		}
+	if err := s.authorize(c, req, &q); err != nil {
+		return nil, nil, err
 	}
 	chart, manifest, err := s.Charts.Gather(ctx, q)
 	if err == nil && chart == nil {

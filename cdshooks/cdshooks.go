@@ -91,6 +91,12 @@ type Deps struct {
 	Hashes    engine.Hashes
 	ModelCard []byte // optional: Markdown served at /model-card
 
+	// OwnAccess is the service's own access to FHIR servers, by client name:
+	// of exactly the clients whose registration says backend.
+	OwnAccess map[string]OwnAccess
+	// KeySet gives our public key set as JSON. Nil: the empty set.
+	KeySet func() []byte
+
 	// Validated reports whether a local validation of this model is on record
 	// and has not expired; display mode suggest needs it (design.md 5.11). Nil:
 	// never validated, so that suggest falls back to inform.
@@ -122,6 +128,9 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.Trust == nil || d.Charts == nil || d.Decider == nil || d.Log == nil || len(d.Templates) == 0 {
 		return nil, fmt.Errorf("%w: trust, charts, decider, log and templates are required", ErrConfig)
+	}
+	if err := checkOwnAccess(d.Trust.Clients(), d.OwnAccess); err != nil {
+		return nil, err
 	}
 	if d.Now == nil {
 		d.Now = time.Now

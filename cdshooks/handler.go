@@ -25,7 +25,7 @@ import (
 )
 
 // Handler returns the service's routes: discovery, service, feedback, evidence
-// pages, /healthz, /readyz, /metrics and /model-card. The caller owns the
+// pages, our key set, /healthz, /readyz, /metrics and /model-card. The caller owns the
 // server and its time limits.
 func (s *Service) Handler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
@@ -49,6 +49,8 @@ func (s *Service) Handler() http.Handler {
 	health := func(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
 	r.GET("/healthz", health)
 	r.HEAD("/healthz", health)
+	r.GET(KeySetPath, s.serveKeys)
+	r.HEAD(KeySetPath, s.serveKeys)
 	r.GET("/readyz", s.serveReady)
 	r.HEAD("/readyz", s.serveReady)
 	r.GET("/metrics", gin.WrapH(s.metrics.handler()))

@@ -23,6 +23,7 @@ type metrics struct {
 	decisions  *prometheus.CounterVec
 	suppressed *prometheus.CounterVec
 	feedback   *prometheus.CounterVec
+	ownAccess  *prometheus.CounterVec
 	unrecorded prometheus.Counter
 	inFlight   prometheus.Gauge
 }
@@ -52,6 +53,9 @@ func newMetrics() *metrics {
 		feedback: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sepsisagent_feedback_total", Help: "Feedback by outcome, and whether its card is known.",
 		}, []string{"outcome", "known"}),
+		ownAccess: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sepsisagent_own_access_total", Help: "Times a FHIR server was to be read by our own right, by client and whether a token could be had.",
+		}, []string{"client", "result"}),
 		unrecorded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sepsisagent_unrecorded_total", Help: "Calls answered with an error because their receipt could not be stored.",
 		}),
@@ -59,7 +63,7 @@ func newMetrics() *metrics {
 			Name: "sepsisagent_calls_in_flight", Help: "Hook calls being worked on.",
 		}),
 	}
-	m.registry.MustRegister(m.calls, m.seconds, m.stage, m.decisions, m.suppressed, m.feedback, m.unrecorded, m.inFlight,
+	m.registry.MustRegister(m.calls, m.seconds, m.stage, m.decisions, m.suppressed, m.feedback, m.ownAccess, m.unrecorded, m.inFlight,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -65,6 +65,7 @@ type RequestMeta struct {
 	Patient      string          `json:"patient,omitempty"`
 	Encounter    string          `json:"encounter,omitempty"`
 	FHIRServer   string          `json:"fhirServer,omitempty"`
+	FHIRAccess   string          `json:"fhirAccess,omitempty"` // the right there was to read it: fhirAuthorization or backend
 	Bytes        int             `json:"bytes"`
 	Digest       string          `json:"digest,omitempty"`    // SHA-256 of the body as received
 	Manifest     json.RawMessage `json:"manifest,omitempty"`  // where each key's data came from

@@ -87,7 +87,11 @@ type Client struct {
 	// FHIRServer is the base URL of its FHIR API: the only address this
 	// service ever sends the client's access token to. Empty: prefetch only.
 	FHIRServer string `yaml:"fhir_server"`
-	// Network says where JWKSURL, JKUs and FHIRServer may lie. Default: public.
+	// FHIRAccess says by which right FHIRServer is read. Default: by the token
+	// that a call brings.
+	FHIRAccess FHIRAccess `yaml:"fhir_access"`
+	// Network says where JWKSURL, JKUs, FHIRServer and its token endpoint may
+	// lie. Default: public.
 	Network string `yaml:"network"`
 	// Services are the ids it may call. Empty: every service.
 	Services []string `yaml:"services"`
@@ -188,6 +192,10 @@ func (c Client) withDefaults() (*Client, error) {
 		if err := checkAddress(address, c.Network); err != nil {
 			return fail("%v", err)
 		}
+	}
+	var err error
+	if c.FHIRAccess, err = c.FHIRAccess.withDefaults(c.FHIRServer, c.Network); err != nil {
+		return fail("%v", err)
 	}
 	return &c, nil
 }
