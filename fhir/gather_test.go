@@ -59,9 +59,6 @@ func part(t *testing.T, g *Gathered, key string) Part {
 }
 
 func TestWireStatesOfPrefetch(t *testing.T) {
-	outcomeOf := func(severity string) string {
-		return `{"resourceType":"OperationOutcome","issue":[{"severity":"` + severity + `","code":"informational"}]}`
-	}
 	hr := observation("8867-4", valueIn("88", "/min"))
 	tests := []struct {
 		name, key, value string // value "" drops the key
