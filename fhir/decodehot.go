@@ -8,6 +8,7 @@ package fhir
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"strconv"
 	"strings"
@@ -311,9 +312,12 @@ func (s *scan) valued(r *state.Record, v *valueSheet) {
 		r.Value = &state.Quantity{Value: strconv.Itoa(n)}
 	case v.concept.given:
 		r.ValueCodes, r.ValueText = s.codings(&v.concept), s.wording(&v.concept)
-	default:
+	case v.text != nil:
 		r.ValueText = cooked(v.text)
+	default:
+		r.ValueKind = s.words.keep(v.kind)
 	}
+	r.Absent = cmp.Or(codeText(s.codings(&v.absent)), s.wording(&v.absent))
 }
 
 // decodeAdministration makes the Record of a MedicationAdministration that was

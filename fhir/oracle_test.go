@@ -39,6 +39,11 @@ func (m *Mapper) oracleObservation(raw []byte) (*decoded, error) {
 	main := base
 	main.Codes, main.Text = codings(&o.Code), str(o.Code.Text)
 	main.Value, main.ValueCodes, main.ValueText = value(o.ValueQuantity, o.ValueInteger, o.ValueCodeableConcept, o.ValueString)
+	if o.ValueQuantity == nil && o.ValueInteger == nil && o.ValueCodeableConcept == nil && o.ValueString == nil {
+		main.ValueKind = valueKind(o.ValueBoolean != nil, o.ValueDateTime != nil, o.ValuePeriod != nil, o.ValueRange != nil, o.ValueRatio != nil,
+			o.ValueSampledData != nil, o.ValueTime != nil)
+	}
+	main.Absent = absentOf(o.DataAbsentReason)
 	if len(o.Component) == 0 || main.Value != nil || main.ValueText != "" || len(main.ValueCodes) > 0 {
 		d.records = append(d.records, main)
 	}
@@ -48,12 +53,34 @@ func (m *Mapper) oracleObservation(raw []byte) (*decoded, error) {
 		part.Part = "component[" + strconv.Itoa(i) + "]"
 		part.Codes, part.Text = codings(&c.Code), str(c.Code.Text)
 		part.Value, part.ValueCodes, part.ValueText = value(c.ValueQuantity, c.ValueInteger, c.ValueCodeableConcept, c.ValueString)
+		if c.ValueQuantity == nil && c.ValueInteger == nil && c.ValueCodeableConcept == nil && c.ValueString == nil {
+			part.ValueKind = valueKind(c.ValueBoolean != nil, c.ValueDateTime != nil, c.ValuePeriod != nil, c.ValueRange != nil, c.ValueRatio != nil,
+				c.ValueSampledData != nil, c.ValueTime != nil)
+		}
+		part.Absent = absentOf(c.DataAbsentReason)
 		d.records = append(d.records, part)
 	}
 	if bytes.Contains(raw, []byte(`"contained"`)) {
 		d.readContained(m, raw)
 	}
 	return d, nil
+}
+
+// valueKind names the first of the other kinds of value that is there.
+func valueKind(there ...bool) string {
+	for i, name := range []string{"valueBoolean", "valueDateTime", "valuePeriod", "valueRange", "valueRatio", "valueSampledData", "valueTime"} {
+		if there[i] {
+			return name
+		}
+	}
+	return ""
+}
+
+func absentOf(c *models.CodeableConcept) string {
+	if code := codeText(codings(c)); code != "" {
+		return code
+	}
+	return wording(c)
 }
 
 // value reads the kinds of value that can be a number.

@@ -69,6 +69,8 @@ type valueSheet struct {
 	integer  []byte
 	concept  conceptSheet
 	text     []byte
+	kind     []byte       // the member that holds a value of a kind that is not read
+	absent   conceptSheet // dataAbsentReason
 }
 
 type componentSheet struct {
@@ -367,6 +369,13 @@ func (s *scan) valueOf(v *valueSheet, name []byte) bool {
 		if s.other(observationShape, name); !s.broken && s.raw[start] != 'n' {
 			v.integer = s.raw[start:s.at]
 		}
+	case "dataAbsentReason":
+		s.concept(&v.absent, false)
+	case "valueBoolean", "valueDateTime", "valuePeriod", "valueRange", "valueRatio", "valueSampledData", "valueTime":
+		if s.raw[s.at] != 'n' && (v.kind == nil || string(name) < string(v.kind)) {
+			v.kind = name
+		}
+		return false
 	default:
 		return false
 	}
