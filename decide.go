@@ -52,11 +52,11 @@ func decideCommand() *cobra.Command {
 			}
 			switch f.format {
 			case "json":
-				return printJSON(cmd.OutOrStdout(), decisionJSON(d, f.explain))
+				return printJSON(cmd.OutOrStdout(), decisionJSON(d))
 			case "card":
 				return printJSON(cmd.OutOrStdout(), d.response)
 			}
-			return printDecision(cmd.OutOrStdout(), d, f.explain)
+			return printDecision(cmd.OutOrStdout(), d)
 		},
 	}
 	for _, s := range []struct {
@@ -75,7 +75,7 @@ func decideCommand() *cobra.Command {
 	} {
 		cmd.Flags().StringVar(s.into, s.name, s.value, s.usage)
 	}
-	cmd.Flags().BoolVar(&f.explain, "explain", false, "show each value as received, its conversion, age and source")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "show for each value what was received, its conversion, when it was known and why it was chosen")
 	return cmd
 }
 
@@ -110,6 +110,9 @@ func (f *decideFlags) run(ctx context.Context) (*decided, error) {
 		name = u.Username
 	}
 	d, err := r.decideChart(ctx, chart, at, id, "os/"+name, 1)
+	if err == nil && f.explain {
+		d.explanation, err = state.Explain(chart, at, cfg.State)
+	}
 	if err != nil || f.audit == "" {
 		return d, err
 	}
@@ -214,6 +217,7 @@ type decisionObject struct {
 	Timeline    string                   `json:"timeline_digest"`
 	Values      map[string]state.Reading `json:"values,omitempty"`
 	Present     *state.Present           `json:"present,omitempty"`
+	Explain     *state.Explanation       `json:"explain,omitempty"`
 }
 
 // levelsObject is the levels of a plan. It is empty where no plan is stood by:
@@ -230,7 +234,7 @@ func levelsJSON(x *agent.Decision) levelsObject {
 	return levelsObject{Vasopressor: &x.Levels.Vasopressor, Fluid: &x.Levels.Fluid}
 }
 
-func decisionJSON(d *decided, explain bool) decisionObject {
+func decisionJSON(d *decided) decisionObject {
 	x := d.outcome().Decision
 	out := decisionObject{
 		Status: x.Status, Advice: x.Advice, Levels: levelsJSON(&x), LevelsNow: x.LevelsNow, Forecasts: []world.Forecast{},
@@ -244,8 +248,8 @@ func decisionJSON(d *decided, explain bool) decisionObject {
 			out.Forecasts = append(out.Forecasts, o.Forecast)
 		}
 	}
-	if explain {
-		out.Values, out.Present = d.timeline.Present.Readings, &d.timeline.Present
+	if d.explanation != nil {
+		out.Values, out.Present, out.Explain = d.timeline.Present.Readings, &d.timeline.Present, d.explanation
 	}
 	return out
 }

@@ -8,8 +8,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,8 +18,8 @@ import (
 )
 
 // printDecision writes status, reasons, advice, options and what is missing;
-// with explain also every value as it was received.
-func printDecision(out io.Writer, d *decided, explain bool) error {
+// and, where it was asked for, where everything came from.
+func printDecision(out io.Writer, d *decided) error {
 	x, tl := d.outcome().Decision, d.timeline
 	w := &lines{w: out}
 	w.say("patient %s, stay %s, %.1f h in the ICU", tl.PatientID, cmp.Or(tl.StayID, "unknown"), tl.HoursInICU)
@@ -48,9 +46,8 @@ func printDecision(out io.Writer, d *decided, explain bool) error {
 	}
 	w.list("missing", x.Missing)
 	w.list("not assessed", x.NotAssessed)
-	if explain {
-		w.values(tl)
-		w.rejects(d.chart)
+	if d.explanation != nil {
+		w.explain(d.explanation, tl.Present.Checks)
 	}
 	w.say("\nreceipt %s, timeline %s", d.record.ID, d.record.Receipt.TimelineDigest)
 	return w.err
@@ -124,31 +121,4 @@ func (l *lines) options(all []agent.Option, goalMmHg float64) {
 
 func bandText(b world.Band, decimals int) string {
 	return fmt.Sprintf("%.*f (%.*f to %.*f)", decimals, b.Median, decimals, b.Lo80, decimals, b.Hi80)
-}
-
-// values prints every newest value: as received, what was done to it, its age
-// and where it is from.
-func (l *lines) values(tl *state.Timeline) {
-	l.say("\nvalues")
-	l.table("  WHAT\tVALUE\tAS RECEIVED\tCONVERSION\tAT\tAGE\tMETHOD\tSOURCE", func(t io.Writer) {
-		for _, name := range slices.Sorted(maps.Keys(tl.Present.Readings)) {
-			r := tl.Present.Readings[name]
-			fmt.Fprintf(t, "  %s\t%s%.4g %s\t%s\t%s\t%s\t%.0f min\t%s\t%s\n", name, r.Comparator, r.Value, r.Unit, r.Received,
-				cmp.Or(r.Conversion, "none"), r.At.Format("02 15:04"), r.AgeMin, r.Method, r.RecordID)
-		}
-	})
-	l.say("\nchecked")
-	for _, c := range tl.Present.Checks {
-		l.say("  %-22s %-12s %s", c.Key, c.Result, c.Evidence)
-	}
-	for _, g := range tl.Gaps {
-		l.say("  gap: %s: %s", g.What, g.Reason)
-	}
-}
-
-func (l *lines) rejects(chart *state.Chart) {
-	l.say("\n%d resources: %d used, %d ignored, %d rejected", chart.Tally.Read, chart.Tally.Used, chart.Tally.Ignored, chart.Tally.Rejected)
-	for _, reason := range slices.Sorted(maps.Keys(chart.Tally.Reasons)) {
-		l.say("  %6d %s", chart.Tally.Reasons[reason], reason)
-	}
 }

@@ -24,6 +24,8 @@ type decided struct {
 	timeline *state.Timeline
 	record   cdshooks.Record
 	response cdshooks.Response
+	// explanation is nil unless it was asked for.
+	explanation *state.Explanation
 }
 
 // outcome is the decision itself.

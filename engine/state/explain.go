@@ -130,7 +130,17 @@ func (v *view) explainValues(e *Explanation, tl *Timeline) {
 		}
 		e.Values = append(e.Values, w)
 	}
-	e.Weights = append(v.pumpWeights(), e.Weights...)
+	e.Weights = append(v.pumpWeights(), slices.Clone(e.Weights)...)
+	for i := range e.Weights {
+		c := &e.Weights[i]
+		switch r := e.Weight.Reading; {
+		case strings.HasPrefix(c.Use, "not used"):
+		case r != nil && c.Record == r.RecordID && c.At.Equal(r.At) && c.Value == r.Value:
+			c.Use = "used"
+		default:
+			c.Use = "known; not used"
+		}
+	}
 }
 
 // explainValue lists the candidates of one concept and says which one is shown.

@@ -212,10 +212,17 @@ func (v *view) explainHistory(e *Explanation) {
 		}
 		return "not used: not in force at the decision"
 	}
+	from := v.suspicionFrom()
+	evidence := func(why string, at time.Time, counts bool) string {
+		if why == "known" && counts && ceilInstant(at) < from {
+			return "known; too old to be evidence for this illness"
+		}
+		return why
+	}
 	for i := range v.b.c.Conditions {
 		c := &v.b.c.Conditions[i]
-		_, ok := v.conditionAt(c)
-		why := use(ok, c.Available)
+		at, ok := v.conditionAt(c)
+		why := evidence(use(ok, c.Available), at.time(), overlap(c.Tags, []Tag{TagSepsis, TagInfection}))
 		if !c.Dated {
 			why = "not used: undated, so nobody can say when it was known"
 		}
@@ -224,12 +231,12 @@ func (v *view) explainHistory(e *Explanation) {
 	for i := range v.b.c.Procedures {
 		p := &v.b.c.Procedures[i]
 		_, _, ok := v.procedureSpan(p)
-		add("procedure", p.Text, p.Tags, p.Start, p.Available, use(ok, p.Available), p.Record)
+		add("procedure", p.Text, p.Tags, p.Start, p.Available, evidence(use(ok, p.Available), p.Start, slices.Contains(p.Tags, TagCulture)), p.Record)
 	}
 	for i := range v.b.c.Orders {
 		o := &v.b.c.Orders[i]
 		_, ok := v.orderAt(o)
-		add("order", o.Text, o.Tags, o.Start, o.Available, use(ok, o.Available), o.Record)
+		add("order", o.Text, o.Tags, o.Start, o.Available, evidence(use(ok, o.Available), o.Start, o.Class == ClassAntimicrobial || slices.Contains(o.Tags, TagCulture)), o.Record)
 	}
 }
 
