@@ -103,8 +103,12 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	if err != nil {
 		return nil, err
 	}
+	registry, err := newRegistry(cfg)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	// Synthetic patients need no local validation record; real ones do.
-	service, err := newService(r, log, logger, func(string, time.Time) error { return nil })
+	service, err := newService(r, registry, nil, log, logger, func(string, time.Time) error { return nil })
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

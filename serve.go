@@ -38,7 +38,8 @@ func serveCommand() *cobra.Command {
 		Use: "serve", Short: "Answer CDS Hooks calls", Args: noArgs,
 		Long: "Answer CDS Hooks calls of registered clients. The audit log must exist (`sepsisagent audit init`).\n\n" +
 			"--demo needs nothing: on loopback it starts an EHR of its own with synthetic patients, a log in a\n" +
-			"temporary folder, and prints the page to open. --check loads and checks everything and exits.",
+			"temporary folder, and prints the page to open. --check loads and checks everything, asks each EHR that\n" +
+			"is read by our own right for a token, and exits. SIGHUP reads the signing keys again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if demo && config != "" {
 				return misuse("--demo brings its own configuration; leave --config out")
@@ -78,12 +79,24 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	}
 	defer log.Close()
 	logger := newLogger(cmd.ErrOrStderr())
-	service, err := newService(r, log, logger, nil)
+	registry, err := newRegistry(cfg)
+	if err != nil {
+		return err
+	}
+	own, err := openOwnAccess(cfg, registry, fhir.PrefetchTemplates(r.maps))
+	if err != nil {
+		return err
+	}
+	defer own.close()
+	service, err := newService(r, registry, own, log, logger, nil)
 	if err != nil {
 		return err
 	}
 	defer service.Close()
 	if check {
+		if err := own.check(ctx, cmd.OutOrStdout()); err != nil {
+			return err
+		}
 		size, err := log.Size(ctx)
 		if err != nil {
 			return err
@@ -99,6 +112,7 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	if err := r.recordStart(ctx, log); err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	defer own.watch(logger)()
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
 }
@@ -109,12 +123,13 @@ func (r *rooms) recordStart(ctx context.Context, log *sqlite.Log) error {
 	type client struct {
 		Name    string            `json:"name"`
 		Issuer  string            `json:"issuer"`
+		Access  string            `json:"fhir_access,omitempty"`
 		Display string            `json:"display"`
 		ByUnit  map[string]string `json:"display_by_unit,omitempty"`
 	}
 	clients := []client{}
 	for _, c := range r.cfg.CDSHooks.Clients {
-		clients = append(clients, client{c.Name, c.Issuer, cmp.Or(c.Display, trust.DisplaySilent), c.DisplayByUnit})
+		clients = append(clients, client{c.Name, c.Issuer, c.FHIRAccess.Mode, cmp.Or(c.Display, trust.DisplaySilent), c.DisplayByUnit})
 	}
 	err := appendOwn(ctx, log, audit.Index{Kind: "config", Service: cdshooks.ServiceID, Model: r.hashes.Model, RulesHash: r.hashes.Rules, CodeMaps: r.hashes.CodeMaps},
 		map[string]any{"schema": "sepsisagent.start/1", "hashes": r.hashes, "model": r.model.Info(), "clients": clients})
@@ -124,18 +139,20 @@ func (r *rooms) recordStart(ctx context.Context, log *sqlite.Log) error {
 	return nil
 }
 
-// newService wires the CDS Hooks service. validated says whether this model
+// newRegistry registers the CDS clients.
+func newRegistry(cfg Config) (*trust.Registry, error) {
+	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway})
+}
+
+// newService wires the CDS Hooks service. own may be nil. validated says whether this model
 // may be shown in suggest mode; nil: never, so that suggest falls to inform.
-func newService(r *rooms, log *sqlite.Log, logger *zap.Logger, validated func(string, time.Time) error) (*cdshooks.Service, error) {
-	registry, err := trust.New(r.cfg.CDSHooks.Clients, trust.Options{Leeway: r.cfg.CDSHooks.Leeway})
-	if err != nil {
-		return nil, err
-	}
+func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.Log, logger *zap.Logger, validated func(string, time.Time) error) (*cdshooks.Service, error) {
 	return cdshooks.New(cdshooks.Deps{
 		Config: r.cfg.CDSHooks, State: r.cfg.State, Trust: registry,
 		Charts: cdshooks.MappedCharts{Mapper: r.mapper}, Templates: fhir.PrefetchTemplates(r.maps),
 		Decider: r.decider, Log: log, Proofs: log,
 		Model: r.model.Info(), Hashes: r.hashes, ModelCard: r.model.Card(),
+		OwnAccess: own.grants(), KeySet: own.keySet,
 		Validated: validated,
 		Ready: func(ctx context.Context) error {
 			_, err := log.Size(ctx)
