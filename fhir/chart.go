@@ -34,6 +34,9 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 	stays := m.Stays(b)
 	stay, ok := pickStay(stays, stayID, at)
 	if !ok && stayID != "" {
+		if e, known := b.entries["Encounter/"+stayID]; known && undated(e) != "" {
+			return nil, fmt.Errorf("%w: Encounter/%s has no usable period.start: %s", ErrNoStay, stayID, undated(e))
+		}
 		return nil, fmt.Errorf("%w: Encounter/%s", ErrNoStay, stayID)
 	}
 	a := assembly{at: at}
@@ -42,6 +45,12 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 	for _, name := range slices.Sorted(maps.Keys(b.entries)) {
 		e := b.entries[name]
 		if e.kind == "Patient" || e.kind == "Encounter" {
+			if why := undated(e); why != "" {
+				tally.Rejected++
+				tally.Reasons[why]++
+				rejects = append(rejects, state.Reject{Type: e.kind, ID: e.id, Part: "period", Reason: why, Detail: clip(e.decoded.records[0].Start), Origin: e.origin})
+				continue
+			}
 			tally.Used++
 			continue
 		}
@@ -277,46 +286,6 @@ func (e event) put(c *state.Chart, record int) {
 		v.Record = record
 		c.Orders = append(c.Orders, v)
 	}
-}
-
-// dropRepeats drops measurements that say the same of the same instant as an
-// earlier one: the laboratory's row and its copy in the nurses' chart. The one
-// that says when it was issued stays, since the lag of the other is only
-// assumed; of two alike, the one that could be known first.
-func (a *assembly) dropRepeats() {
-	type fact struct {
-		concept state.Concept
-		at, end time.Time
-		value   float64
-		method  string
-		cmp     string
-	}
-	first := map[fact]int{}
-	for i := range a.events {
-		m := a.events[i].measurement
-		if m == nil {
-			continue
-		}
-		f := fact{m.Concept, m.Effective, m.End, m.Value, m.Method, m.Comparator}
-		j, ok := first[f]
-		if !ok {
-			first[f] = i
-			continue
-		}
-		drop := i
-		if knownBetter(m, a.events[j].measurement) {
-			drop, first[f] = j, i
-		}
-		a.events[drop].dropped = true
-	}
-}
-
-// knownBetter says whether m tells better than other when their fact was known.
-func knownBetter(m, other *state.Measurement) bool {
-	if m.Lagged != other.Lagged {
-		return !m.Lagged
-	}
-	return m.Available.Before(other.Available)
 }
 
 // count adds the fate of every resource to the tally.

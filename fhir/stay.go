@@ -121,6 +121,19 @@ func (m *Mapper) staysOf(b *Bag, e *entry) (explicit, located []state.Stay, whol
 	return nil, nil, &stay
 }
 
+// undated says why an encounter with a start cannot be a stay: its start is
+// not an instant. Empty: it can, or it has none to say.
+func undated(e *entry) string {
+	r := &e.decoded.records[0]
+	if e.kind != "Encounter" || r.Start == "" {
+		return ""
+	}
+	if _, err := instant(r.Start); err != nil {
+		return timeReason(err)
+	}
+	return ""
+}
+
 func (b *Bag) place(reference string) (ward, bool) {
 	to := b.resolve(reference)
 	if w, ok := b.own.places[to]; ok {
