@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
 func bundleOf(resources ...string) json.RawMessage {
@@ -58,6 +56,8 @@ func part(t *testing.T, g *Gathered, key string) Part {
 	return Part{}
 }
 
+// Each case names its line of the table in reference cdshooks.md B.3, or its
+// rule.
 func TestWireStatesOfPrefetch(t *testing.T) {
 	hr := observation("8867-4", valueIn("88", "/min"))
 	tests := []struct {
@@ -66,24 +66,35 @@ func TestWireStatesOfPrefetch(t *testing.T) {
 		err              error
 	}{
 		{"complete", KeyVitals, string(bundleOf(hr)), FromPrefetch, nil},
-		{"null means none", KeyAdministrations, `null`, IsNull, nil},
-		{"an empty Bundle means none", KeyLabs, string(bundleOf()), IsEmpty, nil},
-		{"a remark in an empty Bundle is not data", KeyLabs, `{"resourceType":"Bundle","type":"searchset","total":0,"entry":[{"search":{"mode":"outcome"},"resource":` + outcomeOf("warning") + `}]}`, IsEmpty, nil},
-		{"a failure in the Bundle", KeyLabs, string(bundleOf(outcomeOf("error"))), IsFailed, ErrUnobtainable},
-		{"an OperationOutcome as value", KeyVitals, outcomeOf("error"), IsFailed, ErrUnobtainable},
-		{"an OperationOutcome for what is not necessary", KeyConditions, outcomeOf("error"), IsFailed, nil},
-		{"absent and necessary", KeyVitals, "", IsAbsent, ErrUnobtainable},
-		{"absent and not necessary", KeyProcedures, "", IsAbsent, nil},
-		{"one page of several and no server", KeyVitals, `{"resourceType":"Bundle","link":[{"relation":"next","url":"https://x/next"}],"entry":[{"resource":` + hr + `}]}`, IsPartial, ErrUnobtainable},
-		{"one page whose links were dropped", KeyVitals, `{"resourceType":"Bundle","total":2,"entry":[{"resource":` + hr + `}]}`, IsPartial, ErrUnobtainable},
-		{"as many as its total says", KeyVitals, `{"resourceType":"Bundle","total":1,"entry":[{"resource":` + hr + `}]}`, FromPrefetch, nil},
-		{"another resource than asked for", KeyVitals, testPatient, IsWrongType, ErrUnobtainable},
-		{"a Bundle of something else", KeyLabs, string(bundleOf(given(rx("7512"), rate("1", "mcg/min")))), IsWrongType, ErrUnobtainable},
-		{"a Bundle of nothing that is a resource", KeyLabs, `{"resourceType":"Bundle","entry":[5,null,{"resource":[]}]}`, IsWrongType, ErrUnobtainable},
+		{"key absent: necessary, and nothing may be fetched", KeyVitals, "", IsAbsent, ErrUnobtainable},
+		{"key absent: not necessary", KeyProcedures, "", IsAbsent, nil},
+		{"null: the client has no data", KeyAdministrations, `null`, IsNull, nil},
+		{"null with white space", KeyLabs, " null\n", IsNull, nil},
+		{"null: a necessary single read", KeyPatient, `null`, IsNull, ErrUnobtainable},
+		{"Bundle, entry empty", KeyLabs, string(bundleOf()), IsEmpty, nil},
+		{"Bundle, entry absent", KeyLabs, `{"resourceType":"Bundle","type":"searchset","total":0}`, IsEmpty, nil},
+		{"Bundle, entry null", KeyLabs, `{"resourceType":"Bundle","type":"searchset","entry":null}`, IsEmpty, nil},
+		{"Bundle with OperationOutcome entry: Epic's remark on zero results", KeyLabs, `{"resourceType":"Bundle","type":"searchset","total":0,"entry":[{"search":{"mode":"outcome"},"resource":` + outcomeOf("warning") + `}]}`, IsEmpty, nil},
+		{"Bundle with OperationOutcome entry: a remark beside data is no data", KeyVitals, string(bundleOf(hr, outcomeOf("information"))), FromPrefetch, nil},
+		{"Bundle with OperationOutcome entry: error severity, nothing else", KeyLabs, string(bundleOf(outcomeOf("error"))), IsFailed, ErrUnobtainable},
+		{"Bundle with OperationOutcome entry: fatal severity beside data", KeyVitals, string(bundleOf(hr, outcomeOf("fatal"))), IsPartial, ErrUnobtainable},
+		{"OperationOutcome as value", KeyVitals, outcomeOf("error"), IsFailed, ErrUnobtainable},
+		{"OperationOutcome as value, for what is not necessary", KeyConditions, outcomeOf("error"), IsFailed, nil},
+		{"Bundle with a next link: no server to go on at", KeyVitals, string(page2("https://x/next")), IsPartial, ErrUnobtainable},
+		{"Bundle with a next link: of administrations, decided with a gap", KeyAdministrations, `{"resourceType":"Bundle","link":[{"relation":"next","url":"https://x/next"}]}`, IsPartial, nil},
+		{"Bundle whose links were dropped: its total tells", KeyVitals, `{"resourceType":"Bundle","total":2,"entry":[{"resource":` + hr + `}]}`, IsPartial, ErrUnobtainable},
+		{"Bundle with as many as its total says", KeyVitals, `{"resourceType":"Bundle","total":1,"entry":[{"resource":` + hr + `}]}`, FromPrefetch, nil},
+		{"Bundle of type collection", KeyVitals, `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + hr + `}]}`, FromPrefetch, nil},
+		{"Bundle of type collection for a single read", KeyPatient, `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + testPatient + `}]}`, FromPrefetch, nil},
+		{"wrong resourceType: a single resource", KeyVitals, testPatient, IsWrongType, ErrUnobtainable},
+		{"wrong resourceType: in a Bundle", KeyLabs, string(bundleOf(given(rx("7512"), rate("1", "mcg/min")))), IsWrongType, ErrUnobtainable},
+		{"wrong resourceType: a Bundle of nothing that is a resource", KeyLabs, `{"resourceType":"Bundle","entry":[5,null,{"resource":[]}]}`, IsWrongType, ErrUnobtainable},
+		{"wrong resourceType: a string", KeyLabs, `"x"`, IsWrongType, ErrUnobtainable},
+		{"wrong resourceType: a list", KeyLabs, `[` + hr + `]`, IsWrongType, ErrUnobtainable},
 		{"broken JSON", KeyLabs, `{"resourceType":`, IsWrongType, ErrUnobtainable},
-		{"no patient", KeyPatient, `null`, IsNull, ErrUnobtainable},
-		{"another patient's observation", KeyVitals, string(bundleOf(strings.Replace(hr, "Patient/p1", "Patient/p2", 1))), "", ErrWrongPatient},
-		{"another patient", KeyPatient, strings.Replace(testPatient, "p1", "p2", 1), FromPrefetch, ErrWrongPatient},
+		{"B31: another patient's observation", KeyVitals, string(bundleOf(strings.Replace(hr, "Patient/p1", "Patient/p2", 1))), "", ErrWrongPatient},
+		{"B31: another patient", KeyPatient, strings.Replace(testPatient, "p1", "p2", 1), FromPrefetch, ErrWrongPatient},
+		{"B34: the patient by an absolute reference", KeyVitals, string(bundleOf(strings.Replace(hr, "Patient/p1", "https://ehr.example.org/fhir/Patient/p1", 1))), FromPrefetch, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,34 +264,6 @@ func TestAServerThatNeverEndsIsLeft(t *testing.T) {
 	g, err := gather(t, GatherRequest{Prefetch: prefetch, From: at(t, s.URL+"/fhir", s.Client()), Access: Access{Token: "secret"}, Limits: Limits{Pages: 3}})
 	if !errors.Is(err, ErrUnobtainable) || part(t, g, KeyVitals).Pages != 6 {
 		t.Errorf("%v, %+v", err, part(t, g, KeyVitals))
-	}
-}
-
-func TestPrefetchTemplatesSuitOldClients(t *testing.T) {
-	templates := PrefetchTemplates(testMapper(t).CodeMaps())
-	if len(templates) != len(wishes) {
-		t.Errorf("%d templates for %d keys", len(templates), len(wishes))
-	}
-	for key, tpl := range templates {
-		if rest := strings.ReplaceAll(tpl, patientToken, ""); strings.ContainsAny(rest, "{}") {
-			t.Errorf("%s uses another token than %s: %s", key, patientToken, tpl)
-		}
-		_, query, _ := strings.Cut(tpl, "?")
-		seen := map[string]bool{}
-		for _, p := range strings.Split(query, "&") {
-			name, _, _ := strings.Cut(p, "=")
-			if query != "" && seen[name] {
-				t.Errorf("%s repeats %s", key, name)
-			}
-			seen[name] = true
-		}
-	}
-	for _, f := range state.Catalogue() {
-		for _, code := range f.LOINC {
-			if !strings.Contains(templates[KeyVitals]+templates[KeyLabs], "|"+code) {
-				t.Errorf("%s %s is not asked for", f.Name, code)
-			}
-		}
 	}
 }
 
