@@ -9,7 +9,7 @@ import "github.com/spf13/cobra"
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		serveCommand(), decideCommand(),
-		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth()),
+		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth(), cohortFetch()),
 		group("train", "Train the models", trainWorld()),
 		group("evaluate", "Score models and decisions", evaluateWorld(), evaluateStays()),
 		group("model", "Say which model this is", modelInfo(), modelCard()),

@@ -30,6 +30,10 @@ var elsewhere = map[string]string{
 	"go run . serve --demo": "TestServeDemoStartsByOneCommandAndStops; its port may be taken here",
 }
 
+// exampleServer is the FHIR server of the README; a server in this process
+// takes its place.
+const exampleServer = "https://ehr.hospital.example/fhir"
+
 // siteConfig is the YAML of the README.
 var siteConfig = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
@@ -81,8 +85,11 @@ func runReadmeLine(t *testing.T, args []string) {
 		}
 	}
 	for i, a := range args {
-		if a == "PATIENT" {
+		switch a {
+		case "PATIENT":
 			args[i] = anyPatient(t, "demo-data")
+		case exampleServer:
+			args[i] = exportServer(t, nil)
 		}
 	}
 	if args[0] == "serve" && args[len(args)-1] != "--check" {
