@@ -7,6 +7,7 @@ package fhir
 // type, so that a resource is refused for the same faults whoever decodes it.
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -151,7 +152,12 @@ func (s *scan) check(is *shape) {
 		start := s.at
 		s.skip()
 		into := reflect.New(is.code).Interface().(json.Unmarshaler)
-		if !s.broken && into.UnmarshalJSON(s.raw[start:s.at]) != nil {
+		raw := s.raw[start:s.at]
+		if bytes.IndexByte(raw, '\\') >= 0 {
+			// The models compare the bytes; "<" is often sent as "\u003c".
+			raw = []byte(strconv.Quote(cooked(raw[1 : len(raw)-1])))
+		}
+		if !s.broken && into.UnmarshalJSON(raw) != nil {
 			s.fail(errWrongCode)
 		}
 	default:
