@@ -91,6 +91,7 @@ type ehr struct {
 func newEHR(t *testing.T, p patient) *ehr {
 	e := &ehr{tokens: map[string]int{}, status: 200}
 	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // a server sees that the other side is gone only once it has read the body
 		e.mu.Lock()
 		e.asked++
 		e.tokens[r.Header.Get("Authorization")]++
