@@ -14,8 +14,8 @@
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
 
-const kinds = ['Condition', 'Encounter', 'Medication', 'MedicationAdministration', 'MedicationRequest',
-  'Observation', 'Patient', 'Procedure', 'ServiceRequest'];
+const kinds = ['Condition', 'Encounter', 'Location', 'Medication', 'MedicationAdministration', 'MedicationRequest',
+  'Observation', 'Patient', 'Procedure', 'ServiceRequest', 'Specimen'];
 const scopes = kinds.flatMap((k) => [`system/${k}.rs`, `system/${k}.read`]);
 
 const server = createServer();

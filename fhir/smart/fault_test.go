@@ -74,7 +74,7 @@ func TestFaultsOfTheTokenEndpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c := newEHR(t), newClock()
-			e.token = tc.answer
+			e.answer(tc.answer)
 			elsewhere := 0
 			e.Config.Handler.(*http.ServeMux).HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { elsewhere++ })
 			s := e.source(c, nil)
@@ -99,17 +99,17 @@ func TestFaultsOfTheTokenEndpoint(t *testing.T) {
 
 func TestAnEndpointThatIsSlowOrDown(t *testing.T) {
 	e, c := newEHR(t), newClock()
-	e.token = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	e.answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	s := e.source(c, func(cfg *Config) { cfg.Timeout = 30 * time.Millisecond })
 	if _, err := s.Token(t.Context()); !errors.Is(err, ErrNoAccess) || !errors.Is(err, errSlow) {
 		t.Errorf("slow: %v", err)
 	}
-	e.token = func(w http.ResponseWriter, r *http.Request) {
+	e.answer(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, "{")
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-	}
+	})
 	c.forward(time.Minute)
 	if _, err := s.Token(t.Context()); !errors.Is(err, ErrNoAccess) || !errors.Is(err, errSlow) {
 		t.Errorf("slow in the middle: %v", err)

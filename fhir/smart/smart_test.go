@@ -13,14 +13,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"pgregory.net/rapid"
 )
 
 // ehr plays discovery and token endpoint on loopback.
@@ -28,11 +26,19 @@ type ehr struct {
 	*httptest.Server
 	t         *testing.T
 	discovery http.HandlerFunc // nil: a good document
-	token     http.HandlerFunc // nil: a good token
 	found     atomic.Int64     // times discovery was asked
 	asked     atomic.Int64     // times the token endpoint was asked
-	mu        sync.Mutex
-	forms     []map[string][]string
+
+	mu    sync.Mutex // guards what follows
+	forms []map[string][]string
+	token http.HandlerFunc // nil: a good token
+}
+
+// answer sets what the token endpoint answers from now on; nil: a good token.
+func (e *ehr) answer(with http.HandlerFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.token = with
 }
 
 func newEHR(t *testing.T) *ehr {
@@ -51,9 +57,10 @@ func newEHR(t *testing.T) *ehr {
 		_ = r.ParseForm()
 		e.mu.Lock()
 		e.forms = append(e.forms, r.PostForm)
+		token := e.token
 		e.mu.Unlock()
-		if e.token != nil {
-			e.token(w, r)
+		if token != nil {
+			token(w, r)
 			return
 		}
 		e.grant(w, nil)
@@ -190,7 +197,7 @@ func TestATokenThatCannotBeRenewedServesUntilItEnds(t *testing.T) {
 	e, c := newEHR(t), newClock()
 	s := e.source(c, nil)
 	wantToken(t, s, "token-1")
-	e.token = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
+	e.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	for range 3 {
 		c.forward(271 * time.Second / 3)
 	}
@@ -220,7 +227,7 @@ func TestTheLifeThatTheEHRGivesIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c := newEHR(t), newClock()
-			e.token = func(w http.ResponseWriter, _ *http.Request) { e.grant(w, map[string]any{"expires_in": tc.says}) }
+			e.answer(func(w http.ResponseWriter, _ *http.Request) { e.grant(w, map[string]any{"expires_in": tc.says}) })
 			g, err := e.source(c, nil).Grant(t.Context())
 			if err != nil || g.Expires.Sub(c.Now()) != tc.want {
 				t.Errorf("expires in %v, %v", g.Expires.Sub(c.Now()), err)
@@ -232,11 +239,11 @@ func TestTheLifeThatTheEHRGivesIsKept(t *testing.T) {
 func TestCallersShareOneRequestAndOneWhoGivesUpDoesNotEndIt(t *testing.T) {
 	e, c := newEHR(t), newClock()
 	asked, answer := make(chan struct{}), make(chan struct{})
-	e.token = func(w http.ResponseWriter, _ *http.Request) {
+	e.answer(func(w http.ResponseWriter, _ *http.Request) {
 		close(asked)
 		<-answer
 		e.grant(w, nil)
-	}
+	})
 	s := e.source(c, nil)
 	gone, giveUp := context.WithCancel(t.Context())
 	first := make(chan error, 1)
@@ -262,10 +269,10 @@ func TestCallersShareOneRequestAndOneWhoGivesUpDoesNotEndIt(t *testing.T) {
 
 func TestAFailureIsRememberedForAWhile(t *testing.T) {
 	e, c := newEHR(t), newClock()
-	e.token = func(w http.ResponseWriter, _ *http.Request) {
+	e.answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(http.StatusServiceUnavailable)
-	}
+	})
 	s := e.source(c, nil)
 	fails := func(n int64) {
 		t.Helper()
@@ -283,24 +290,24 @@ func TestAFailureIsRememberedForAWhile(t *testing.T) {
 	fails(1)
 	c.forward(2 * time.Second)
 	fails(2)
-	e.token = nil
+	e.answer(nil)
 	c.forward(31 * time.Second)
 	wantToken(t, s, "token-3")
 }
 
 func TestNewKeysEndTheMemoryOfAFailure(t *testing.T) {
 	e, c := newEHR(t), newClock()
-	e.token = func(w http.ResponseWriter, _ *http.Request) {
+	e.answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprint(w, `{"error":"invalid_client"}`)
-	}
+	})
 	dir := t.TempDir()
 	ring := ringIn(t, dir, entry{alg: "ES384", status: StatusCurrent})
 	s := opened(t, e.config(c), ring)
 	if _, err := s.Token(t.Context()); !errors.Is(err, ErrRefused) {
 		t.Fatal(err)
 	}
-	e.token = nil
+	e.answer(nil)
 	writeRing(t, dir, entry{alg: "ES384", status: StatusCurrent})
 	if _, err := ring.Reload(); err != nil {
 		t.Fatal(err)
@@ -333,10 +340,10 @@ func TestARefusedTokenIsReplacedUnlessItIsNew(t *testing.T) {
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	e, c := newEHR(t), newClock()
 	asked := make(chan struct{})
-	e.token = func(_ http.ResponseWriter, r *http.Request) {
+	e.answer(func(_ http.ResponseWriter, r *http.Request) {
 		close(asked)
 		<-r.Context().Done()
-	}
+	})
 	s := e.source(c, nil)
 	result := make(chan error, 1)
 	go func() {
@@ -353,56 +360,14 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestScopesThatWereGrantedAreRead(t *testing.T) {
-	asked := []string{"system/Observation.rs", "system/Patient.rs", "system/Condition.rs?category=x"}
-	need := []string{"Condition", "Observation", "Patient"}
-	for name, tc := range map[string]struct{ granted, lacks string }{
-		"as asked":                      {strings.Join(asked, " "), ""},
-		"version 1":                     {"system/Condition.read system/Observation.read system/Patient.read", ""},
-		"everything":                    {"system/*.cruds", ""},
-		"everything, version 1":         {"system/*.*", ""},
-		"in two parts":                  {"system/Condition.r system/Condition.s system/Observation.rs system/Patient.r", ""},
-		"more than needed":              {"system/Condition.cruds system/Observation.rs system/Patient.rs launch offline_access", ""},
-		"read without search":           {"system/*.r", "Condition,Observation"},
-		"write only":                    {"system/*.write", "Condition,Observation,Patient"},
-		"narrowed by a query of theirs": {"system/Condition.rs?category=y system/Observation.rs?category=z system/Patient.rs", "Condition,Observation"},
-		"of a user":                     {"user/*.rs patient/*.read", "Condition,Observation,Patient"},
-		"nothing":                       {"", "Condition,Observation,Patient"},
-		"in other words":                {"https://ehr.example.org/.default", "Condition,Observation,Patient"},
-	} {
-		if got := strings.Join(missing(need, asked, tc.granted), ","); got != tc.lacks {
-			t.Errorf("%s: lacks %q, want %q", name, got, tc.lacks)
-		}
-	}
-	if got := missing(need, []string{"https://ehr.example.org/.default"}, "https://ehr.example.org/.default"); got != nil {
-		t.Errorf("a scope in the EHR's own words was judged: %v", got)
-	}
-}
-
-func TestScopesOfAnyTypesOpenExactlyThese(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		types := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"Observation", "Encounter", "Condition", "Procedure", "Medication"}), 1, 5, rapid.ID).Draw(t, "types")
-		asked := Scopes(types, rapid.Bool().Draw(t, "v1"))
-		granted := Scopes(types, rapid.Bool().Draw(t, "granted v1"))
-		if lack := missing(types, asked, strings.Join(granted, " ")); lack != nil {
-			t.Fatalf("%v do not open %v", granted, lack)
-		}
-		out := rapid.IntRange(0, len(types)-1).Draw(t, "left out")
-		rest := append(append([]string{}, types[:out]...), types[out+1:]...)
-		if lack := missing(types, asked, strings.Join(Scopes(rest, false), " ")); len(lack) != 1 || lack[0] != types[out] {
-			t.Fatalf("without %s the grant lacks %v", types[out], lack)
-		}
-	})
-}
-
 func TestAnEHRThatKnowsOldScopesOnlyIsAskedForThose(t *testing.T) {
 	e, c := newEHR(t), newClock()
 	e.discovery = func(w http.ResponseWriter, _ *http.Request) {
 		e.document(w, map[string]any{"capabilities": []string{"client-confidential-asymmetric", "permission-v1"}})
 	}
-	e.token = func(w http.ResponseWriter, r *http.Request) {
+	e.answer(func(w http.ResponseWriter, r *http.Request) {
 		e.grant(w, map[string]any{"scope": r.PostForm.Get("scope")})
-	}
+	})
 	g, err := e.source(c, nil).Grant(t.Context())
 	if want := "system/Condition.read system/Observation.read system/Patient.read"; err != nil || g.Scope != want {
 		t.Errorf("granted %q, %v", g.Scope, err)
