@@ -80,7 +80,7 @@ func (c *client) close() {
 }
 
 // link resolves an address the server gave. A server reached over TLS does not
-// get to send us to one without.
+// get to send us to one without, and one elsewhere not to this machine.
 func (c *client) link(from *url.URL, text string) (*url.URL, error) {
 	ref, err := url.Parse(strings.TrimSpace(text))
 	if err != nil || strings.TrimSpace(text) == "" {
@@ -92,6 +92,8 @@ func (c *client) link(from *url.URL, text string) (*url.URL, error) {
 		return nil, errors.New("a link that is not plain http or https")
 	case c.base.Scheme == "https" && u.Scheme != "https":
 		return nil, errors.New("a link without TLS from a server with TLS")
+	case own(u.Hostname()) && !own(c.base.Hostname()):
+		return nil, errors.New("a link to this machine from a server elsewhere")
 	}
 	u.Fragment = ""
 	return u, nil

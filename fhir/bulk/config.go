@@ -102,6 +102,13 @@ func loopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
+// own says whether a host is this machine, or a neighbour that only this
+// machine can reach, such as the metadata service of a cloud.
+func own(host string) bool {
+	ip := net.ParseIP(host)
+	return loopback(host) || ip != nil && (ip.IsUnspecified() || ip.IsLinkLocalUnicast())
+}
+
 // kickOff is the address that starts the export.
 func (c Config) kickOff(base *url.URL) *url.URL {
 	u := *base
