@@ -31,6 +31,9 @@ func (x *index) meanings(codings []state.Coding, text string) []state.Tag {
 		}
 		if list := x.findPrefixes[c.System]; len(list) > 0 {
 			code := strings.ToUpper(strings.ReplaceAll(c.Code, ".", ""))
+			if isSequela(code) {
+				continue
+			}
 			for _, p := range list {
 				if strings.HasPrefix(code, p.prefix) {
 					seen[p.value] = true
@@ -52,6 +55,12 @@ func (x *index) meanings(codings []state.Coding, text string) []state.Tag {
 	}
 	sort.Slice(tags, func(i, j int) bool { return tags[i] < tags[j] })
 	return tags
+}
+
+// isSequela: an ICD-10-CM injury code (chapters S and T, seven characters) of
+// what an old injury left behind.
+func isSequela(code string) bool {
+	return len(code) == 7 && (code[0] == 'S' || code[0] == 'T') && code[6] == 'S'
 }
 
 // containsAny reports whether text (lower case) has one of phrases as whole words.
