@@ -104,7 +104,7 @@ func folderRows(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, dir 
 			yield(cohort.Row{}, err)
 			return
 		}
-		bar := newProgress(stderr, "patients", int64(len(folder.Patients())))
+		bar := newProgress(stderr, "patients", int64(folder.CountPatients()))
 		source := filepath.Base(filepath.Clean(dir))
 		report.source(source, folder.Bytes, folder.Read)
 		work := func(b *fhir.Bag) (patientRows, error) { return rowsOf(mapper, b, source, cfg) }

@@ -109,7 +109,10 @@ func TestDecideFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	patients := folder.Patients()
+	patients, err := folder.Patients()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if testing.Short() {
 		patients = patients[:2]
 	}
@@ -162,7 +165,11 @@ func TestNewestEventStaysWithinTheStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	bag, err := folder.Bag(folder.Patients()[0])
+	patients, err := folder.Patients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bag, err := folder.Bag(patients[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -159,7 +159,10 @@ func openBag(ctx context.Context, mapper *fhir.Mapper, path, patient string) (ba
 		return nil, nil, err
 	}
 	if patient == "" {
-		all := folder.Patients()
+		all, err := folder.Patients()
+		if err != nil {
+			return nil, nil, errors.Join(err, folder.Close())
+		}
 		if len(all) != 1 {
 			return nil, nil, errors.Join(misuse("--patient is needed; %s holds %s", path, names(all)), folder.Close())
 		}

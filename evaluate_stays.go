@@ -133,7 +133,7 @@ func (r *rooms) evaluateFolder(ctx context.Context, dir string, all bool, stderr
 	if err != nil {
 		return nil, err
 	}
-	bar := newProgress(stderr, "patients", int64(len(folder.Patients())))
+	bar := newProgress(stderr, "patients", int64(folder.CountPatients()))
 	work := func(b *fhir.Bag) ([]landmark, error) { return r.landmarksOf(ctx, b, septic), nil }
 	for found, err := range byPatient(ctx, folder, work) {
 		if err != nil {

@@ -127,7 +127,11 @@ func anyPatient(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	return folder.Patients()[0]
+	patients, err := folder.Patients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return patients[0]
 }
 
 // shellLines gives the commands of all ```sh fences.

@@ -12,6 +12,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 	"strings"
 
@@ -51,15 +53,23 @@ type entry struct {
 	kind, id string
 	origin   state.Origin
 	decoded  *decoded
-	stamp    string            // meta.lastUpdated, else issued
-	rank     int               // status rank among versions of the same stamp
-	bytes    [sha256.Size]byte // digest of the bytes, for the last tie
-	mapped   []mapped          // set by mappedOf
-	mappedAt int               // Bag.lookups at that time
+	stamp    string   // meta.lastUpdated, else issued
+	digest   digest   // of the bytes, for the last tie
+	mapped   []mapped // set by mappedOf
+	mappedAt int      // Bag.lookups at that time
+}
+
+// digest is the first half of a SHA-256.
+type digest [sha256.Size / 2]byte
+
+func digestOf(raw []byte) digest {
+	sum := sha256.Sum256(raw)
+	return digest(sum[:len(digest{})])
 }
 
 // shared are the resources that others refer to.
 type shared struct {
+	versions  map[string]*entry // which version of a medication or place counts
 	medicines map[string]*medicine
 	specimens map[string][]state.Coding
 	places    map[string]ward
@@ -165,17 +175,22 @@ func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin, ahead *de
 		d.records[i].ID = h.id
 	}
 	if d.lookup != nil {
-		b.own.put(h.kind+"/"+h.id, d.lookup)
+		b.own.newest(newEntry(h, d, raw, origin))
 		b.lookups++
 		b.tally.Used++
 		return nil
 	}
-	if m.specimenRow(b, d) {
-		b.tally.Used++
-		return nil
-	}
-	b.keep(newEntry(h, d, raw, origin))
+	m.file(b, newEntry(h, d, raw, origin))
 	return nil
+}
+
+// file takes a decoded resource that was counted as read.
+func (m *Mapper) file(b *Bag, e *entry) {
+	if m.specimenRow(b, e.decoded) {
+		b.tally.Used++
+		return
+	}
+	b.keep(e)
 }
 
 // owns checks that a resource belongs to the bag's patient: empty, or a reason.
@@ -262,6 +277,22 @@ func (m *Mapper) specimenRow(b *Bag, d *decoded) bool {
 	return false
 }
 
+// newest takes a resource that others refer to. Of two versions of a
+// medication or place the newer one counts, whichever came first.
+func (s *shared) newest(e *entry) {
+	name := e.kind + "/" + e.id
+	if _, adds := e.decoded.lookup.([]state.Coding); !adds {
+		if old, ok := s.versions[name]; ok && !e.newer(old) {
+			return
+		}
+		if s.versions == nil {
+			s.versions = map[string]*entry{}
+		}
+		s.versions[name] = e
+	}
+	s.put(name, e.decoded.lookup)
+}
+
 func (s *shared) put(to string, thing any) {
 	switch v := thing.(type) {
 	case *medicine:
@@ -278,7 +309,7 @@ func (s *shared) put(to string, thing any) {
 		sort.Slice(all, func(i, j int) bool {
 			return cmp.Or(cmp.Compare(all[i].System, all[j].System), cmp.Compare(all[i].Code, all[j].Code), cmp.Compare(all[i].Display, all[j].Display)) < 0
 		})
-		s.specimens[to] = all
+		s.specimens[to] = slices.Compact(all)
 	case ward:
 		if s.places == nil {
 			s.places = map[string]ward{}
@@ -304,14 +335,31 @@ func (b *Bag) resolve(reference string) string {
 var statusRank = map[string]int{"entered-in-error": 9, "cancelled": 8, "corrected": 7, "amended": 6, "final": 5, "completed": 5, "stopped": 5, "preliminary": 4, "registered": 1}
 
 func newEntry(h *head, d *decoded, raw []byte, origin state.Origin) *entry {
-	e := &entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, bytes: sha256.Sum256(raw)}
-	if len(d.records) > 0 {
-		e.rank = statusRank[d.records[0].Status]
-		if e.stamp == "" {
-			e.stamp = d.records[0].Issued
-		}
+	e := &entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, digest: digestOf(raw)}
+	if len(d.records) > 0 && e.stamp == "" {
+		e.stamp = d.records[0].Issued
 	}
 	return e
+}
+
+// rank orders versions of one resource by status.
+func (e *entry) rank() int {
+	if len(e.decoded.records) == 0 {
+		return 0
+	}
+	return statusRank[e.decoded.records[0].Status]
+}
+
+// since is the time of a version, in microseconds. Without one it is older
+// than any that has one, unless it takes back what was said.
+func (e *entry) since() int64 {
+	if t, err := instant(e.stamp); err == nil {
+		return t.UnixMicro()
+	}
+	if e.rank() >= statusRank["cancelled"] {
+		return math.MaxInt64
+	}
+	return math.MinInt64
 }
 
 // keep files an entry; of two versions of a resource the newer one counts, and
@@ -323,7 +371,7 @@ func (b *Bag) keep(e *entry) {
 		b.entries[name] = e
 		return
 	}
-	if old.bytes == e.bytes {
+	if old.digest == e.digest {
 		if originLess(e.origin, old.origin) {
 			old.origin, old.mapped = e.origin, nil
 		}
@@ -337,12 +385,7 @@ func (b *Bag) keep(e *entry) {
 }
 
 func (e *entry) newer(old *entry) bool {
-	mine, err := instant(e.stamp)
-	theirs, errOld := instant(old.stamp)
-	if err == nil && errOld == nil && !mine.Equal(theirs) {
-		return mine.After(theirs)
-	}
-	return cmp.Or(cmp.Compare(e.rank, old.rank), bytes.Compare(e.bytes[:], old.bytes[:])) > 0
+	return cmp.Or(cmp.Compare(e.since(), old.since()), cmp.Compare(e.rank(), old.rank()), bytes.Compare(e.digest[:], old.digest[:])) > 0
 }
 
 func originLess(a, b state.Origin) bool {

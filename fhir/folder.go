@@ -7,17 +7,15 @@ package fhir
 // says itself what it is.
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -25,27 +23,54 @@ import (
 // ErrFolder: a folder cannot be read as a bulk export.
 var ErrFolder = errors.New("folder of NDJSON files")
 
-// maxLine is the longest line read, 32 MiB; a longer one is no resource.
-const maxLine = 32 << 20
+// MaxRejects is how many faulty lines that belong to nobody are kept with
+// their place; further ones are only counted.
+const MaxRejects = 1000
 
-// Folder is a bulk export, partitioned by patient. Close removes its
-// temporary file. Bag may be called concurrently.
+// Folder is a bulk export, partitioned by patient. Close closes its temporary
+// file. Bag and Part may be called concurrently.
 type Folder struct {
 	mapper   *Mapper
 	spill    *spill
+	names    []string // of the files, by number
 	shared   shared
 	charting map[string]Charting
 	total    Charting
 	asked    map[string]bool
-	patients []string
+	parts    []partOf
+	patients int
+	last     struct {
+		sync.Mutex
+		number int
+		part   *FolderPart
+	}
 	// Read sums the lines that belong to no patient; the others are counted in
 	// each Chart. Shared resources (medications, places) count as used.
 	Read state.Tally
-	// Rejects are the faulty lines that could not be given to a patient.
+	// Rejects are the first MaxRejects faulty lines that could not be given to
+	// a patient.
 	Rejects []state.Reject
 	// Bytes is the size of what was read, after decompression.
 	Bytes int64
+	// Key tells this export, read by these code maps and this build, from any
+	// other; set only where a work folder is used.
+	Key string
 }
+
+// FolderOptions says how a folder is read.
+type FolderOptions struct {
+	// Work is an existing folder, private to this export, in which the way so
+	// far is kept so that a reader that was killed goes on; it then holds
+	// patient data until the caller removes it. Empty: a temporary file that
+	// has no name.
+	Work string
+	// Progress is told how many bytes were read, after decompression. May be
+	// nil.
+	Progress func(bytes int64)
+}
+
+// partOf is one of several parts of a partition.
+type partOf struct{ pile, part, of int }
 
 // OpenFolder reads every *.ndjson and *.ndjson.gz file under dir. A gzip file
 // that is cut short fails the whole folder with ErrTruncated: half a chart
@@ -53,38 +78,54 @@ type Folder struct {
 // skipped. Memory stays bounded: what belongs to patients goes to a temporary
 // file.
 func (m *Mapper) OpenFolder(ctx context.Context, dir string) (*Folder, error) {
-	files, err := ndjson(dir)
+	return m.OpenFolderWith(ctx, dir, FolderOptions{})
+}
+
+// OpenFolderWith is OpenFolder with options.
+func (m *Mapper) OpenFolderWith(ctx context.Context, dir string, opt FolderOptions) (*Folder, error) {
+	inputs, err := ndjson(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSpill()
+	s, err := openSpill(opt.Work)
 	if err != nil {
 		return nil, err
 	}
-	r := &folderReader{m: m, f: &Folder{mapper: m, spill: s, charting: map[string]Charting{}, asked: map[string]bool{},
-		Read: state.Tally{Reasons: map[string]int{}}}, hospitals: map[string]string{}, parents: map[string]string{}, charted: map[string]Charting{}}
-	for i, path := range files {
-		name, _ := filepath.Rel(dir, path)
-		if err := r.file(ctx, path, i, filepath.ToSlash(name)); err != nil {
-			s.close()
-			return nil, err
-		}
+	f := &Folder{mapper: m, spill: s, charting: map[string]Charting{}, asked: map[string]bool{}, Read: state.Tally{Reasons: map[string]int{}}}
+	for _, in := range inputs {
+		f.names = append(f.names, in.Name)
 	}
-	if err := s.flush(); err != nil {
-		s.close()
-		return nil, err
+	r := &folderReader{m: m, f: f, inputs: inputs, options: opt}
+	if err := r.read(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
-	r.finish()
-	return r.f, nil
+	if err := f.survey(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return f, nil
+}
+
+// input is one file of a folder, as it was when it was read.
+type input struct {
+	Path     string `json:"-"`
+	Name     string
+	Size     int64
+	Modified int64 // nanoseconds since 1970
 }
 
 // ndjson lists the files in name order, whatever the file system's order.
-func ndjson(dir string) ([]string, error) {
-	var files []string
+func ndjson(dir string) ([]input, error) {
+	var files []input
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && (strings.HasSuffix(path, ".ndjson") || strings.HasSuffix(path, ".ndjson.gz")) {
-			files = append(files, path)
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".ndjson") && !strings.HasSuffix(path, ".ndjson.gz") {
+			return err
 		}
+		info, err := os.Stat(path) // of what a link points to
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		files = append(files, input{Path: path, Name: filepath.ToSlash(name), Size: info.Size(), Modified: info.ModTime().UnixNano()})
 		return err
 	})
 	if err != nil {
@@ -93,60 +134,91 @@ func ndjson(dir string) ([]string, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%w: no *.ndjson or *.ndjson.gz file in %s (hint: name the folder that holds the export)", ErrFolder, dir)
 	}
-	slices.Sort(files)
+	slices.SortFunc(files, func(a, b input) int { return strings.Compare(a.Path, b.Path) })
 	return files, nil
 }
 
-// Close removes the temporary file.
+// Close closes the temporary file.
 func (f *Folder) Close() error { return f.spill.close() }
 
-// Patients lists the patient ids in order.
-func (f *Folder) Patients() []string { return slices.Clone(f.patients) }
-
-// Bag returns a new bag with all resources of one patient.
-func (f *Folder) Bag(patientID string) (*Bag, error) {
-	b := NewBag(patientID)
-	b.shared, b.charting = &f.shared, f.chartingAt
-	for kind := range f.asked {
-		b.asked[kind] = true
+// survey reads through the spill once: what is charted where, and in how many
+// parts it has to be mapped.
+func (f *Folder) survey() error {
+	byPile := map[int][]block{}
+	for _, b := range f.spill.blocks {
+		byPile[b.Pile] = append(byPile[b.Pile], b)
 	}
-	err := f.spill.read(patientID, func(file, line int, raw []byte) error {
-		h := inspectValid(raw, f.mapper.want) // a broken line never gets this far
-		err := f.mapper.add(b, &h, raw, state.Origin{Via: "folder", Key: f.spill.names[file], Line: line}, nil)
-		if errors.Is(err, ErrWrongPatient) || errors.Is(err, ErrMalformed) {
-			return nil // recorded in the bag
+	for n := range partitions {
+		var places facility
+		size := 0
+		patients := map[string]bool{}
+		for _, b := range byPile[n] {
+			size += b.Size
+			r, err := f.spill.read(b)
+			if err != nil {
+				return err
+			}
+			err = r.each(func(it item) error {
+				patients[it.patient] = true
+				return places.take(it)
+			})
+			if err != nil {
+				return err
+			}
 		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("patient %s: %w", patientID, err)
-	}
-	if n := f.spill.skipped[patientID]; n > 0 {
-		b.tally.Read += n
-		b.tally.Ignored += n
-		b.tally.Reasons[reasonNotCoded] += n
-	}
-	if b.tally.Read == 0 {
-		return nil, fmt.Errorf("%w: no Patient/%s in this folder", ErrNoPatient, patientID)
-	}
-	return b, nil
-}
-
-// Each calls use for every patient in order. It stops at the first error.
-func (f *Folder) Each(ctx context.Context, use func(*Bag) error) error {
-	for _, id := range f.patients {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b, err := f.Bag(id)
-		if err != nil {
-			return err
-		}
-		if err := use(b); err != nil {
-			return err
+		places.sum(f)
+		f.patients += len(patients)
+		of := (size + partBytes - 1) / partBytes
+		for i := range of {
+			f.parts = append(f.parts, partOf{pile: n, part: i, of: of})
 		}
 	}
 	return nil
+}
+
+// facility is where the patients of a partition were and what was charted.
+type facility struct {
+	hospitals, parents map[string]string // by Encounter id
+	charted            map[string]Charting
+}
+
+func (p *facility) take(it item) error {
+	if p.charted == nil {
+		*p = facility{map[string]string{}, map[string]string{}, map[string]Charting{}}
+	}
+	switch it.tag {
+	case tagEncounter:
+		id := it.word()
+		// An encounter may come in two versions: neither order may matter.
+		p.hospitals[id] = max(p.hospitals[id], it.word())
+		p.parents[id] = max(p.parents[id], it.word())
+	case tagCharted:
+		id := it.word()
+		c := p.charted[id]
+		c.Infusions += int(it.uvarint())
+		c.Fluids += int(it.uvarint())
+		p.charted[id] = c
+	}
+	if it.bad {
+		return errDamaged
+	}
+	return nil
+}
+
+// sum adds what is charted to the hospitals of the folder.
+func (p *facility) sum(f *Folder) {
+	for encounter, c := range p.charted {
+		hospital := ""
+		for id, n := encounter, 0; n < 4 && id != "" && hospital == ""; id, n = p.parents[id], n+1 {
+			hospital = p.hospitals[id]
+		}
+		f.total.Infusions += c.Infusions
+		f.total.Fluids += c.Fluids
+		at := f.charting[hospital]
+		at.Infusions += c.Infusions
+		at.Fluids += c.Fluids
+		f.charting[hospital] = at
+	}
 }
 
 // chartingAt says what a hospital charts; for an unknown one, what the whole
@@ -158,196 +230,176 @@ func (f *Folder) chartingAt(hospital string) (Charting, bool) {
 	return f.charting[hospital], true
 }
 
-// folderReader is the state of one pass over the files.
-type folderReader struct {
-	m         *Mapper
-	f         *Folder
-	hospitals map[string]string // Encounter id -> serviceProvider
-	parents   map[string]string // Encounter id -> partOf
-	charted   map[string]Charting
+// CountPatients is the number of patients in the folder.
+func (f *Folder) CountPatients() int { return f.patients }
+
+// Patients lists the patient ids in alphabetical order. It reads all of the
+// temporary file; to go through all patients take them part by part.
+func (f *Folder) Patients() ([]string, error) {
+	seen := map[string]bool{}
+	for _, b := range f.spill.blocks {
+		r, err := f.spill.read(b)
+		if err != nil {
+			return nil, err
+		}
+		err = r.each(func(it item) error {
+			if b.Pile != sharedPile {
+				seen[it.patient] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
 }
 
-func (r *folderReader) file(ctx context.Context, path string, number int, name string) error {
-	in, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFolder, err)
-	}
-	defer in.Close()
-	var from io.Reader = bufio.NewReaderSize(in, 1<<18)
-	if strings.HasSuffix(path, ".gz") {
-		z, err := gzip.NewReader(from)
+// Parts is the number of parts that the folder is taken in.
+func (f *Folder) Parts() int { return len(f.parts) }
+
+// FolderPart holds some of the patients, in memory.
+type FolderPart struct {
+	folder *Folder
+	// Patients of this part. Through all parts the order is that of a hash of
+	// the id, the same for every folder that holds the same patients.
+	Patients []string
+	items    map[string][]item
+}
+
+// Part reads part number i.
+func (f *Folder) Part(i int) (*FolderPart, error) {
+	want := f.parts[i]
+	p := &FolderPart{folder: f, items: map[string][]item{}}
+	for _, b := range f.spill.blocks {
+		if b.Pile != want.pile {
+			continue
+		}
+		r, err := f.spill.read(b)
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrFolder, name, gzipError(err))
+			return nil, err
 		}
-		from = z
+		err = r.each(func(it item) error {
+			if want.of > 1 {
+				if partNumber(it.patient, want.of) != want.part {
+					return nil
+				}
+				it.text = strings.Clone(it.text) // lets the rest of the block go
+			}
+			p.items[it.patient] = append(p.items[it.patient], it)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	r.f.spill.names = append(r.f.spill.names, name)
-	lines := bufio.NewReaderSize(from, 1<<18)
-	for line := 1; ; line++ {
-		if line%4096 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+	p.Patients = slices.SortedFunc(maps.Keys(p.items), comparePatients)
+	return p, nil
+}
+
+// partNumber says in which of several parts of its partition a patient is.
+func partNumber(patient string, of int) int {
+	return int(patientHash(patient) << partitionBits >> 32 * uint64(of) >> 32)
+}
+
+// Bag returns a new bag with all resources of one patient.
+func (f *Folder) Bag(patientID string) (*Bag, error) {
+	pile := int(patientHash(patientID) >> (64 - partitionBits))
+	i := slices.IndexFunc(f.parts, func(p partOf) bool { return p.pile == pile && partNumber(patientID, p.of) == p.part })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: no Patient/%s in this folder", ErrNoPatient, patientID)
+	}
+	f.last.Lock()
+	defer f.last.Unlock()
+	if f.last.part == nil || f.last.number != i {
+		p, err := f.Part(i)
+		if err != nil {
+			return nil, err
 		}
-		raw, err := readLine(lines)
-		if len(raw) > 0 {
-			r.f.Bytes += int64(len(raw)) + 1
-			if err := r.line(raw, number, line, name); err != nil {
+		f.last.number, f.last.part = i, p
+	}
+	return f.last.part.Bag(patientID)
+}
+
+// Bag returns a new bag with all resources of one patient.
+func (p *FolderPart) Bag(patientID string) (*Bag, error) {
+	b := NewBag(patientID)
+	b.shared, b.charting = &p.folder.shared, p.folder.chartingAt
+	for kind := range p.folder.asked {
+		b.asked[kind] = true
+	}
+	for _, it := range p.items[patientID] {
+		if err := p.folder.add(b, it); err != nil {
+			return nil, fmt.Errorf("patient %s: %w", patientID, err)
+		}
+	}
+	if b.tally.Read == 0 {
+		return nil, fmt.Errorf("%w: no Patient/%s in this folder", ErrNoPatient, patientID)
+	}
+	return b, nil
+}
+
+// add puts an item of the spill into a bag.
+func (f *Folder) add(b *Bag, it item) error {
+	switch it.tag {
+	case tagPassed:
+		n := int(it.uvarint())
+		b.tally.Read += n
+		b.tally.Ignored += n
+		b.tally.Reasons[reasonNotCoded] += n
+	case tagRaw:
+		origin, err := f.origin(&it)
+		if err != nil {
+			return err
+		}
+		err = f.mapper.Add(b, []byte(it.text), origin)
+		if errors.Is(err, ErrWrongPatient) || errors.Is(err, ErrMalformed) {
+			return nil // recorded in the bag
+		}
+		return err
+	case tagEntry:
+		origin, err := f.origin(&it)
+		if err != nil {
+			return err
+		}
+		e, err := it.entry()
+		if err != nil {
+			return err
+		}
+		e.origin = origin
+		b.tally.Read++
+		f.mapper.file(b, e)
+	}
+	return nil
+}
+
+func (f *Folder) origin(it *item) (state.Origin, error) {
+	file, line := it.uvarint(), it.uvarint()
+	if it.bad || file >= uint64(len(f.names)) {
+		return state.Origin{}, errDamaged
+	}
+	return state.Origin{Via: "folder", Key: f.names[file], Line: int(line)}, nil
+}
+
+// Each calls use for every patient, part by part. It stops at the first error.
+func (f *Folder) Each(ctx context.Context, use func(*Bag) error) error {
+	for i := range f.parts {
+		p, err := f.Part(i)
+		if err != nil {
+			return err
+		}
+		for _, id := range p.Patients {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			b, err := p.Bag(id)
+			if err != nil {
+				return err
+			}
+			if err := use(b); err != nil {
 				return err
 			}
 		}
-		switch {
-		case err == io.EOF:
-			return nil
-		case errors.Is(err, bufio.ErrTooLong):
-			r.fault(&head{}, faultTooLong, name, line)
-		case err != nil:
-			return fmt.Errorf("%w: %s after line %d: %w", ErrFolder, name, line-1, gzipError(err))
-		}
-	}
-}
-
-const faultTooLong = "line too long"
-
-// gzipError makes a cut-short file recognisable.
-func gzipError(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return ErrTruncated
-	}
-	return err
-}
-
-// readLine returns the next line without its end. The slice is valid until
-// the next call. A line over maxLine is skipped and ErrTooLong.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	chunk, err := r.ReadSlice('\n')
-	if err == nil || err == io.EOF {
-		return trimLine(chunk), err
-	}
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return nil, err
-	}
-	long := append([]byte(nil), chunk...)
-	over := false
-	for errors.Is(err, bufio.ErrBufferFull) {
-		chunk, err = r.ReadSlice('\n')
-		if over = over || len(long)+len(chunk) > maxLine; !over {
-			long = append(long, chunk...)
-		}
-	}
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	if over {
-		return nil, bufio.ErrTooLong
-	}
-	return trimLine(long), err
-}
-
-func trimLine(b []byte) []byte {
-	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r' || b[len(b)-1] == ' ') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
-// line routes one resource: to its patient, to the shared ones, or nowhere.
-func (r *folderReader) line(raw []byte, file, line int, name string) error {
-	h := inspect(raw, r.m.want)
-	switch {
-	case h.fault == faultBroken || h.fault == faultNotAnObj:
-		r.fault(&h, h.fault, name, line)
-		return nil
-	case h.fault != "" && h.patient == "" && h.kind != "Patient":
-		r.fault(&h, h.fault, name, line)
-		return nil
-	case h.kind == "":
-		r.fault(&h, "no resourceType", name, line)
-		return nil
-	}
-	r.f.asked[h.kind] = true
-	patient := ""
-	switch h.kind {
-	case "Patient":
-		patient = h.id
-	case "Medication", "Location":
-		return r.lookup(&h, raw, name, line)
-	default:
-		_, patient = splitReference(h.patient)
-	}
-	r.facility(&h, raw)
-	switch {
-	case patient != "":
-		return r.f.spill.add(patient, file, line, raw, h.kind == "Observation" && !h.wanted && h.fault == "")
-	case decoders[h.kind] == nil:
-		r.f.Read.Read++
-		r.f.Read.Ignored++
-		r.f.Read.Reasons[reasonNotRead]++
-	default:
-		r.fault(&h, reasonNoPatient, name, line)
 	}
 	return nil
-}
-
-func (r *folderReader) lookup(h *head, raw []byte, name string, line int) error {
-	d, err := r.m.decode(h, raw)
-	if err != nil {
-		r.fault(h, err.Error(), name, line)
-		return nil
-	}
-	r.f.shared.put(h.kind+"/"+h.id, d.lookup)
-	r.f.Read.Read++
-	r.f.Read.Used++
-	return nil
-}
-
-func (r *folderReader) fault(h *head, reason, name string, line int) {
-	r.f.Read.Read++
-	r.f.Read.Rejected++
-	r.f.Read.Reasons[reason]++
-	r.f.Rejects = append(r.f.Rejects, state.Reject{Type: h.kind, ID: h.id, Reason: reason, Origin: state.Origin{Via: "folder", Key: name, Line: line}})
-}
-
-// facility notes what is charted at which encounter.
-func (r *folderReader) facility(h *head, raw []byte) {
-	switch h.kind {
-	case "Encounter":
-		if h.provider != "" {
-			kind, id := splitReference(h.provider)
-			r.hospitals[h.id] = kind + "/" + id
-		}
-		if h.partOf != "" {
-			_, r.parents[h.id] = splitReference(h.partOf)
-		}
-	case "MedicationAdministration":
-		if !h.hasRate && !h.hasDose {
-			return
-		}
-		_, id := splitReference(h.encounter)
-		c := r.charted[id]
-		if h.hasRate {
-			c.Infusions++
-		}
-		if d, err := r.m.decode(h, raw); err == nil && len(d.records) == 1 {
-			if spec, _ := r.m.x.drugOf(&d.records[0]); spec != nil && spec.Dose == "volume" && spec.Ignore == "" {
-				c.Fluids++
-			}
-		}
-		r.charted[id] = c
-	}
-}
-
-// finish sums charting by hospital and lists the patients.
-func (r *folderReader) finish() {
-	for encounter, c := range r.charted {
-		r.f.total.Infusions += c.Infusions
-		r.f.total.Fluids += c.Fluids
-		hospital := ""
-		for id, n := encounter, 0; n < 4 && id != "" && hospital == ""; id, n = r.parents[id], n+1 {
-			hospital = r.hospitals[id]
-		}
-		sum := r.f.charting[hospital]
-		sum.Infusions += c.Infusions
-		sum.Fluids += c.Fluids
-		r.f.charting[hospital] = sum
-	}
-	r.f.patients = slices.Sorted(maps.Keys(r.f.spill.index))
 }

@@ -44,8 +44,8 @@ func TestAFolderIsReadPatientByPatient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got := fmt.Sprint(f.Patients()); got != "[p1 p2]" {
-		t.Fatalf("patients %s", got)
+	if got, err := f.Patients(); err != nil || fmt.Sprint(got) != "[p1 p2]" || f.CountPatients() != 2 {
+		t.Fatalf("patients %s of %d, %v", got, f.CountPatients(), err)
 	}
 	if len(f.Rejects) != 1 || f.Rejects[0].Reason != faultBroken || f.Rejects[0].Origin.Key != "b.ndjson" || f.Rejects[0].Origin.Line != 2 {
 		t.Errorf("rejects %+v", f.Rejects)

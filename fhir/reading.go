@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: the way of a folder's bytes into the spill. One goroutine
+// decompresses and cuts at line ends, as many as there are cores decode, and
+// one files what they found, in the order of the lines.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+const (
+	// maxLine is the longest line read, 32 MiB; a longer one is no resource.
+	maxLine = 32 << 20
+	// chunkBytes is how much is decoded at a time.
+	chunkBytes = 1 << 20
+)
+
+const faultTooLong = "line too long"
+
+// chunk is a run of whole lines of one file.
+type chunk struct {
+	file, line int // line: number of the first one
+	data       []byte
+	tooLong    bool  // stands for one line over maxLine
+	end        int64 // of the file, read up to here
+	lines      int   // ends of lines in data
+	resources  []readResource
+	read       chan struct{} // closed when resources is filled
+	err        error         // ends the reading
+}
+
+// readResource is one line with what decoding made of it.
+type readResource struct {
+	head
+	line    int
+	raw     []byte
+	entry   *entry // set where the decoded form says all
+	charted Charting
+}
+
+// folderReader is the state of one pass over the files.
+type folderReader struct {
+	m       *Mapper
+	f       *Folder
+	inputs  []input
+	options FolderOptions
+	at      position
+	saved   int64 // Folder.Bytes at the last checkpoint
+}
+
+// position is up to where the files were filed.
+type position struct {
+	File   int
+	Line   int   // the next line
+	Offset int64 // in the file, after decompression
+}
+
+// read fills the spill, from where an earlier reader was killed.
+func (r *folderReader) read(ctx context.Context) error {
+	r.at.Line = 1
+	whole, err := r.resume()
+	if err != nil || whole {
+		return err
+	}
+	if err := r.files(ctx); err != nil {
+		return err
+	}
+	return r.checkpoint(true)
+}
+
+func (r *folderReader) files(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	workers := runtime.GOMAXPROCS(0)
+	todo := make(chan *chunk, workers)
+	order := make(chan *chunk, 2*workers)
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(todo)
+		defer close(order)
+		r.cut(ctx, todo, order, r.at)
+	})
+	for range workers {
+		group.Go(func() {
+			for c := range todo {
+				r.m.readChunk(c)
+				close(c.read)
+			}
+		})
+	}
+	err := r.collect(ctx, order)
+	cancel()
+	group.Wait()
+	return err
+}
+
+// cut sends the lines of all files from at on, in order, until ctx ends.
+func (r *folderReader) cut(ctx context.Context, todo, order chan<- *chunk, at position) {
+	send := func(c *chunk) bool {
+		c.read = make(chan struct{})
+		select {
+		case order <- c:
+		case <-ctx.Done():
+			return false
+		}
+		select {
+		case todo <- c:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for ; at.File < len(r.inputs); at = (position{File: at.File + 1, Line: 1}) {
+		in := r.inputs[at.File]
+		err := cutFile(in, at, send)
+		if errors.Is(err, errStopped) {
+			return
+		}
+		if err != nil {
+			send(&chunk{file: at.File, err: err})
+			return
+		}
+	}
+}
+
+// errStopped ends the cutting when nobody wants more.
+var errStopped = errors.New("stopped")
+
+// cutFile sends the lines of one file from at on.
+func cutFile(in input, at position, send func(*chunk) bool) error {
+	f, err := os.Open(in.Path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	defer f.Close()
+	line, end := at.Line, at.Offset
+	failed := func(err error) error {
+		return fmt.Errorf("%w: %s after line %d: %w", ErrFolder, in.Name, line-1, gzipError(err))
+	}
+	var from io.Reader = f
+	if strings.HasSuffix(in.Path, ".gz") {
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			return failed(err)
+		}
+		from = z
+	}
+	if from == io.Reader(f) {
+		_, err = f.Seek(at.Offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, from, at.Offset)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	var rest []byte // the beginning of a line
+	for {
+		buf := make([]byte, len(rest), len(rest)+chunkBytes)
+		copy(buf, rest)
+		var n int
+		for err = nil; err == nil && len(buf) < cap(buf); buf = buf[:len(buf)+n] {
+			n, err = from.Read(buf[len(buf):cap(buf)])
+		}
+		whole := len(buf)
+		if err != io.EOF {
+			whole = bytes.LastIndexByte(buf, '\n') + 1
+		}
+		if whole > 0 {
+			c := &chunk{file: at.File, line: line, data: buf[:whole:whole]}
+			c.lines = bytes.Count(c.data, []byte{'\n'})
+			if err == io.EOF && c.data[whole-1] != '\n' {
+				c.lines++
+			}
+			end += int64(whole)
+			line += c.lines
+			c.end = end
+			if !send(c) {
+				return errStopped
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return failed(err)
+		}
+		if rest = buf[whole:]; len(rest) <= maxLine {
+			continue
+		}
+		n64, err := skipLine(from, &rest)
+		end += int64(n64)
+		if !send(&chunk{file: at.File, line: line, tooLong: true, lines: 1, end: end}) {
+			return errStopped
+		}
+		line++
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return failed(err)
+		}
+	}
+}
+
+// skipLine reads to the end of the line that begins with rest, leaves in rest
+// what was read of the next one and returns the length of the line.
+func skipLine(from io.Reader, rest *[]byte) (int, error) {
+	n := len(*rest)
+	buf := make([]byte, chunkBytes)
+	for {
+		k, err := from.Read(buf)
+		if i := bytes.IndexByte(buf[:k], '\n'); i >= 0 {
+			*rest = buf[i+1 : k]
+			if err == io.EOF {
+				err = nil // the next read says so again
+			}
+			return n + i + 1, err
+		}
+		if n += k; err != nil {
+			*rest = nil
+			return n, err
+		}
+	}
+}
+
+// gzipError makes a cut-short file recognisable.
+func gzipError(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return ErrTruncated
+	}
+	return err
+}
+
+// readChunk decodes the lines of a chunk.
+func (m *Mapper) readChunk(c *chunk) {
+	s := scans.Get().(*scan)
+	defer scans.Put(s)
+	c.resources = make([]readResource, 0, c.lines)
+	for rest, n := c.data, c.line; len(rest) > 0; n++ {
+		raw := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			raw, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		if raw = bytes.TrimRight(raw, "\r "); len(raw) > 0 {
+			c.resources = append(c.resources, m.readResource(s, raw, n))
+		}
+	}
+}
+
+// readResource decodes one line. What the spill cannot hold decoded is kept as
+// received and decoded again by Add, which knows what to say of it.
+func (m *Mapper) readResource(s *scan, raw []byte, line int) readResource {
+	s.resource(raw, m.want)
+	out := readResource{head: s.head, line: line, raw: raw}
+	if out.fault != "" || out.id == "" || out.kind != kindAdministration && (out.kind != kindObservation || !out.wanted) {
+		return out
+	}
+	if kind, id := splitReference(out.patient); id == "" || kind != "Patient" && kind != "" {
+		return out
+	}
+	d, err := s.decoded(m)
+	if err != nil {
+		return out
+	}
+	if out.kind == kindAdministration {
+		out.charted = m.charted(&out.head, d)
+	}
+	if d.contained == nil && d.specimens == nil {
+		out.entry = newEntry(&out.head, d, raw, state.Origin{Via: "folder", Line: line})
+		for i := range d.records {
+			d.records[i].Type, d.records[i].ID = out.kind, out.id
+		}
+	}
+	return out
+}
+
+// charted says what an administration shows its hospital to chart.
+func (m *Mapper) charted(h *head, d *decoded) (c Charting) {
+	if h.hasRate {
+		c.Infusions++
+	}
+	if h.hasRate || h.hasDose {
+		if spec, _ := m.x.drugOf(&d.records[0]); spec != nil && spec.Dose == "volume" && spec.Ignore == "" {
+			c.Fluids++
+		}
+	}
+	return c
+}
+
+// collect files the chunks in order.
+func (r *folderReader) collect(ctx context.Context, order <-chan *chunk) error {
+	for c := range order {
+		if c.err != nil {
+			return c.err
+		}
+		select {
+		case <-c.read:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if c.tooLong {
+			r.fault(&head{}, faultTooLong, c.file, c.line)
+		}
+		for i := range c.resources {
+			if err := r.file(c.file, &c.resources[i]); err != nil {
+				return err
+			}
+		}
+		if c.file != r.at.File {
+			r.at = position{File: c.file}
+		}
+		r.f.Bytes += c.end - r.at.Offset
+		r.at.Offset, r.at.Line = c.end, c.line+c.lines
+		if r.options.Progress != nil {
+			r.options.Progress(r.f.Bytes)
+		}
+		if r.options.Work != "" && r.f.Bytes-r.saved >= checkpointBytes {
+			if err := r.checkpoint(false); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// file routes one resource: to its patient, to the shared ones, or nowhere.
+func (r *folderReader) file(file int, in *readResource) error {
+	h := &in.head
+	switch {
+	case h.fault == faultBroken || h.fault == faultNotAnObj || h.fault != "" && h.patient == "" && h.kind != "Patient":
+		r.fault(h, h.fault, file, in.line)
+		return nil
+	case h.kind == "":
+		r.fault(h, "no resourceType", file, in.line)
+		return nil
+	}
+	r.f.asked[h.kind] = true
+	patient := ""
+	switch h.kind {
+	case "Patient":
+		patient = h.id
+	case "Medication", "Location":
+		if r.look(h, in.raw, file, in.line) {
+			return r.f.spill.raw("", file, in.line, in.raw)
+		}
+		return nil
+	default:
+		_, patient = splitReference(h.patient)
+	}
+	switch {
+	case patient == "" && decoders[h.kind] == nil:
+		r.f.Read.Read++
+		r.f.Read.Ignored++
+		r.f.Read.Reasons[reasonNotRead]++
+		return nil
+	case patient == "":
+		r.fault(h, reasonNoPatient, file, in.line)
+		return nil
+	}
+	if h.kind == "Encounter" {
+		_, parent := splitReference(h.partOf)
+		hospital := ""
+		if h.provider != "" {
+			kind, id := splitReference(h.provider)
+			hospital = kind + "/" + id
+		}
+		r.f.spill.encounter(patient, h.id, hospital, parent)
+	}
+	if in.charted != (Charting{}) {
+		_, at := splitReference(h.encounter)
+		r.f.spill.chart(patient, at, in.charted)
+	}
+	switch {
+	case in.entry != nil:
+		return r.f.spill.entry(patient, file, in.entry)
+	case h.kind == kindObservation && !h.wanted && h.fault == "":
+		r.f.spill.pass(patient)
+		return nil
+	}
+	return r.f.spill.raw(patient, file, in.line, in.raw)
+}
+
+// look takes a resource that others refer to; false when it is faulty.
+func (r *folderReader) look(h *head, raw []byte, file, line int) bool {
+	d, err := r.m.decode(h, raw)
+	if err != nil {
+		r.fault(h, err.Error(), file, line)
+		return false
+	}
+	r.f.shared.newest(newEntry(h, d, raw, state.Origin{}))
+	r.f.Read.Read++
+	r.f.Read.Used++
+	return true
+}
+
+func (r *folderReader) fault(h *head, reason string, file, line int) {
+	r.f.Read.Read++
+	r.f.Read.Rejected++
+	r.f.Read.Reasons[reason]++
+	if len(r.f.Rejects) < MaxRejects {
+		r.f.Rejects = append(r.f.Rejects, state.Reject{Type: h.kind, ID: h.id, Reason: reason,
+			Origin: state.Origin{Via: "folder", Key: r.f.names[file], Line: line}})
+	}
+}
