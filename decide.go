@@ -111,7 +111,9 @@ func (f *decideFlags) run(ctx context.Context) (*decided, error) {
 	}
 	d, err := r.decideChart(ctx, chart, at, id, "os/"+name, 1)
 	if err == nil && f.explain {
-		d.explanation, err = state.Explain(chart, at, cfg.State)
+		if d.explanation, err = state.Explain(chart, at, cfg.State); err == nil {
+			d.unread, err = unreadCodes(ctx, r.mapper, f.fhir, chart.Person.ID)
+		}
 	}
 	if err != nil || f.audit == "" {
 		return d, err
@@ -221,6 +223,7 @@ type decisionObject struct {
 	Values      map[string]state.Reading `json:"values,omitempty"`
 	Present     *state.Present           `json:"present,omitempty"`
 	Explain     *state.Explanation       `json:"explain,omitempty"`
+	Unread      []unreadCode             `json:"codes_not_read,omitempty"`
 }
 
 // levelsObject is the levels of a plan. It is empty where no plan is stood by:
@@ -253,6 +256,7 @@ func decisionJSON(d *decided) decisionObject {
 	}
 	if d.explanation != nil {
 		out.Values, out.Present, out.Explain = d.timeline.Present.Readings, &d.timeline.Present, d.explanation
+		out.Unread = d.unread
 	}
 	return out
 }

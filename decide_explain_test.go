@@ -103,6 +103,9 @@ func TestDecideExplainsInJSON(t *testing.T) {
 			t.Errorf("%s is not explained: %+v", v.Concept, v)
 		}
 	}
+	if len(d.Unread) != 1 || d.Unread[0].Code != "XYZ-1" || d.Unread[0].Unit != "mg/dL" || d.Unread[0].Count != 1 {
+		t.Errorf("codes not read: %+v", d.Unread)
+	}
 	var without decisionObject
 	sepsisagent(t, "decide", "--fhir", filepath.Join("testdata", "explain", "bundle.json"), "--at", "2026-03-01T20:00:00Z", "--format", "json").want(exitOK).object(&without)
 	if without.Explain != nil {

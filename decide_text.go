@@ -48,6 +48,7 @@ func printDecision(out io.Writer, d *decided) error {
 	w.list("not assessed", x.NotAssessed)
 	if d.explanation != nil {
 		w.explain(d.explanation, tl.Present.Checks)
+		w.explainUnread(d.unread)
 	}
 	w.say("\nreceipt %s, timeline %s", d.record.ID, d.record.Receipt.TimelineDigest)
 	return w.err

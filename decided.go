@@ -26,6 +26,7 @@ type decided struct {
 	response cdshooks.Response
 	// explanation is nil unless it was asked for.
 	explanation *state.Explanation
+	unread      []unreadCode
 }
 
 // outcome is the decision itself.
