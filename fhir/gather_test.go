@@ -174,7 +174,7 @@ func TestMissingKeysAreFetchedPageByPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := part(t, g, KeyVitals); p.From != FromFetch || p.Pages != 3 || p.Resources != 2 || len(g.Chart.Measurements) != 2 {
+	if p := part(t, g, KeyVitals); p.From != FromFetch || p.Pages != 4 || p.Resources != 2 || len(g.Chart.Measurements) != 2 {
 		t.Errorf("got %+v, %d measurements", p, len(g.Chart.Measurements))
 	}
 	for _, r := range g.Chart.Records {
@@ -262,7 +262,7 @@ func TestAServerThatNeverEndsIsLeft(t *testing.T) {
 	prefetch := full()
 	delete(prefetch, KeyVitals)
 	g, err := gather(t, GatherRequest{Prefetch: prefetch, From: at(t, s.URL+"/fhir", s.Client()), Access: Access{Token: "secret"}, Limits: Limits{Pages: 3}})
-	if !errors.Is(err, ErrUnobtainable) || part(t, g, KeyVitals).Pages != 6 {
+	if !errors.Is(err, ErrUnobtainable) || part(t, g, KeyVitals).Pages != 9 {
 		t.Errorf("%v, %+v", err, part(t, g, KeyVitals))
 	}
 }

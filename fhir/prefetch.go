@@ -96,7 +96,7 @@ func (o PrefetchOptions) Templates(maps *CodeMaps) map[string]string {
 		parts := []string{"patient=" + patientToken}
 		switch w.key {
 		case KeyVitals:
-			parts = append(parts, "code="+strings.Join(sorted(a.dense, a.sparse), ","))
+			parts = append(parts, "code="+strings.Join(sorted(a.dense, a.sparse, a.body), ","))
 		case KeyLabs:
 			parts = append(parts, "code="+strings.Join(a.labs, ","))
 		}
@@ -117,7 +117,8 @@ func (o PrefetchOptions) Templates(maps *CodeMaps) map[string]string {
 // askedCodes are the observation codes to ask for, as system|code, sorted.
 type askedCodes struct {
 	dense  []string // charted many times a day
-	sparse []string // other things at the bedside: weights, outputs, goals
+	sparse []string // other things at the bedside: outputs, goals
+	body   []string // weights, and heights, which hold for years
 	labs   []string // the laboratory's, with cultures
 }
 
@@ -138,6 +139,8 @@ func (m *CodeMaps) asked() askedCodes {
 		case o == nil || o.Lag == "lab" || o.Lag == "gas":
 		case o.Lag == "monitor" || o.Lag == "chart":
 			to = &a.dense
+		case o.Lag == "weight":
+			to = &a.body
 		default:
 			to = &a.sparse
 		}
@@ -149,7 +152,7 @@ func (m *CodeMaps) asked() askedCodes {
 	for k := range x.panels {
 		add(k)
 	}
-	return askedCodes{sorted(a.dense), sorted(a.sparse), sorted(a.labs)}
+	return askedCodes{sorted(a.dense), sorted(a.sparse), sorted(a.body), sorted(a.labs)}
 }
 
 // sorted joins lists of codes into one without repeats.

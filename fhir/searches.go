@@ -19,8 +19,8 @@ const maxURL = 2000
 
 // Days that a search reaches back. What the bedside monitor and the nurses
 // chart often is read for the steps, scores and trends of package state, which
-// reach back three days and a little; weights count for 30 days, and volumes,
-// cultures and doses from the start of a stay.
+// reach back three days and a little; volumes, cultures and doses count from the
+// start of a stay. Weights and heights are few, and a height holds for years.
 const (
 	denseDays  = 5
 	sparseDays = 31
@@ -57,9 +57,14 @@ func (m *Mapper) searches(w wish, patientID string, now time.Time) []search {
 	a := m.maps.asked()
 	switch w.key {
 	case KeyVitals:
-		out := []search{by(denseDays, param{"code", strings.Join(a.dense, ",")})}
-		if len(a.sparse) > 0 {
-			out = append(out, by(sparseDays, param{"code", strings.Join(a.sparse, ",")}))
+		var out []search
+		for _, part := range []struct {
+			days  int
+			codes []string
+		}{{denseDays, a.dense}, {sparseDays, a.sparse}, {0, a.body}} {
+			if len(part.codes) > 0 {
+				out = append(out, by(part.days, param{"code", strings.Join(part.codes, ",")}))
+			}
 		}
 		return out
 	case KeyLabs:

@@ -249,7 +249,7 @@ func TestAServerThatHangsCountsAsFailing(t *testing.T) {
 func TestMissingKeysAreSearchedAllAtOnce(t *testing.T) {
 	// Every search must be under way before the first is answered: with one
 	// after the other this never ends.
-	const searches = 10 // nine keys, of which the vital signs are two searches
+	const searches = 11 // nine keys, of which the vital signs are three searches
 	var here sync.WaitGroup
 	here.Add(searches)
 	d := newDesk(t, func(w http.ResponseWriter, r *http.Request, _ int64) bool {
