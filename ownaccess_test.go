@@ -174,6 +174,46 @@ func TestKeysAreReadAgainOnSIGHUPWhileServing(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// TestOurRunningServiceIsKnownToAServerWeDidNotWrite registers a running
+// service by the address of its key set, as an EHR does, and checks that it is
+// granted a token. .ci/run starts that server (.ci/authserver).
+func TestOurRunningServiceIsKnownToAServerWeDidNotWrite(t *testing.T) {
+	server := os.Getenv("SEPSISAGENT_AUTHSERVER")
+	if server == "" {
+		t.Skip("SEPSISAGENT_AUTHSERVER is not set: start .ci/authserver (node server.mjs) and set it to the address it prints")
+	}
+	t.Setenv("SEPSISAGENT_FILES__MODEL", testModel(t))
+	keys := "files: {keys_file: " + keyFiles(t, t.TempDir(), "current") + "}\n"
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	logs, in := io.Pipe()
+	done := make(chan int, 1)
+	first := site(t, newAuditHouse(t), keys+oneClient)
+	go func() {
+		done <- runContext(ctx, []string{"serve", "--config", first}, strings.NewReader(""), io.Discard, in)
+		in.Close()
+	}()
+	serving := newLogLines(t, logs).next(`"msg":"serving".*"addr":"([^"]+)"`)
+	res, err := http.Post(server+"/reg", "application/json", strings.NewReader(fmt.Sprintf(`{"client_name":"cds","jwks_uri":"http://%s/.well-known/jwks.json"}`, serving)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var client struct {
+		ID string `json:"client_id"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&client); err != nil || client.ID == "" {
+		t.Fatalf("registration answers %d, %v", res.StatusCode, err)
+	}
+	second := site(t, newAuditHouse(t), keys+backendClient(server, "{mode: backend, client_id: "+client.ID+"}"))
+	sepsisagent(t, "serve", "--check", "--config", second).want(exitOK).prints("client ehr: token endpoint " + server + "/token takes key k0 (ES384), grants system/")
+	stop()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit status %d", code)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func hangUp(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {

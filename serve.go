@@ -154,6 +154,9 @@ func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.
 		Model: r.model.Info(), Hashes: r.hashes, ModelCard: r.model.Card(),
 		OwnAccess: own.grants(), KeySet: own.keySet,
 		Validated: validated,
+		// An EHR that grants us no token does not make the service unready: it
+		// answers every call that brings its data, and another replica would
+		// fare no better.
 		Ready: func(ctx context.Context) error {
 			_, err := log.Size(ctx)
 			return err

@@ -41,7 +41,7 @@ func discoveryDocument(templates map[string]string) (body []byte, etag string, e
 		ID:       ServiceID,
 		Prefetch: templates,
 		UsageRequirements: "Registered CDS clients only: each call carries a signed JWT. Without full prefetch the service reads the rest " +
-			"with fhirAuthorization from the FHIR server registered for the client.",
+			"from the FHIR server registered for the client, with fhirAuthorization or, where it was agreed, as a SMART Backend Services client.",
 	}}}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

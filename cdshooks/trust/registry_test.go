@@ -52,7 +52,17 @@ func TestUnusableRegistrationsAreRefusedAtStart(t *testing.T) {
 		"an unknown display mode of one": func(c *Client) { c.DisplayByUnit = map[string]string{"MICU": "loud"} },
 		"tokens that live two hours":     func(c *Client) { c.MaxTokenLife = 2 * time.Hour },
 		"an unknown selection behaviour": func(c *Client) { c.Quirks.SelectionBehavior = "all" },
-		"a broken key set":               func(c *Client) { c.JWKSURL, c.JWKS = "", "{" },
+		"a FHIR access of its own kind":  func(c *Client) { c.FHIRAccess.Mode = "always" },
+		"our own right without a server": func(c *Client) { c.FHIRAccess = FHIRAccess{Mode: AccessBackend, ClientID: "app"} },
+		"our own right without an id": func(c *Client) {
+			c.FHIRServer, c.FHIRAccess = "https://ehr.example.org/fhir", FHIRAccess{Mode: AccessBackend}
+		},
+		"a token endpoint without TLS": func(c *Client) {
+			c.FHIRServer = "https://ehr.example.org/fhir"
+			c.FHIRAccess = FHIRAccess{Mode: AccessBackend, ClientID: "app", TokenURL: "http://ehr.example.org/token"}
+		},
+		"scopes that nothing asks for": func(c *Client) { c.FHIRAccess.Scopes = []string{"system/*.rs"} },
+		"a broken key set":             func(c *Client) { c.JWKSURL, c.JWKS = "", "{" },
 	} {
 		c := base()
 		change(&c)

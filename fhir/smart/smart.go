@@ -64,9 +64,11 @@ const (
 	// unusable is how long before its end a token is no longer sent: it must
 	// still be good when the EHR reads it.
 	unusable = 2 * time.Second
-	// failureLife is how long a failure answers for the EHR, so that an outage
-	// costs one request and not one for every hook.
-	failureLife = 5 * time.Second
+	// failureLife is how long a first failure answers for the EHR, so that an
+	// outage costs one request and not one for every hook. It doubles with
+	// each failure in a row up to failureLong: an EHR may lock a client out
+	// that is refused again and again.
+	failureLife, failureLong = 5 * time.Second, 40 * time.Second
 	// failureMost bounds what a Retry-After can ask for.
 	failureMost = 5 * time.Minute
 	// youngest is the age below which a token that the EHR refuses is not
@@ -127,6 +129,7 @@ type Source struct {
 	flight   *flight
 	failure  error
 	retryAt  time.Time
+	failures int    // in a row
 	failedOn uint64 // generation of the ring at the failure
 	found    Discovery
 	foundTil time.Time
@@ -280,11 +283,12 @@ func (s *Source) join() *flight {
 		defer s.mu.Unlock()
 		if err != nil {
 			err = fmt.Errorf("%w: %w", ErrNoAccess, err)
-			s.failure, s.failedOn, s.retryAt = err, generation, s.cfg.Now().Add(retryAfter(err))
+			s.failure, s.failedOn, s.retryAt = err, generation, s.cfg.Now().Add(retryAfter(err, s.failures))
+			s.failures++
 			// The endpoint may have moved: ask for it again next time.
 			s.foundTil = time.Time{}
 		} else {
-			s.failure, s.token = nil, got
+			s.failure, s.failures, s.token = nil, 0, got
 		}
 		f.got, f.err = got, err
 		s.flight = nil

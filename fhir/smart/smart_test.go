@@ -295,6 +295,26 @@ func TestAFailureIsRememberedForAWhile(t *testing.T) {
 	wantToken(t, s, "token-3")
 }
 
+func TestAnEHRThatRefusesAgainAndAgainIsAskedLessOften(t *testing.T) {
+	e, c := newEHR(t), newClock()
+	e.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	s := e.source(c, nil)
+	for range 600 { // ten minutes, a hook each second
+		if _, err := s.Token(t.Context()); !errors.Is(err, ErrRefused) {
+			t.Fatal(err)
+		}
+		c.forward(time.Second)
+	}
+	if n := e.asked.Load(); n < 10 || n > 20 {
+		t.Errorf("asked %d times in ten minutes", n)
+	}
+	e.answer(nil)
+	c.forward(failureLong)
+	if _, err := s.Token(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNewKeysEndTheMemoryOfAFailure(t *testing.T) {
 	e, c := newEHR(t), newClock()
 	e.answer(func(w http.ResponseWriter, _ *http.Request) {

@@ -63,13 +63,13 @@ func (e *TokenError) Error() string {
 // Unwrap makes every TokenError an ErrRefused.
 func (e *TokenError) Unwrap() error { return ErrRefused }
 
-// retryAfter is how long a failure is believed.
-func retryAfter(err error) time.Duration {
+// retryAfter is how long a failure is believed that came after before others.
+func retryAfter(err error, before int) time.Duration {
 	var refused *TokenError
 	if errors.As(err, &refused) && refused.Wait > 0 {
 		return min(refused.Wait, failureMost)
 	}
-	return failureLife
+	return min(failureLife<<min(before, 10), failureLong)
 }
 
 // endpoint is where to ask: as registered, or as discovered.
