@@ -118,7 +118,11 @@ func realSample(t *testing.T, set string, n int) []*state.Chart {
 	}
 	defer folder.Close()
 	var out []*state.Chart
-	for _, id := range folder.Patients() {
+	patients, err := folder.Patients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range patients {
 		bag, err := folder.Bag(id)
 		if err != nil {
 			t.Fatal(err)

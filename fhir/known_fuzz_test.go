@@ -132,7 +132,11 @@ func FuzzOpenFolder(f *testing.F) {
 			return
 		}
 		defer folder.Close()
-		for _, id := range folder.Patients() {
+		patients, err := folder.Patients()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range patients {
 			b, err := folder.Bag(id)
 			if err != nil {
 				t.Fatal(err)
