@@ -174,7 +174,7 @@ func TestTheServerIsToldWhenItMayDelete(t *testing.T) {
 	if _, err := bulk.Fetch(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	if s.export.Jobs() != 0 {
+	if s.jobs() != 0 {
 		t.Error("the server still has the export")
 	}
 	whole(t, cfg.Out)
@@ -200,8 +200,8 @@ func TestStoppingWhileTheServerPreparesCancelsThere(t *testing.T) {
 	if _, err := bulk.Fetch(ctx, cfg); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
-	if s.export.Jobs() != 0 || len(names(t, cfg.Out)) != 0 {
-		t.Errorf("%d exports on the server, %v in the folder", s.export.Jobs(), names(t, cfg.Out))
+	if s.jobs() != 0 || len(names(t, cfg.Out)) != 0 {
+		t.Errorf("%d exports on the server, %v in the folder", s.jobs(), names(t, cfg.Out))
 	}
 	if said := s.said(); !strings.Contains(said, "12 % of the files") || !strings.Contains(said, "cancelled on the server") {
 		t.Errorf("said %q", said)
@@ -220,7 +220,7 @@ func TestTheWholeFetchIsBounded(t *testing.T) {
 	if _, err := bulk.Fetch(t.Context(), cfg); !errors.Is(err, bulk.ErrUnreachable) || !strings.Contains(err.Error(), "longer timeout") {
 		t.Errorf("error %v", err)
 	}
-	if s.export.Jobs() != 1 {
+	if s.jobs() != 1 {
 		t.Error("the export was not kept for the next call")
 	}
 	s.options.Before = nil

@@ -19,10 +19,7 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/fhir/bulk"
-	"github.com/sepsisagent/sepsisagent/fhir/sandbox"
 )
-
-var newExport = sandbox.NewExport
 
 // outcome is an OperationOutcome of one issue.
 func outcome(code, text string) string {
@@ -186,8 +183,7 @@ func TestACountThatIsWrongCanBeAcceptedAndIsReported(t *testing.T) {
 }
 
 func TestWhatTheServerLeftOutAndDeletedIsKeptBesideTheExport(t *testing.T) {
-	var s *site
-	s = newSite(t, func(s *site) {
+	s := newSite(t, func(s *site) {
 		inner := s.server.Config.Handler
 		s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {

@@ -77,7 +77,7 @@ func TestKillNineLosesNothingThatWasDownloaded(t *testing.T) {
 			r.Header.Del("Accept-Encoding") // plain, so that the length is known and bytes reach the disk
 			w = &drip{ResponseWriter: w, left: 20_000, held: held, full: func() { once.Do(func() { close(hanging) }) }}
 		}
-		s.export.Handler().ServeHTTP(w, r)
+		s.serve(w, r)
 	}))
 	defer proxy.Close()
 	s.options.BaseURL = proxy.URL + "/fhir"
@@ -129,15 +129,6 @@ func finished(dir string) []string {
 	return found
 }
 
-// remake makes the export again with changed options.
-func (s *site) remake() {
-	e, err := newExport(s.options)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.export = e
-}
-
 // cutter breaks the first answer to each file off after some bytes.
 type cutter struct {
 	http.ResponseWriter
@@ -176,8 +167,7 @@ func TestABrokenDownloadGoesOnWhereItStopped(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var mu sync.Mutex
 			attempts := map[string]int{}
-			var s *site
-			s = newSite(t, func(s *site) { s.options.FileLines = 100_000 })
+			s := newSite(t, func(s *site) { s.options.FileLines = 100_000 })
 			honoured := 0
 			flaky := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				s.note("server", r)
@@ -193,7 +183,7 @@ func TestABrokenDownloadGoesOnWhereItStopped(t *testing.T) {
 						w = &cutter{w, 2_000 * n}
 					}
 				}
-				s.export.Handler().ServeHTTP(w, r)
+				s.serve(w, r)
 			}))
 			defer flaky.Close()
 			s.options.BaseURL = flaky.URL + "/fhir"

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ const secret = "the-access-token"
 // site is a hospital with an export.
 type site struct {
 	t       testing.TB
-	export  *sandbox.Export
+	export  atomic.Pointer[sandbox.Export]
 	server  *httptest.Server
 	store   *httptest.Server // files of another origin, when used
 	options sandbox.ExportConfig
@@ -83,7 +84,7 @@ func withToken(s *site) { s.options.Token = secret }
 func withStore(s *site) {
 	s.store = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.note("store", r)
-		s.export.Files().ServeHTTP(w, r)
+		s.export.Load().Files().ServeHTTP(w, r)
 	}))
 	s.t.Cleanup(s.store.Close)
 	s.options.FilesURL = s.store.URL + "/bucket"
@@ -99,19 +100,34 @@ func newSite(t testing.TB, options ...option) *site {
 	s := &site{t: t}
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.note("server", r)
-		s.export.Handler().ServeHTTP(w, r)
+		s.serve(w, r)
 	}))
 	t.Cleanup(s.server.Close)
 	s.options = sandbox.ExportConfig{BaseURL: s.server.URL + "/fhir", Resources: resources(), Groups: map[string][]string{"icu": {"p1", "p2"}}, FileLines: 700}
 	for _, o := range options {
 		o(s)
 	}
-	var err error
-	if s.export, err = sandbox.NewExport(s.options); err != nil {
-		t.Fatal(err)
-	}
+	s.remake()
 	return s
 }
+
+// remake makes the export anew, by options that may have changed; what was
+// exported before is gone.
+func (s *site) remake() {
+	e, err := sandbox.NewExport(s.options)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.export.Store(e)
+}
+
+// serve answers as the FHIR server.
+func (s *site) serve(w http.ResponseWriter, r *http.Request) {
+	s.export.Load().Handler().ServeHTTP(w, r)
+}
+
+// jobs is how many exports the server holds.
+func (s *site) jobs() int { return s.export.Load().Jobs() }
 
 func (s *site) note(where string, r *http.Request) {
 	s.mu.Lock()

@@ -62,7 +62,7 @@ func TestAnotherOriginGetsTheTokenOnlyWhereItIsAllowed(t *testing.T) {
 						return
 					}
 					r.Header.Del("Authorization") // which the store behind it refuses
-					s.export.Files().ServeHTTP(w, r)
+					s.export.Load().Files().ServeHTTP(w, r)
 				}))
 				s.t.Cleanup(s.store.Close)
 				s.options.FilesURL = s.store.URL
@@ -96,7 +96,7 @@ func TestARedirectIsFollowedWithoutTheToken(t *testing.T) {
 		}
 		r.URL.Path = "/fhir" + r.URL.Path
 		r.Header.Set("Authorization", "Bearer "+secret) // inside, the store asks the EHR
-		s.export.Handler().ServeHTTP(w, r)
+		s.serve(w, r)
 	}))
 	defer store.Close()
 	s.options.Before = func(w http.ResponseWriter, r *http.Request, step string) bool {
@@ -133,7 +133,7 @@ func TestALinkWithoutTLSFromAServerWithTLSIsRefused(t *testing.T) {
 	var s *site
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.note("server", r)
-		s.export.Handler().ServeHTTP(w, r)
+		s.serve(w, r)
 	}))
 	defer secure.Close()
 	s = newSite(t, withToken)
