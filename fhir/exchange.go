@@ -144,7 +144,6 @@ func (s *Server) exchange(ctx context.Context, q question, token string, left *a
 	req.Header.Set("Authorization", "Bearer "+token)
 	if q.form != "" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		req.Header.Set("Prefer", "handling=lenient")
 	}
 	res, err := s.client.Do(req)
 	if err != nil {

@@ -46,7 +46,9 @@ type ServerOptions struct {
 	// Backoff is the wait before the first repeat; it doubles, and is jittered
 	// by half. A longer Retry-After is kept to. Default 100 ms.
 	Backoff time.Duration
-	// Failures in a row after which the server is left alone. Default 5.
+	// Failures in a row after which the server is left alone. Default 20: a
+	// call without prefetch sends eleven searches at once, and all of them may
+	// meet a gateway that restarts; their repeats must still be sent.
 	Failures int
 	// Rest is for how long; then one request tries it. Default 10 s.
 	Rest time.Duration
@@ -58,7 +60,7 @@ const (
 	DefaultRequestTimeout = 3 * time.Second
 	DefaultRetries        = 2
 	DefaultBackoff        = 100 * time.Millisecond
-	DefaultFailures       = 5
+	DefaultFailures       = 20
 	DefaultRest           = 10 * time.Second
 )
 
