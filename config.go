@@ -97,7 +97,7 @@ type FilesConfig struct {
 	// secret is not in this file. Mode 0600.
 	EvidenceKey string `yaml:"evidence_key_file"`
 	// Keys is a ring file: it names the keys by which this service proves to
-	// EHRs who it is (docs/integration.md), mode 0600 like the keys. Their
+	// EHRs who it is (docs/integration.md). The keys have mode 0600; their
 	// public halves are served to everybody. Whoever has a current key can
 	// read what EHRs grant to this service. Read again on SIGHUP and on a
 	// change. Empty: no keys, and no client can have fhir_access backend.

@@ -56,7 +56,7 @@ func openOwnAccess(cfg Config, registry *trust.Registry, templates map[string]st
 		connections := c.HTTPClient(smart.DefaultTimeout)
 		own := smart.Config{
 			Base: c.FHIRServer, ClientID: a.ClientID, TokenURL: a.TokenURL, Scopes: a.Scopes, Need: need, Want: want,
-			KeyID: a.KeyID, HTTP: connections,
+			Algorithm: a.Algorithm, HTTP: connections,
 		}
 		if a.SendJKU {
 			own.JKU = cfg.CDSHooks.PublicURL + cdshooks.KeySetPath

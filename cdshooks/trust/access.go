@@ -32,9 +32,9 @@ type FHIRAccess struct {
 	// Scopes to ask for. Default: read and search of the resource types that
 	// the prefetch templates name, and no others.
 	Scopes []string `yaml:"scopes"`
-	// KeyID is the id of the key to sign with. Default: the current key of
-	// files.keys_file that the EHR takes, ES384 before RS384.
-	KeyID string `yaml:"key_id"`
+	// Algorithm to sign with, ES384 or RS384. Default: what the EHR says it
+	// takes and a current key of files.keys_file has, ES384 before RS384.
+	Algorithm string `yaml:"algorithm"`
 	// SendJKU names the address of our key set in assertions, for an EHR that
 	// asks for it. Default: no.
 	SendJKU bool `yaml:"send_jku"`
@@ -54,6 +54,8 @@ func (a FHIRAccess) withDefaults(fhirServer, network string) (FHIRAccess, error)
 		return a, errors.New("fhir_access.mode backend needs fhir_server")
 	case a.ClientID == "":
 		return a, errors.New("fhir_access.mode backend needs client_id (hint: the one that the EHR gave to this service)")
+	case a.Algorithm != "" && algorithms[a.Algorithm] == kindNone:
+		return a, fmt.Errorf("fhir_access.algorithm %q is not ES384 or RS384", a.Algorithm)
 	case a.TokenURL != "":
 		if err := checkAddress(a.TokenURL, network); err != nil {
 			return a, fmt.Errorf("fhir_access.token_url: %w", err)
@@ -64,5 +66,5 @@ func (a FHIRAccess) withDefaults(fhirServer, network string) (FHIRAccess, error)
 
 // unused reports that no field but the mode is set.
 func (a FHIRAccess) unused() bool {
-	return a.ClientID == "" && a.TokenURL == "" && len(a.Scopes) == 0 && a.KeyID == "" && !a.SendJKU
+	return a.ClientID == "" && a.TokenURL == "" && len(a.Scopes) == 0 && a.Algorithm == "" && !a.SendJKU
 }

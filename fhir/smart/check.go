@@ -37,7 +37,7 @@ func (s *Source) Check(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{TokenURL: where.TokenURL}
-	key, err := s.ring.signer(s.cfg.KeyID, where.Algorithms)
+	key, err := s.ring.signer(s.cfg.Algorithm, where.Algorithms)
 	if err != nil {
 		return r, err
 	}

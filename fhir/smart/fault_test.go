@@ -221,8 +221,8 @@ func TestRegistrationsWithMistakesAreRefused(t *testing.T) {
 		"a plain token URL":       {func(c *Config) { c.TokenURL = "http://ehr.example.org/token" }, "token URL"},
 		"a token URL on loopback": {func(c *Config) { c.TokenURL = "http://localhost/token" }, "token URL"},
 		"two scopes in one":       {func(c *Config) { c.Scopes = []string{"system/Patient.rs system/Observation.rs"} }, "one scope each"},
-		"a key that is not there": {func(c *Config) { c.KeyID = "k9" }, "k9"},
-		"a key that is for later": {func(c *Config) { c.KeyID = "k2" }, "next"},
+		"a base with a query":     {func(c *Config) { c.Base += "?x=1" }, "without query"},
+		"a key that is for later": {func(c *Config) { c.Algorithm = "RS384" }, "RS384"},
 	} {
 		cfg := good
 		tc.change(&cfg)

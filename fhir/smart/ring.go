@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -184,30 +185,32 @@ func (r *Ring) generation() uint64 {
 	return r.turn
 }
 
-// signer is the key to sign with: the current one of this id, or the first of
-// those for an algorithm in algorithms; ES384 before RS384. nil: any.
-func (r *Ring) signer(kid string, algorithms []string) (*Key, error) {
+// signer is the current key for an algorithm: the one that is registered, or,
+// where that is empty, the first of those that the EHR takes, ES384 before
+// RS384. No list: the EHR does not say.
+func (r *Ring) signer(registered string, taken []string) (*Key, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var best *Key
 	for _, k := range r.keys {
-		switch {
-		case kid != "" && k.ID == kid && k.status != StatusCurrent:
-			return nil, fmt.Errorf("%w: key %q is %s and does not sign", ErrKeys, kid, k.status)
-		case k.status != StatusCurrent || kid != "" && k.ID != kid:
-		case len(algorithms) > 0 && !slices.Contains(algorithms, k.Algorithm):
-		case best == nil || k.Algorithm < best.Algorithm:
+		if k.status == StatusCurrent && (registered == "" || k.Algorithm == registered) &&
+			(len(taken) == 0 || slices.Contains(taken, k.Algorithm)) && (best == nil || k.Algorithm < best.Algorithm) {
 			best = k.Key
 		}
 	}
 	switch {
 	case best != nil:
 		return best, nil
-	case kid != "":
-		return nil, fmt.Errorf("%w: no key %q that the EHR takes", ErrKeys, kid)
+	case len(taken) == 0:
+		return nil, fmt.Errorf("%w: no current key signs %s", ErrKeys, registered)
+	case registered != "":
+		return nil, fmt.Errorf("%w: no current key signs %s, or the EHR takes only %s", ErrKeys, registered, words(taken))
 	}
-	return nil, fmt.Errorf("%w: no current key signs %v, which is all the EHR takes", ErrKeys, algorithms)
+	return nil, fmt.Errorf("%w: the EHR takes only %s, which no current key signs", ErrKeys, words(taken))
 }
+
+// words are algorithm names of an EHR, bounded for an error text.
+func words(list []string) string { return fmt.Sprintf("%.100q", strings.Join(list, " ")) }
 
 // PublicSet is our public key set (RFC 7517) at a moment: every key but those
 // whose publication has ended. The bytes depend on the keys alone and not on

@@ -294,16 +294,16 @@ func TestTheKeySetHasPublicHalvesOnlyAndOldKeysUntilTheirEnd(t *testing.T) {
 		t.Errorf("without keys the set is %s", got)
 	}
 	for _, tc := range []struct {
-		kid        string
-		algorithms []string
+		registered string
+		taken      []string
 		want       string
 	}{
-		{"", nil, "ec"}, {"", []string{"RS384"}, "rsa"}, {"", []string{"RS384", "ES384"}, "ec"}, {"rsa", nil, "rsa"},
-		{"next", nil, ""}, {"old", nil, ""}, {"nobody", nil, ""}, {"", []string{"PS256"}, ""}, {"ec", []string{"RS384"}, ""},
+		{"", nil, "ec"}, {"", []string{"RS384"}, "rsa"}, {"", []string{"RS384", "ES384"}, "ec"}, {"RS384", nil, "rsa"},
+		{"RS384", []string{"RS384", "ES384"}, "rsa"}, {"PS256", nil, ""}, {"", []string{"PS256"}, ""}, {"ES384", []string{"RS384"}, ""},
 	} {
-		k, err := ring.signer(tc.kid, tc.algorithms)
+		k, err := ring.signer(tc.registered, tc.taken)
 		if (err == nil) != (tc.want != "") || k != nil && k.ID != tc.want {
-			t.Errorf("signer(%q, %v) is %v, %v; want %q", tc.kid, tc.algorithms, k, err, tc.want)
+			t.Errorf("signer(%q, %v) is %v, %v; want %q", tc.registered, tc.taken, k, err, tc.want)
 		}
 	}
 }

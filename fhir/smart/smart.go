@@ -95,9 +95,9 @@ type Config struct {
 	Need []string
 	// Want are further resource types to ask for.
 	Want []string
-	// KeyID chooses the key to sign with. Empty: the current key of the ring
-	// that the EHR takes.
-	KeyID string
+	// Algorithm to sign with. Empty: one that the EHR says it takes and a
+	// current key of the ring has, ES384 before RS384.
+	Algorithm string
 	// JKU, when set, is the registered address of our key set, sent in the
 	// header of assertions.
 	JKU string
@@ -146,8 +146,8 @@ type flight struct {
 func New(cfg Config, ring *Ring) (*Source, error) {
 	base, err := url.Parse(strings.TrimRight(cfg.Base, "/"))
 	switch {
-	case err != nil || !secure(base, base):
-		return nil, fmt.Errorf("%w: the FHIR base is not an https URL", ErrConfig)
+	case err != nil || !secure(base, base) || base.RawQuery != "":
+		return nil, fmt.Errorf("%w: the FHIR base is not an https URL without query", ErrConfig)
 	case cfg.ClientID == "":
 		return nil, fmt.Errorf("%w: no client id (hint: the one the EHR gave at registration)", ErrConfig)
 	case ring == nil:
@@ -165,7 +165,7 @@ func New(cfg Config, ring *Ring) (*Source, error) {
 			return nil, fmt.Errorf("%w: scope %q is not one scope (hint: a list, one scope each)", ErrConfig, s)
 		}
 	}
-	if _, err := ring.signer(cfg.KeyID, nil); err != nil {
+	if _, err := ring.signer(cfg.Algorithm, nil); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if cfg.Now == nil {
@@ -309,7 +309,7 @@ func (s *Source) Close() {
 // secure reports an absolute URL that a secret may be sent to: https, or http
 // on loopback when the registered base is on loopback too.
 func secure(u, base *url.URL) bool {
-	if u.Host == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
+	if u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u) && isLoopback(base)

@@ -107,7 +107,7 @@ func (s *Source) obtain(ctx context.Context) (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	key, err := s.ring.signer(s.cfg.KeyID, where.Algorithms)
+	key, err := s.ring.signer(s.cfg.Algorithm, where.Algorithms)
 	if err != nil {
 		return token{}, err
 	}
