@@ -44,7 +44,7 @@ func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 	}
 	d, byText := m.x.drugOf(r)
 	switch {
-	case d == nil && nameless(r):
+	case d == nil && m.x.nameless(r):
 		return m.unidentified(r, habit, ctx)
 	case d == nil:
 		return ignore(reasonDrugNotCoded)
@@ -76,12 +76,12 @@ func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 // it refers to was not supplied, or it has only codes that no code map knows.
 // What has a name that is none of ours is another drug; what has none may be
 // anything.
-func nameless(r *state.Record) bool {
-	if r.Text != "" || strings.TrimSpace(displays(r.Codes)) != "" {
+func (x *index) nameless(r *state.Record) bool {
+	if r.Text != "" || x.displays(r.Codes) != "" {
 		return false
 	}
 	for i := range r.Ingredients {
-		if r.Ingredients[i].Text != "" || strings.TrimSpace(displays(r.Ingredients[i].Codes)) != "" {
+		if r.Ingredients[i].Text != "" || x.displays(r.Ingredients[i].Codes) != "" {
 			return false
 		}
 	}
@@ -193,7 +193,7 @@ func (x *index) drugOf(r *state.Record) (d *drugSpec, byText bool) {
 	}
 	named := x.drugByName(r.Text)
 	if named == nil {
-		named = x.drugByName(displays(r.Codes))
+		named = x.drugByName(x.displays(r.Codes))
 	}
 	switch {
 	case named == nil:
@@ -206,13 +206,18 @@ func (x *index) drugOf(r *state.Record) (d *drugSpec, byText bool) {
 	return d, byText
 }
 
-func displays(list []state.Coding) string {
-	var b strings.Builder
+// displays are the words in codings.
+func (x *index) displays(list []state.Coding) string {
+	var words []string
 	for _, c := range list {
-		b.WriteString(c.Display)
-		b.WriteString(" ")
+		if habit := x.admins[c.System]; habit != nil && habit.CodesAreNames {
+			words = append(words, c.Code)
+		}
+		if c.Display != "" {
+			words = append(words, c.Display)
+		}
 	}
-	return b.String()
+	return strings.Join(words, " ")
 }
 
 // drugByCode prefers the most specific meaning: a product over a substance.

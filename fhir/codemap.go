@@ -140,6 +140,8 @@ type adminSpec struct {
 	System             string        `yaml:"system"`
 	DocumentedEveryMin float64       `yaml:"documentedEveryMin"`
 	ReadClasses        []state.Class `yaml:"readClasses"` // empty: all
+	// CodesAreNames: the codes of the system are what other systems display.
+	CodesAreNames bool `yaml:"codesAreNames"`
 }
 
 // contextSpec is what an administration's category or method says.
