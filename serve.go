@@ -149,7 +149,7 @@ func newRegistry(cfg Config) (*trust.Registry, error) {
 func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.Log, logger *zap.Logger, validated func(string, time.Time) error) (*cdshooks.Service, error) {
 	return cdshooks.New(cdshooks.Deps{
 		Config: r.cfg.CDSHooks, State: r.cfg.State, Trust: registry,
-		Charts: cdshooks.MappedCharts{Mapper: r.mapper}, Templates: fhir.PrefetchTemplates(r.maps),
+		Charts: cdshooks.MappedCharts{Mapper: r.mapper}, Templates: r.cfg.CDSHooks.Prefetch.Templates(r.maps),
 		Decider: r.decider, Log: log, Proofs: log,
 		Model: r.model.Info(), Hashes: r.hashes, ModelCard: r.model.Card(),
 		OwnAccess: own.grants(), KeySet: own.keySet,

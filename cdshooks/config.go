@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // ErrConfig: the configuration of the service is unusable; the text says what
@@ -37,6 +38,10 @@ type Config struct {
 	// FHIRBudget is the part of the deadline that fetching from the EHR may
 	// use. Default: half of it.
 	FHIRBudget time.Duration `yaml:"fhir_budget"`
+	// Prefetch is how the published prefetch templates ask: with or without
+	// dates, and in which page size. Default: as clients of CDS Hooks 2.0.1 can
+	// do it.
+	Prefetch fhir.PrefetchOptions `yaml:"prefetch"`
 	// MaxConcurrent is how many calls are worked on at once; more wait briefly
 	// and are then answered 503. It bounds memory together with MaxBodyBytes.
 	// Default 16.
@@ -98,6 +103,8 @@ func (c Config) Validate() error {
 		return fail("deadline %v is not between 0 and 1m", c.Deadline)
 	case c.FHIRBudget < 0 || c.FHIRBudget > c.Deadline:
 		return fail("fhir_budget %v is longer than the deadline", c.FHIRBudget)
+	case c.Prefetch.Count < 0 || c.Prefetch.Count > 100_000:
+		return fail("prefetch.count %d is not between 0 and 100000", c.Prefetch.Count)
 	case c.MaxConcurrent < 1 || c.MaxConcurrent > 10_000:
 		return fail("max_concurrent %d is not between 1 and 10000", c.MaxConcurrent)
 	case c.PriorWindow < 0 || c.EvidenceLife <= 0 || c.EvidenceLife > 7*24*time.Hour:
