@@ -78,6 +78,9 @@ func (x *index) answerOf(c *canon, spec *observationSpec, r *state.Record) (answ
 	if n.conversion == "" {
 		n.conversion = "from text"
 	}
+	if why.reason == reasonUnitUnknown {
+		why.reason = reasonText // what follows the number is no unit but a remark
+	}
 	if why.reason != "" {
 		why.detail = r.ValueText
 	}
