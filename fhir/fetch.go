@@ -117,7 +117,7 @@ func joined(list []fetched) fetched {
 // the codes in several GETs.
 func (f *fetcher) search(ctx context.Context, q search) fetched {
 	if len(q.url()) > maxURL && !f.server.noForms.Load() {
-		r := f.pages(ctx, q.kind+"/_search", q.form())
+		r := f.pages(ctx, q.kind+"/_search", q.form(), 0)
 		switch r.status {
 		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
 			if len(r.pages) == 0 {
@@ -131,7 +131,7 @@ func (f *fetcher) search(ctx context.Context, q search) fetched {
 	}
 	var out []fetched
 	for _, part := range q.split(maxURL) {
-		r := f.pages(ctx, part.url(), "")
+		r := f.pages(ctx, part.url(), "", 0)
 		out = append(out, r)
 		if r.from != FromFetch {
 			break // the key is incomplete, whatever else comes
@@ -140,8 +140,9 @@ func (f *fetcher) search(ctx context.Context, q search) fetched {
 	return joined(out)
 }
 
-// pages reads a query and the pages that follow it.
-func (f *fetcher) pages(ctx context.Context, query, form string) fetched {
+// pages reads a query and the pages that follow it. had is how many matches
+// came by a page before it.
+func (f *fetcher) pages(ctx context.Context, query, form string, had int) fetched {
 	r := fetched{from: FromFetch}
 	seen, known := map[string]bool{}, map[string]bool{}
 	var on *url.URL
@@ -188,7 +189,26 @@ func (f *fetcher) pages(ctx context.Context, query, form string) fetched {
 		}
 		next, form = p.next, ""
 	}
+	if short(r.pages, had) {
+		r.from, r.why = IsPartial, "the FHIR server's pages hold less than its total says"
+	}
 	return r
+}
+
+// short reports pages that hold fewer matches, with those had before, than
+// their search found by its own total. Where a server gives no total, nothing
+// can be told.
+func short(pages []fetchedPage, had int) bool {
+	total, matches := 0, map[string]bool{}
+	for _, p := range pages {
+		total = max(total, p.total)
+		for _, e := range p.entries {
+			if e.mode != "include" && e.mode != "outcome" {
+				matches[e.head.kind+"/"+cmp.Or(e.id, e.fullURL)] = true
+			}
+		}
+	}
+	return total > had+len(matches)
 }
 
 // anyNew notes the resources of a page and reports whether one was not known.

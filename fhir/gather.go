@@ -133,6 +133,7 @@ type gathering struct {
 type errand struct {
 	searches []search
 	next     string
+	had      int // matches of the page that was prefetched
 }
 
 func (e errand) nothing() bool { return len(e.searches) == 0 && e.next == "" }
@@ -206,7 +207,7 @@ func (g *gathering) fetch(ctx context.Context, open []errand) []fetched {
 	for _, t := range tasks {
 		group.Go(func() error {
 			if e := open[t.key]; e.next != "" {
-				parts[t.key][t.part] = f.pages(ctx, e.next, "")
+				parts[t.key][t.part] = f.pages(ctx, e.next, "", e.had)
 			} else {
 				parts[t.key][t.part] = f.search(ctx, e.searches[t.part])
 			}
@@ -316,7 +317,7 @@ func (g *gathering) bundle(ctx context.Context, p *Part, w wish, raw json.RawMes
 	case pg.next != "":
 		p.Prefetch, p.Why = IsPartial, "prefetch is one page of several"
 		if g.mayFetch(ctx, p, w) {
-			return errand{next: pg.next}, nil
+			return errand{next: pg.next, had: right}, nil
 		}
 	case pg.total > len(pg.entries):
 		// Clients that send one page and drop its links are known; the total

@@ -29,6 +29,12 @@ const (
 // pageCount is the page size asked for. Servers with a lower limit send less.
 const pageCount = "1000"
 
+// wantTotal asks for the number of matches. Without it HAPI FHIR 8.8 leaves the
+// next link out of pages of charts whose resources match two of the asked
+// codes, as US Core wants of pulse oximetry, and nothing tells that the rest is
+// missing. Servers that give no totals ignore it.
+const wantTotal = "accurate"
+
 // search is one read or search of a key.
 type search struct {
 	kind   string
@@ -51,7 +57,7 @@ func (m *Mapper) searches(w wish, patientID string, now time.Time) []search {
 			q.params = append(q.params, param{w.date, "ge" + since.Format(time.RFC3339)})
 		}
 		q.params = append(q.params, w.params...)
-		q.params = append(q.params, param{"_count", pageCount})
+		q.params = append(q.params, param{"_count", pageCount}, param{"_total", wantTotal})
 		return q
 	}
 	a := m.maps.asked()
