@@ -23,6 +23,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 func (s *Service) serveEvidence(c *gin.Context) {
@@ -53,7 +54,7 @@ func (s *Service) serveReceipt(c *gin.Context) {
 }
 
 func (s *Service) receiptPage(ctx context.Context, c *gin.Context, stored audit.Record, r *Record) ([]byte, error) {
-	in := evidence.ReceiptInput{Record: stored, Receipt: r.Receipt, Zone: s.zone()}
+	in := evidence.ReceiptInput{Record: stored, Receipt: r.Receipt, Zone: s.zone(), Sources: sourcesOf(r.Request.Manifest)}
 	if r.Receipt != nil {
 		in.EvidenceURL = s.Config.PublicURL + "/evidence/" + c.Param("handle")
 	}
@@ -65,6 +66,19 @@ func (s *Service) receiptPage(ctx context.Context, c *gin.Context, stored audit.
 		in.Inclusion = &proof
 	}
 	return evidence.Receipt(in)
+}
+
+// sourcesOf reads the manifest of a record; nil where it has none.
+func sourcesOf(manifest json.RawMessage) []evidence.Source {
+	var m fhir.Manifest
+	if json.Unmarshal(manifest, &m) != nil {
+		return nil
+	}
+	var out []evidence.Source
+	for _, p := range m.Parts {
+		out = append(out, evidence.Source{Key: p.Key, How: string(p.From), Resources: p.Resources, Why: p.Why})
+	}
+	return out
 }
 
 // servePage opens the handle, reads the entry, records the reading, and sends

@@ -269,7 +269,7 @@ func TestEvidenceAndReceiptPages(t *testing.T) {
 		}
 	}
 	receipt := c.get(path + "/receipt")
-	for _, part := range []string{"Signed checkpoint", "test.example/sepsis", "audit replay"} {
+	for _, part := range []string{"Signed checkpoint", "test.example/sepsis", "audit replay", "What was read", "administrations"} {
 		if receipt.status != 200 || !strings.Contains(string(receipt.body), part) {
 			t.Errorf("%d: the receipt page lacks %q", receipt.status, part)
 		}

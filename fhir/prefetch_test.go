@@ -3,6 +3,7 @@
 package fhir
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -166,6 +167,45 @@ func TestTemplatesFitIntoURLs(t *testing.T) {
 		t.Logf("%s: %d characters", key, n)
 		if n > 7000 {
 			t.Errorf("%s is %d characters as a URL (hint: split the key)", key, n)
+		}
+	}
+}
+
+func TestThePageAboutPrefetchSaysWhatIsSo(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "docs", "prefetch.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(raw)
+	for _, w := range wishes {
+		line := ""
+		for l := range strings.SplitSeq(page, "\n") {
+			if strings.HasPrefix(l, "| `"+w.key+"` |") {
+				line = l
+			}
+		}
+		if !strings.Contains(line, w.kind) || strings.Contains(line, "412") != w.necessary || strings.Contains(line, "exposure unknown") != w.enough {
+			t.Errorf("%s: %q", w.key, line)
+		}
+		for _, p := range w.params {
+			if _, included, ok := strings.Cut(p.value, ":"); ok && p.name == "_include" && !strings.Contains(strings.ToLower(line), "with "+included) {
+				t.Errorf("%s does not say that %s comes with it: %q", w.key, included, line)
+			}
+		}
+	}
+	for _, fact := range []string{
+		fmt.Sprintf("%d days of what is charted often, %d of outputs", denseDays, sparseDays), fmt.Sprintf("{{today() - %d days}}", sparseDays),
+		fmt.Sprintf("each search within %d s", int(DefaultRequestTimeout.Seconds())), fmt.Sprintf("%d requests at a time", DefaultConcurrent),
+		fmt.Sprintf("at most %d pages a search, %d MiB a page, %d MiB a call", DefaultPages, DefaultMaxBytes>>20, DefaultTotalBytes>>20),
+		fmt.Sprintf("After %d failures in a row the EHR is left alone for %d s", DefaultFailures, int(DefaultRest.Seconds())), "longer than 2,000 characters", "`POST _search`",
+	} {
+		if !strings.Contains(page, fact) {
+			t.Errorf("the page does not say %q", fact)
+		}
+	}
+	for _, p := range []Provenance{FromFetch, IsNull, IsEmpty, IsFailed, IsDenied, IsPartial, IsWrongType, IsAbsent} {
+		if !strings.Contains(page, "`"+string(p)+"`") {
+			t.Errorf("the page does not tell of %s", p)
 		}
 	}
 }

@@ -151,7 +151,11 @@ func TestAPageInAModeWithoutDosesShowsNone(t *testing.T) {
 
 func TestAReceiptOfARefusalIsAPageToo(t *testing.T) {
 	page, err := Receipt(ReceiptInput{Record: audit.Record{Row: audit.Row{Leaf: 3, LeafHash: "h", Index: audit.Index{ID: "id", Kind: "refusal", Time: at}}}, Zone: time.UTC})
-	if err != nil || !bytes.Contains(page, []byte("Entry 3 of the log")) {
+	if err != nil || !bytes.Contains(page, []byte("Entry 3 of the log")) || bytes.Contains(page, []byte("What was read")) {
+		t.Errorf("%s %v", page, err)
+	}
+	page, err = Receipt(ReceiptInput{Zone: time.UTC, Sources: []Source{{"vitals", "partial", 7, "more than <b>40</b> pages"}}})
+	if err != nil || !bytes.Contains(page, []byte(`<th scope="row">vitals</th><td>partial</td><td class="n">7</td><td>more than &lt;b&gt;40`)) {
 		t.Errorf("%s %v", page, err)
 	}
 }

@@ -61,6 +61,15 @@ type ReceiptInput struct {
 	Inclusion   *audit.Inclusion
 	Zone        *time.Location
 	EvidenceURL string
+	Sources     []Source // of the chart, by prefetch key
+}
+
+// Source is how one prefetch key of a call was had.
+type Source struct {
+	Key       string
+	How       string // prefetch, fetched, null, partial, denied, ...
+	Resources int
+	Why       string // where it is not plain
 }
 
 // Receipt writes the receipt page.
@@ -71,8 +80,9 @@ func Receipt(in ReceiptInput) ([]byte, error) {
 		Checkpoint, EvidenceURL              string
 		Path                                 []string
 		Place, MadeWith                      []fact
+		Sources                              []Source
 	}{
-		CSS: template.CSS(style), ID: in.Record.Index.ID, EvidenceURL: in.EvidenceURL,
+		CSS: template.CSS(style), ID: in.Record.Index.ID, EvidenceURL: in.EvidenceURL, Sources: in.Sources,
 		At: in.Record.Index.Time.In(in.Zone).Format("2006-01-02 15:04:05 MST"), AtISO: in.Record.Index.Time.UTC().Format(time.RFC3339),
 		StatusWords: in.Record.Index.Kind,
 		Standing:    fmt.Sprintf("Entry %d of the log", in.Record.Leaf),
