@@ -8,6 +8,10 @@
 // settings, their metadata at the address where SMART looks, and a FHIR server
 // that opens for a token that they find good and for no other.
 //
+// Not zitadel/oidc's op package (v3.51.17): its client_credentials grant looks at
+// a client secret only, and its check of assertions at no jti, so that what is to
+// be tested would have been ours.
+//
 // Usage: node server.mjs  — prints its address as the first line of stdout and
 // runs until stdin closes or a signal comes.
 
