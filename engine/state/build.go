@@ -162,7 +162,7 @@ func (v *view) steps() []Step {
 }
 
 // bin fills feature f. A step with values measured in (Start, End] takes their
-// mean or last; without, the last earlier value while its age at the end of
+// mean or last, of one source for pressures; without, the last earlier value while its age at the end of
 // the step is within the hold time; else it is missing.
 func (v *view) bin(steps []Step, f int) {
 	feat := &catalogue[f]
@@ -175,16 +175,20 @@ func (v *view) bin(steps []Step, f int) {
 	for k := range steps {
 		sum, n := 0.0, 0
 		var newest *obs
+		first := i
 		for ; i < len(s) && s[i].at <= end; i++ {
-			if s[i].avail > v.t {
-				continue
+			if s[i].avail <= v.t {
+				last = &s[i]
 			}
-			if s[i].at > end-stepLen {
-				sum += s[i].value
+		}
+		in := after(s[first:i], end-stepLen)
+		method, one := v.source(f, in)
+		for j := range in {
+			if in[j].avail <= v.t && (!one || in[j].method == method) {
+				sum += in[j].value
 				n++
-				newest = &s[i]
+				newest = &in[j]
 			}
-			last = &s[i]
 		}
 		switch st := &steps[k]; {
 		case n > 0:
@@ -201,6 +205,26 @@ func (v *view) bin(steps []Step, f int) {
 		}
 		end += stepLen
 	}
+}
+
+// source is the one method whose pressures speak for a step: those of the
+// arterial line and the cuff are never averaged. It is the line, where the line
+// was read within an hour of the newest reading of the step, else the method of
+// the newest reading. one is false for what has no such sources.
+func (v *view) source(f int, in []obs) (method string, one bool) {
+	if f != SysBP && f != DiaBP && f != MeanBP {
+		return "", false
+	}
+	last := newest(in, v.t)
+	if last == nil {
+		return "", false
+	}
+	for i := len(in) - 1; i >= 0 && in[i].at > last.at-lineFresh; i-- {
+		if in[i].avail <= v.t && in[i].method == MethodArterial {
+			return MethodArterial, true
+		}
+	}
+	return last.method, true
 }
 
 // binUrine sums urine per step less the irrigant that went in. A step without

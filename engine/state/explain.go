@@ -312,13 +312,15 @@ func (v *view) explainStep(f int, st *Step) *StepWhy {
 	feat := &catalogue[f]
 	w := &StepWhy{Value: st.Value[f], AgeH: st.AgeH[f]}
 	var used []string
-	for _, o := range v.feature(f) {
-		if o.avail <= v.t && o.at > v.t-stepLen {
+	in := after(v.feature(f), v.t-stepLen)
+	method, one := v.source(f, in)
+	for _, o := range in {
+		if o.avail <= v.t && (!one || o.method == method) {
 			used = append(used, fmt.Sprintf("%.4g", o.value))
 		}
 	}
 	if n := len(used); n > 8 {
-		used = append(used[:7], fmt.Sprintf("... %.4g", v.feature(f)[len(v.feature(f))-1].value))
+		used = append(append(slices.Clone(used[:7]), "..."), used[n-1])
 	}
 	switch st.Presence[f] {
 	case Measured:
@@ -330,6 +332,9 @@ func (v *view) explainStep(f int, st *Step) *StepWhy {
 			w.How = "last in the step of " + strings.Join(used, ", ")
 		default:
 			w.How = "mean in the step of " + strings.Join(used, ", ")
+			if one && method != "" {
+				w.How += ", all by " + method
+			}
 		}
 	case Carried:
 		w.Presence, w.How = "carried", fmt.Sprintf("last value before the step, held for up to %g h", feat.HoldHours)
