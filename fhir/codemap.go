@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"sort"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -52,6 +53,38 @@ type mapFile struct {
 	Methods          []contextSpec                 `yaml:"methods"`
 	Findings         []findingSpec                 `yaml:"findings"`
 	Encounters       encounterSpec                 `yaml:"encounters"`
+
+	file string // base name
+	raw  []byte
+}
+
+// faultAt is an error about one word of a code map: a code, a system, a
+// concept or a spelling.
+type faultAt struct {
+	word string
+	error
+}
+
+func (f *faultAt) Unwrap() error { return f.error }
+
+// locate says in which file and, where the error is about one word, in which
+// line to look. A word that stands in several lines is taken to be wrong in the
+// last one: what came first was there before.
+func (f *mapFile) locate(err error) error {
+	var at *faultAt
+	if !errors.As(err, &at) || at.word == "" {
+		return fmt.Errorf("%s: %w", f.file, err)
+	}
+	line := 0
+	for i, text := range strings.Split(string(f.raw), "\n") {
+		if before, _, _ := strings.Cut(text, " #"); wordIndex(before, at.word) >= 0 {
+			line = i + 1
+		}
+	}
+	if line == 0 {
+		return fmt.Errorf("%s: %w", f.file, err)
+	}
+	return fmt.Errorf("%s: line %d: %w", f.file, line, err)
 }
 
 // unitSpellings map what hospitals write to UCUM codes.
@@ -211,7 +244,8 @@ func LoadCodeMaps(fsys fs.FS, extra ...string) (*CodeMaps, error) {
 		if f.Version != 1 || f.Name == "" {
 			return fmt.Errorf("%w: %s: needs version: 1 and a name", ErrCodeMap, name)
 		}
-		fmt.Fprintf(sum, "%s %d\n", path.Base(name), len(data))
+		f.file, f.raw = path.Base(name), data
+		fmt.Fprintf(sum, "%s %d\n", f.file, len(data))
 		sum.Write(data)
 		files = append(files, f)
 		maps.files = append(maps.files, path.Base(name))

@@ -90,7 +90,7 @@ func (x *index) build(files []mapFile) error {
 		for alias, urls := range f.Systems {
 			for _, u := range urls {
 				if other, ok := x.aliases[u]; ok && other != alias {
-					return fmt.Errorf("%s: system %s is called both %s and %s", f.Name, u, other, alias)
+					return f.locate(&faultAt{alias, fmt.Errorf("system %s is called both %s and %s", u, other, alias)})
 				}
 				if _, ok := x.aliases[u]; !ok {
 					x.systems[alias] = append(x.systems[alias], u)
@@ -102,14 +102,14 @@ func (x *index) build(files []mapFile) error {
 	for _, f := range files {
 		for _, step := range []func(mapFile) error{x.addUnits, x.addLags, x.addConcepts, x.addDrugDefinitions} {
 			if err := step(f); err != nil {
-				return fmt.Errorf("%s: %w", f.Name, err)
+				return f.locate(err)
 			}
 		}
 	}
 	for _, f := range files {
 		for _, step := range []func(mapFile) error{x.addObservations, x.addDrugs, x.addContexts, x.addFindings, x.addEncounters} {
 			if err := step(f); err != nil {
-				return fmt.Errorf("%s: %w", f.Name, err)
+				return f.locate(err)
 			}
 		}
 	}
@@ -149,12 +149,12 @@ func (x *index) each(c codes, use func(key) error) error {
 	for _, alias := range aliases {
 		urls, ok := x.systems[alias]
 		if !ok {
-			return fmt.Errorf("system %q is not defined", alias)
+			return &faultAt{alias, fmt.Errorf("system %q is not defined (hint: add it under systems, with its URL)", alias)}
 		}
 		for _, url := range urls {
 			for _, code := range c[alias] {
 				if err := use(key{url, code}); err != nil {
-					return err
+					return &faultAt{code, err}
 				}
 			}
 		}
@@ -171,11 +171,11 @@ func (x *index) addUnits(f mapFile) error {
 	for into, from := range map[*map[string]string]map[string]string{&x.unitsAny: f.Units.Any, &x.unitsDrug: f.Units.Drug} {
 		for spelling, code := range from {
 			if _, err := ucum.Parse(code); err != nil {
-				return fmt.Errorf("unit spelling %q: %w", spelling, err)
+				return &faultAt{spelling, fmt.Errorf("unit spelling %q: %w", spelling, err)}
 			}
 			k := squeeze(spelling)
 			if other, ok := (*into)[k]; ok && other != code {
-				return fmt.Errorf("unit spelling %q means both %s and %s", spelling, other, code)
+				return &faultAt{spelling, fmt.Errorf("unit spelling %q means both %s and %s", spelling, other, code)}
 			}
 			(*into)[k] = code
 		}
@@ -186,7 +186,7 @@ func (x *index) addUnits(f mapFile) error {
 func (x *index) addConcepts(f mapFile) error {
 	for _, spec := range f.Concepts {
 		if _, ok := x.concepts[spec.Concept]; ok {
-			return fmt.Errorf("concept %s is defined twice", spec.Concept)
+			return &faultAt{string(spec.Concept), fmt.Errorf("concept %s is defined twice (hint: conversions are given once, for all codes; codes go under observations)", spec.Concept)}
 		}
 		c, err := newCanon(spec)
 		if err != nil {
@@ -201,20 +201,20 @@ func (x *index) addObservations(f mapFile) error {
 	for i := range f.Observations {
 		o := &f.Observations[i]
 		if _, ok := x.concepts[o.Concept]; !ok {
-			return fmt.Errorf("observations: concept %q is not defined", o.Concept)
+			return &faultAt{string(o.Concept), fmt.Errorf("observations: concept %q is not defined (hint: the names are those of concepts in loinc.yaml)", o.Concept)}
 		}
 		if _, ok := x.lags.byClass[o.Lag]; !ok {
-			return fmt.Errorf("observations: %s: lag %q is not defined", o.Concept, o.Lag)
+			return &faultAt{string(o.Concept), fmt.Errorf("observations: %s: lag %q is not defined (hint: the classes are those of lags.yaml, e.g. lab)", o.Concept, o.Lag)}
 		}
 		if o.AssumeUnit != "" {
 			if _, err := ucum.Parse(o.AssumeUnit); err != nil {
-				return fmt.Errorf("observations: %s: assumeUnit: %w", o.Concept, err)
+				return &faultAt{string(o.Concept), fmt.Errorf("observations: %s: assumeUnit: %w", o.Concept, err)}
 			}
 		}
 		if len(o.Convert) > 0 {
 			var err error
 			if o.canon, err = x.concepts[o.Concept].of(o.Convert); err != nil {
-				return fmt.Errorf("observations: %s: %w", o.Concept, err)
+				return &faultAt{string(o.Concept), fmt.Errorf("observations: %s: %w", o.Concept, err)}
 			}
 		}
 		err := x.each(o.Codes, func(k key) error {
