@@ -279,3 +279,63 @@ func TestWhereNoAdministrationsAreChartedExposureIsUnknown(t *testing.T) {
 		t.Errorf("gaps %s", b)
 	}
 }
+
+func TestFluidsByTheNamesThatRxNormGivesThem(t *testing.T) {
+	m := testMapper(t)
+	for text, want := range map[string]struct {
+		drug     state.Drug
+		tonicity float64
+	}{
+		"1000 ML Sodium Chloride 9 MG/ML Injection":                     {"sodium chloride 0.9%", 1},
+		"1000 ML sodium chloride 4.5 MG/ML Injection":                   {"sodium chloride 0.45%", 0.5},
+		"500 ML sodium chloride 30 MG/ML Injection":                     {"sodium chloride 3%", 3},
+		"250 ML glucose 50 MG/ML Injection":                             {"dextrose 5%", 0},
+		"500 ML glucose 50 MG/ML / sodium chloride 4.5 MG/ML Injection": {"sodium chloride 0.45%", 0.5},
+		"1000 ML glucose 50 MG/ML / sodium chloride 9 MG/ML Injection":  {"sodium chloride 0.9%", 1},
+		"250 ML albumin human, USP 50 MG/ML Injection":                  {"albumin 5%", 1},
+		"100 ML albumin human, USP 250 MG/ML Injection":                 {"albumin 25%", 5},
+		"Plasma-Lyte 148 1000 mL":                                       {"balanced crystalloid", 1},
+		"Hartmann's solution":                                           {"lactated ringer", 1},
+		"NaCl 0,9 % 500 ml Infusionslösung":                             {"sodium chloride 0.9%", 1},
+		"calcium chloride 0.0014 MEQ/ML / potassium chloride 0.004 MEQ/ML / sodium chloride 0.103 MEQ/ML / sodium lactate 0.028 MEQ/ML Injectable Solution":             {"lactated ringer", 1},
+		"magnesium chloride 0.3 MG/ML / potassium chloride 0.37 MG/ML / sodium acetate 3.68 MG/ML / sodium chloride 5.26 MG/ML / sodium gluconate 5.02 MG/ML Injection": {"balanced crystalloid", 1},
+	} {
+		c := chartOf(t, m, mar("a", "completed", commas(fmt.Sprintf(`"medicationCodeableConcept":{"text":%q}`, text), spanning(180, 60), `"dosage":{"dose":{"value":500,"unit":"mL"}}`)))
+		if len(c.Administrations) != 1 || c.Administrations[0].Drug != want.drug || c.Administrations[0].Tonicity != want.tonicity || !c.Administrations[0].ByText {
+			t.Errorf("%s: %+v, %v", text, c.Administrations, c.Tally.Reasons)
+		}
+	}
+}
+
+// TestLedgersAreKeptApart: what a patient got, in real mL by ledger, beside the
+// saline equivalents that the model reads.
+func TestLedgersAreKeptApart(t *testing.T) {
+	m := testMapper(t)
+	fluid := func(id, text string, from, to int, ml string) string {
+		return mar(id, "completed", commas(fmt.Sprintf(`"medicationCodeableConcept":{"text":%q}`, text), spanning(from, to), `"dosage":{"dose":{"value":`+ml+`,"unit":"mL"}}`))
+	}
+	tl := timelineOf(t, chartOf(t, m,
+		fluid("bolus", "Lactated Ringer's", 180, 150, "500"),
+		fluid("slow", "Sodium chloride 0.45%", 180, 60, "200"),
+		fluid("water", "Dextrose 5%", 180, 60, "100"),
+		fluid("cells", "Packed red blood cells", 120, 60, "300"),
+		fluid("strong", "Albumin 25%", 120, 90, "50"),
+		fluid("bag", "Piperacillin/tazobactam", 120, 90, "100"),
+		mar("ne", "in-progress", commas(ne(), spanning(120, -1), strings.TrimSuffix(ugKgMin("0.1"), "}")+`,"extension":[{"url":"urn:x:pump-rate","valueQuantity":{"value":15,"unit":"mL/h"}}]}`)),
+	), "")
+	g := tl.Last().Given
+	want := state.Exposure{
+		BolusMl:       500,
+		MaintenanceMl: 200 + 100 + 50,
+		BloodMl:       300,
+		CarrierMl:     100 + 2*15,
+		// 500 x 1 + 200 x 0.5 + 100 x 0 + 300 x 1 + 50 x 5 + 130 x 1
+		FluidModelMl: 500 + 100 + 0 + 300 + 250 + 130,
+	}
+	if !g.FluidKnown || g.BolusMl != want.BolusMl || g.MaintenanceMl != want.MaintenanceMl || g.BloodMl != want.BloodMl || math.Abs(g.CarrierMl-want.CarrierMl) > 1e-6 || math.Abs(g.FluidModelMl-want.FluidModelMl) > 1e-6 {
+		t.Errorf("got %+v, want %+v", g, want)
+	}
+	if total := tl.Present.Fluids.In24hMl; math.Abs(total-1280) > 1e-6 {
+		t.Errorf("%v mL in 24 h, want 1280", total)
+	}
+}
