@@ -74,7 +74,7 @@ func cohortFetch() *cobra.Command {
 				}
 			}
 			if len(cfg.Types) == 0 {
-				cfg.Types = fhir.ResourceTypes()
+				cfg.Types, cfg.Optional = fhir.ResourceTypes(), sharedTypes
 			}
 			report, err := fetchCohort(cmd.Context(), cfg, access, cmd.ErrOrStderr())
 			switch {
@@ -137,6 +137,10 @@ func fetchCohort(ctx context.Context, cfg bulk.Config, access fetchAccess, stder
 	}
 	return r, nil
 }
+
+// sharedTypes belong to no patient but are referred to by what does. Not every
+// server exports them with patients.
+var sharedTypes = []string{"Location", "Medication"}
 
 // necessaryTypes are those without which an export is of no use.
 var necessaryTypes = []string{"Patient", "Encounter", "Observation", "MedicationAdministration"}
@@ -247,6 +251,10 @@ func (r *fetchReport) print(w io.Writer, out string) error {
 	fmt.Fprintln(w)
 	if len(r.Absent) > 0 {
 		fmt.Fprintf(w, "asked for, but nothing came: %s\n", strings.Join(r.Absent, ", "))
+		if slices.ContainsFunc(r.Absent, func(t string) bool { return slices.Contains(sharedTypes, t) }) && r.Level != bulk.LevelSystem {
+			fmt.Fprintf(w, "  Location and Medication belong to no patient; where records refer to them, this brings them:\n"+
+				"  sepsisagent cohort fetch --fhir %s --system --type Location --type Medication --out %s\n", r.Server, filepath.Join(out, "shared"))
+		}
 	}
 	for _, f := range r.Files {
 		if f.Promised != nil {

@@ -91,6 +91,10 @@ type Config struct {
 	// Types are the resource types to ask for; there is no default, so that
 	// nothing is fetched that nobody reads.
 	Types []string
+	// Optional are those of Types that are asked for first and left out where
+	// the server refuses: what patients' records refer to, as Medication, is in
+	// the patient-level exports of some servers and an error to others.
+	Optional []string
 	// Since leaves out what was last updated before it. Zero: everything. An
 	// export since some time is no whole chart.
 	Since time.Time

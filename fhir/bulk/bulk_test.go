@@ -115,6 +115,33 @@ func TestTypesOfWhichNothingCameAreNamed(t *testing.T) {
 	}
 }
 
+func TestTypesThatAServerRefusesAreLeftOutWhereTheyAreOptional(t *testing.T) {
+	s := newSite(t, before(func(w http.ResponseWriter, r *http.Request, step string) bool {
+		refused := step == "kick-off" && strings.Contains(r.URL.Query().Get("_type"), "Medication")
+		if refused {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		return refused
+	}))
+	cfg := s.config()
+	if _, err := bulk.Fetch(t.Context(), cfg); !errors.Is(err, bulk.ErrRefused) || len(s.asked) != 1 {
+		t.Errorf("%v after %d requests", err, len(s.asked))
+	}
+	cfg.Optional = []string{"Medication"}
+	local, err := bulk.Fetch(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(local.Absent) != 1 || local.Absent[0] != "Medication" || len(local.Types) != 3 || !strings.Contains(s.said(), "without Medication") {
+		t.Errorf("absent %v of %v, said %q", local.Absent, local.Types, s.said())
+	}
+	cfg = s.config()
+	cfg.Types, cfg.Optional = []string{"Medication"}, []string{"Medication"}
+	if _, err := bulk.Fetch(t.Context(), cfg); !errors.Is(err, bulk.ErrRefused) {
+		t.Errorf("nothing is left to ask for: %v", err)
+	}
+}
+
 func TestWhatCannotWorkIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	tests := []struct {
 		name   string

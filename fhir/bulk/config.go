@@ -109,8 +109,8 @@ func own(host string) bool {
 	return loopback(host) || ip != nil && (ip.IsUnspecified() || ip.IsLinkLocalUnicast())
 }
 
-// kickOff is the address that starts the export.
-func (c Config) kickOff(base *url.URL) *url.URL {
+// kickOff is the address that starts the export of some types.
+func (c Config) kickOff(base *url.URL, types []string) *url.URL {
 	u := *base
 	switch c.Level {
 	case LevelGroup:
@@ -120,12 +120,14 @@ func (c Config) kickOff(base *url.URL) *url.URL {
 	default:
 		u.Path += "/Patient/$export"
 	}
-	q := url.Values{"_outputFormat": {"application/fhir+ndjson"}, "_type": {strings.Join(c.Types, ",")}}
+	q := url.Values{"_outputFormat": {"application/fhir+ndjson"}, "_type": {strings.Join(types, ",")}}
 	if !c.Since.IsZero() {
 		q.Set("_since", c.Since.Format(time.RFC3339))
 	}
 	for _, f := range c.TypeFilters {
-		q.Add("_typeFilter", f)
+		if kind, _, _ := strings.Cut(f, "?"); slices.Contains(types, kind) {
+			q.Add("_typeFilter", f)
+		}
 	}
 	u.RawQuery = q.Encode()
 	return &u

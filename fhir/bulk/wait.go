@@ -78,7 +78,8 @@ func (f *fetch) start(ctx context.Context) error {
 	if f.folder.state.Status != "" {
 		return nil
 	}
-	u := f.cfg.kickOff(f.client.base)
+	types := f.cfg.Types
+	u := f.cfg.kickOff(f.client.base, types)
 	for attempt := 0; ; attempt++ {
 		res, err := f.client.get(ctx, u, http.Header{
 			"Accept": {fhirJSON},
@@ -106,6 +107,11 @@ func (f *fetch) start(ctx context.Context) error {
 			header = res.Header
 			err = f.refused(res)
 		}
+		if fewer := f.necessary(types); errors.Is(err, errObjects) && len(fewer) > 0 && len(fewer) < len(types) {
+			f.teller.note(fmt.Sprintf("the server objects: asking without %s", strings.Join(f.cfg.Optional, ", ")))
+			types, u = fewer, f.cfg.kickOff(f.client.base, fewer)
+			continue
+		}
 		if again := errors.Is(err, ErrUnreachable) && attempt+1 < patience; !again {
 			return err
 		}
@@ -114,6 +120,14 @@ func (f *fetch) start(ctx context.Context) error {
 		}
 	}
 }
+
+// necessary are the types that are not optional.
+func (f *fetch) necessary(types []string) []string {
+	return slices.DeleteFunc(slices.Clone(types), func(t string) bool { return slices.Contains(f.cfg.Optional, t) })
+}
+
+// errObjects: the server would start another export, but not this one.
+var errObjects = errors.New("it does not do this export")
 
 // refused says why the server did not start the export. ErrUnreachable means
 // that asking again can help.
@@ -133,7 +147,7 @@ func (f *fetch) refused(res *http.Response) error {
 	case a.status/100 == 2:
 		return fmt.Errorf("%w: answer %d instead of 202 (hint: the server has no asynchronous export here)", ErrRefused, a.status)
 	}
-	return fmt.Errorf("%w: %s (hint: where it objects to a resource type or parameter, ask without it)", ErrRefused, a)
+	return fmt.Errorf("%w: %w: %s (hint: where it objects to a resource type or parameter, ask without it)", ErrRefused, errObjects, a)
 }
 
 // denied says who was not accepted.
