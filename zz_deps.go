@@ -5,7 +5,6 @@
 package main
 
 import (
-	_ "github.com/failsafe-go/failsafe-go/failsafehttp"
 	_ "github.com/klauspost/compress/gzip"
 	_ "golang.org/x/oauth2"
 	_ "golang.org/x/time/rate"

@@ -238,3 +238,13 @@ func TestKeysTypedInByHandAreNamedToWhoeverConnectsTheEHR(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+func TestAPageSizeThatCannotBeIsRefused(t *testing.T) {
+	for count, ok := range map[int]bool{0: true, 1000: true, -1: false, 1 << 20: false} {
+		cfg := DefaultConfig()
+		cfg.PublicURL, cfg.Prefetch.Count = "https://cds.example.org", count
+		if err := cfg.Validate(); (err == nil) != ok || !ok && !strings.Contains(err.Error(), "prefetch.count") {
+			t.Errorf("%d: %v", count, err)
+		}
+	}
+}

@@ -23,7 +23,9 @@ func (s *Service) fhirServer(c *trust.Client) (*fhir.Server, error) {
 	if known := s.fhirServers[c.Name]; known != nil {
 		return known, nil
 	}
-	server, err := fhir.NewServer(fhir.ServerOptions{Base: c.FHIRServer, HTTP: c.HTTPClient(s.Config.fhirBudget())})
+	// A request that hangs leaves a quarter of the budget for its repeat.
+	budget := s.Config.fhirBudget()
+	server, err := fhir.NewServer(fhir.ServerOptions{Base: c.FHIRServer, HTTP: c.HTTPClient(budget), Timeout: budget * 3 / 4})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 	}
