@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +39,9 @@ func cohortBuild() *cobra.Command {
 		Use: "build", Short: "Turn bulk FHIR (NDJSON, NDJSON.gz) into trajectories", Args: noArgs,
 		Long: "Turn bulk FHIR exports into one Parquet file of trajectories: one row per ICU stay and 4-hour step,\n" +
 			"each with the timeline as it could be known then. Prints how much of each feature was observed, which\n" +
-			"drugs were understood and what was rejected, with reasons.",
+			"drugs were understood and what was rejected, with reasons.\n\n" +
+			"A build that was killed goes on where it was when the same command is given again. Until it is done the\n" +
+			"folder .<out>.work beside the output holds patient data.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := require(cmd, "fhir", "out"); err != nil {
 				return err
@@ -76,79 +78,132 @@ func cohortBuild() *cobra.Command {
 // buildCohort reads the folders one after another and writes one file.
 func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, folders []string, out string, stderr io.Writer) (*cohortReport, error) {
 	started := time.Now()
-	report := newCohortReport()
+	b := &cohortBuilder{mapper: mapper, cfg: cfg, stderr: stderr, report: newCohortReport(), work: workFolder(out)}
 	info, err := cohort.Write(out, func(yield func(cohort.Row, error) bool) {
-		for _, dir := range folders {
-			for row, err := range folderRows(ctx, mapper, cfg, dir, report, stderr) {
-				if !yield(row, err) || err != nil {
-					return
-				}
+		for i, dir := range folders {
+			more, err := b.folder(ctx, i, dir, func(r cohort.Row) bool { return yield(r, nil) })
+			if err != nil {
+				yield(cohort.Row{}, err)
+			}
+			if err != nil || !more {
+				return
 			}
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	report.Digest = info.Digest
-	report.finish()
-	report.Seconds = time.Since(started).Seconds()
-	return report, nil
+	// What was kept for a build that is killed is patient data: it goes.
+	if err := os.RemoveAll(b.work); err != nil {
+		return nil, fmt.Errorf("work folder: %w", err)
+	}
+	b.report.Digest = info.Digest
+	b.report.finish()
+	b.report.Seconds = time.Since(started).Seconds()
+	return b.report, nil
 }
 
-// folderRows yields the rows of one folder and counts into report.
-func folderRows(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, dir string, report *cohortReport, stderr io.Writer) iter.Seq2[cohort.Row, error] {
-	return func(yield func(cohort.Row, error) bool) {
-		fmt.Fprintf(stderr, "reading %s\n", dir)
-		folder, err := mapper.OpenFolder(ctx, dir)
-		if err != nil {
-			yield(cohort.Row{}, err)
-			return
-		}
-		bar := newProgress(stderr, "patients", int64(folder.CountPatients()))
-		source := filepath.Base(filepath.Clean(dir))
-		report.source(source, folder.Bytes, folder.Read)
-		work := func(b *fhir.Bag) (patientRows, error) { return rowsOf(mapper, b, source, cfg) }
-		for p, err := range byPatient(ctx, folder, work) {
-			if err != nil {
-				yield(cohort.Row{}, errors.Join(err, folder.Close()))
-				return
-			}
-			report.add(p)
+// workFolder is where a build keeps what it has done, beside its output, so
+// that the same command goes on after a kill.
+func workFolder(out string) string {
+	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".work")
+}
+
+// cohortBuilder is one run of `cohort build`.
+type cohortBuilder struct {
+	mapper *fhir.Mapper
+	cfg    state.Config
+	stderr io.Writer
+	report *cohortReport
+	work   string
+}
+
+// folder passes the rows of one folder on and counts into the report; more is
+// false when nobody wants further rows.
+func (b *cohortBuilder) folder(ctx context.Context, number int, dir string, yield func(cohort.Row) bool) (more bool, err error) {
+	work := filepath.Join(b.work, strconv.Itoa(number))
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return false, fmt.Errorf("work folder: %w", err)
+	}
+	folder, err := b.open(ctx, dir, work)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	source := filepath.Base(filepath.Clean(dir))
+	b.report.source(source, folder.Bytes, folder.Read)
+	log, err := b.openLog(work, folder, source)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	bar := newProgress(b.stderr, "patients", int64(folder.CountPatients()))
+	pass := func(patients []patientRows) bool {
+		for _, p := range patients {
+			b.report.add(p)
 			bar.add(1)
 			for _, row := range p.rows {
-				if !yield(row, nil) {
-					folder.Close()
-					return
+				if !yield(row) {
+					return false
 				}
 			}
 		}
-		bar.finish()
-		if err := folder.Close(); err != nil {
-			yield(cohort.Row{}, err)
+		return true
+	}
+	done := log.Batches()
+	for i := range done {
+		patients, err := readBatch(log, i)
+		if err != nil || !pass(patients) {
+			return false, err
 		}
 	}
+	rowsOfBag := func(bag *fhir.Bag) (patientRows, error) { return rowsOf(b.mapper, bag, source, b.cfg) }
+	for patients, err := range byPart(ctx, folder, done, rowsOfBag) {
+		if err != nil {
+			return false, err
+		}
+		if err := writeBatch(log, patients); err != nil {
+			return false, err
+		}
+		if !pass(patients) {
+			return false, nil
+		}
+	}
+	bar.finish()
+	return true, nil
+}
+
+// open reads a folder, with a bar that counts megabytes.
+func (b *cohortBuilder) open(ctx context.Context, dir, work string) (*fhir.Folder, error) {
+	fmt.Fprintf(b.stderr, "reading %s\n", dir)
+	bar := newProgress(b.stderr, "MB read", 0)
+	seen := int64(0)
+	folder, err := b.mapper.OpenFolderWith(ctx, dir, fhir.FolderOptions{Work: work, Progress: func(bytes int64) {
+		if mb := bytes / 1e6; mb > seen {
+			bar.add(mb - seen)
+			seen = mb
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	bar.finish()
+	return folder, nil
 }
 
 // rowsOf gives the rows of every ICU stay of one patient.
 func rowsOf(mapper *fhir.Mapper, b *fhir.Bag, source string, cfg state.Config) (patientRows, error) {
 	var p patientRows
-	whole, err := mapper.Chart(b, "", time.Time{})
+	whole, stays, err := mapper.StayCharts(b)
 	if errors.Is(err, fhir.ErrNoPatient) {
-		// Resources of somebody who is not in the export: counted, no rows.
+		p.tally = b.CountNobody()
 		return p, nil
 	}
 	if err != nil {
 		return p, err
 	}
 	p.tally, p.drugs, p.delays = whole.Tally, drugRows(whole), delaysOf(mapper, whole)
-	for _, stay := range mapper.Stays(b) {
-		if !stay.ICU || stay.Start.IsZero() {
-			continue
-		}
-		chart, err := mapper.Chart(b, stay.ID, time.Time{})
-		if err != nil {
-			return p, err
-		}
+	for _, chart := range stays {
 		rows, err := cohort.Rows(chart, source, cfg)
 		if err != nil {
 			return p, err

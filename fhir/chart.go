@@ -39,6 +39,40 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 		}
 		return nil, fmt.Errorf("%w: Encounter/%s", ErrNoStay, stayID)
 	}
+	a, tally, rejects := m.assemble(b, at)
+	chart := a.chart(person, stay, m.gaps(b, stay))
+	a.count(&tally, &rejects)
+	slices.SortFunc(rejects, compareRejects)
+	chart.Tally, chart.Rejects = tally, rejects
+	return chart, nil
+}
+
+// StayCharts maps the bag for everything that happened: whole is the chart of
+// the newest stay, as Chart gives it, and stays are those of the ICU stays
+// whose start is charted. They share what they hold and are read-only. Errors
+// are those of Chart.
+func (m *Mapper) StayCharts(b *Bag) (whole *state.Chart, stays []*state.Chart, err error) {
+	whole, err = m.Chart(b, "", time.Time{})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, stay := range m.Stays(b) {
+		if !stay.ICU || stay.Start.IsZero() {
+			continue
+		}
+		// Of several stays under one id Chart means the last one.
+		if n := len(stays); n > 0 && stays[n-1].Stay.ID == stay.ID {
+			stays = stays[:n-1]
+		}
+		c := *whole
+		c.Stay, c.Gaps = stay, m.gaps(b, stay)
+		stays = append(stays, &c)
+	}
+	return whole, stays, nil
+}
+
+// assemble maps every resource of a bag and counts those that need no mapping.
+func (m *Mapper) assemble(b *Bag, at time.Time) (assembly, state.Tally, []state.Reject) {
 	a := assembly{at: at}
 	tally := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
 	rejects := slices.Clone(b.rejects)
@@ -56,11 +90,7 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 		}
 		a.resource(m.mappedOf(b, e), e)
 	}
-	chart := a.chart(person, stay, m.gaps(b, stay))
-	a.count(&tally, &rejects)
-	slices.SortFunc(rejects, compareRejects)
-	chart.Tally, chart.Rejects = tally, rejects
-	return chart, nil
+	return a, tally, rejects
 }
 
 // Remap maps stored records again. The result equals the Chart they came from,
@@ -98,8 +128,10 @@ func (m *Mapper) mappedOf(b *Bag, e *entry) []mapped {
 
 // records returns the records of an entry with references resolved.
 func (b *Bag) records(e *entry) []state.Record {
-	out := make([]state.Record, len(e.decoded.records))
-	copy(out, e.decoded.records)
+	out := e.decoded.records
+	if e.decoded.specimen != "" || e.decoded.drugRef != "" || e.decoded.drugText != "" {
+		out = slices.Clone(out) // what it refers to may come in later
+	}
 	for i := range out {
 		out[i].Origin = e.origin
 		out[i].Origin.Line = 0 // where in a file a resource stood is no part of what it says
@@ -185,6 +217,8 @@ type placed struct {
 	record   *state.Record
 	resource int
 	dropped  bool
+	at       time.Time
+	number   int // in the order the records came in
 }
 
 // fateOf is what became of one resource.
@@ -211,7 +245,7 @@ func (a *assembly) resource(records []mapped, e *entry) {
 		switch out.fate {
 		case used:
 			f.used = true
-			a.events = append(a.events, &placed{event: ev, record: r, resource: n})
+			a.events = append(a.events, &placed{event: ev, record: r, resource: n, at: ev.time(), number: len(a.events)})
 			continue
 		case rejected:
 			f.rejected = true
@@ -243,13 +277,18 @@ func (a *assembly) chart(person state.Person, stay state.Stay, gaps []state.Gap)
 	a.dropRepeats()
 	c := &state.Chart{Person: person, Stay: stay, Gaps: gaps}
 	kept := make([]int, 0, len(a.events))
-	for i := range a.events {
-		if !a.events[i].dropped {
+	byRecord := make([]int, len(a.events))
+	for i, e := range a.events {
+		byRecord[e.number] = i
+		if !e.dropped {
 			kept = append(kept, i)
 		}
 	}
-	byRecord := slices.Clone(kept)
-	slices.SortFunc(byRecord, func(i, j int) int { return compareRecords(a.events[i].record, a.events[j].record) })
+	byRecord = slices.DeleteFunc(byRecord, func(i int) bool { return a.events[i].dropped })
+	inOrder := func(i, j int) int { return compareRecords(a.events[i].record, a.events[j].record) }
+	if !slices.IsSortedFunc(byRecord, inOrder) { // as a rule the resources came in this order
+		slices.SortFunc(byRecord, inOrder)
+	}
 	position := make([]int, len(a.events))
 	c.Records = make([]state.Record, len(kept))
 	for n, i := range byRecord {
@@ -316,14 +355,36 @@ func (a *assembly) count(t *state.Tally, rejects *[]state.Reject) {
 }
 
 func compareRecords(a, b *state.Record) int {
-	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Part, b.Part))
+	if a.Type != b.Type {
+		return cmp.Compare(a.Type, b.Type)
+	}
+	if a.ID != b.ID {
+		return cmp.Compare(a.ID, b.ID)
+	}
+	return cmp.Compare(a.Part, b.Part)
 }
 
 func comparePlaced(a, b *placed) int {
-	return cmp.Or(a.time().Compare(b.time()), compareRecords(a.record, b.record))
+	if c := a.at.Compare(b.at); c != 0 {
+		return c
+	}
+	return compareRecords(a.record, b.record)
 }
 
 func compareRejects(a, b state.Reject) int {
 	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Reason, b.Reason),
 		cmp.Compare(a.Origin.Key, b.Origin.Key), cmp.Compare(a.Origin.Line, b.Origin.Line))
+}
+
+const reasonNobody = "of a patient who is not in the export"
+
+// CountNobody counts the resources of a bag that has no Patient resource, so
+// that they too are used, ignored or rejected once.
+func (b *Bag) CountNobody() state.Tally {
+	t := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
+	if n := len(b.entries); n > 0 {
+		t.Ignored += n
+		t.Reasons[reasonNobody] += n
+	}
+	return t
 }

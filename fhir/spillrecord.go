@@ -109,6 +109,7 @@ func (d *dictionary) appendEntry(buf []byte, e *entry) []byte {
 	buf = append(buf, e.digest[:]...)
 	buf = appendText(buf, e.decoded.specimen)
 	buf = d.word(buf, e.decoded.drugRef)
+	buf = d.word(buf, e.decoded.drugText)
 	buf = binary.AppendUvarint(buf, uint64(len(e.decoded.records)))
 	for i := range e.decoded.records {
 		buf = d.appendRecord(buf, &e.decoded.records[i])
@@ -233,7 +234,7 @@ func (r *spillReader) entry() (*entry, error) {
 	e := &entry{decoded: &decoded{}}
 	e.kind, e.id, e.stamp = r.word(), r.inline(), r.inline()
 	copy(e.digest[:], r.take(uint64(len(e.digest))))
-	e.decoded.specimen, e.decoded.drugRef = r.inline(), r.word()
+	e.decoded.specimen, e.decoded.drugRef, e.decoded.drugText = r.inline(), r.word(), r.word()
 	n := r.uvarint()
 	if r.bad || n > uint64(len(r.text)) {
 		return nil, errDamaged

@@ -8,7 +8,6 @@ package fhir
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,11 +36,14 @@ func (m *Mapper) person(b *Bag) (state.Person, error) {
 // told to be one, the inpatient encounters are listed with ICUKnown false.
 func (m *Mapper) Stays(b *Bag) []state.Stay {
 	var icu, within, other []state.Stay
-	for _, name := range slices.Sorted(maps.Keys(b.entries)) {
-		e := b.entries[name]
-		if e.kind != "Encounter" {
-			continue
+	var encounters []*entry
+	for _, e := range b.entries {
+		if e.kind == "Encounter" {
+			encounters = append(encounters, e)
 		}
+	}
+	slices.SortFunc(encounters, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
+	for _, e := range encounters {
 		explicit, located, whole := m.staysOf(b, e)
 		icu, within = append(icu, explicit...), append(within, located...)
 		if whole != nil {
