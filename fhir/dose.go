@@ -106,9 +106,10 @@ func (x *index) dosingKg(q *state.Quantity) float64 {
 }
 
 // formOf says how a row was given. A vasoactive charted at an instant with a
-// rate is a rate set then, not a dose; without rate and dose it says that the
-// pump was stopped, held or runs at a rate nobody charted.
-func formOf(d *drugSpec, r *state.Record, ctx contextSpec) state.Form {
+// rate is a rate set then, not a dose; without a rate, and without a dose that
+// can be a push, it says that the pump was stopped, held or runs at a rate that
+// nobody charted.
+func (x *index) formOf(d *drugSpec, r *state.Record, ctx contextSpec) state.Form {
 	hasRate := r.Rate != nil && r.Rate.Value != ""
 	hasDose := r.Dose != nil && r.Dose.Value != ""
 	switch {
@@ -116,15 +117,31 @@ func formOf(d *drugSpec, r *state.Record, ctx contextSpec) state.Form {
 		return state.FormInfusion
 	case !isVasoactive(d.Class):
 		return state.FormBolus
-	case r.IsPeriod && !ctx.Push, !hasDose && !ctx.Push && r.Status != "completed", d.ActsHours > 0:
+	case ctx.Push:
+		return state.FormPush
+	case r.IsPeriod, !hasDose, d.ActsHours > 0, !x.canBePush(d, r.Dose):
 		return state.FormInfusion
 	}
 	return state.FormPush
 }
 
+// canBePush says whether a single dose is small enough to have been pushed.
+func (x *index) canBePush(d *drugSpec, dose *state.Quantity) bool {
+	most, in := d.MaxPushUg, unitUg
+	if d.Dose == "units" {
+		most, in = d.MaxPushU, unitU
+	}
+	if most == 0 {
+		return true
+	}
+	unit, _, reason := x.spelledUnit(dose, true)
+	v, ok := number(dose.Value)
+	return ok && reason == "" && unit.SameKind(in) && unit.To(v, in) <= most
+}
+
 // dose fills form, rate, amount and ledger of a.
 func (x *index) dose(d *drugSpec, r *state.Record, ctx contextSpec, a *state.Administration) {
-	a.DosingKg, a.Form = x.dosingKg(r.DoseWeight), formOf(d, r, ctx)
+	a.DosingKg, a.Form = x.dosingKg(r.DoseWeight), x.formOf(d, r, ctx)
 	switch {
 	case d.Dose == "volume":
 		x.fluid(d, r, ctx, a)

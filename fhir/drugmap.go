@@ -27,6 +27,8 @@ type drugSpec struct {
 	MlPer        map[string]float64 `yaml:"mlPer"` // volume of one unit of substance, for doses without a volume
 	Generic      bool               `yaml:"generic"`
 	InfusionOnly bool               `yaml:"infusionOnly"` // single doses are not of interest
+	MaxPushUg    float64            `yaml:"maxPushUg"`    // a larger single dose is a bag, run at a rate nobody charted; 0: any may be a push
+	MaxPushU     float64            `yaml:"maxPushU"`     // the same of a drug dosed in units
 	ActsHours    float64            `yaml:"actsHours"`    // a single dose raises the pressure for so long
 	OralIsLocal  bool               `yaml:"oralIsLocal"`  // by mouth it stays in the gut
 	Ignore       string             `yaml:"ignore"`       // reason never to count it

@@ -92,6 +92,12 @@ func TestHowEHRsChartInfusions(t *testing.T) {
 			mar("a", "in-progress", commas(ne(), instantly(60)))}, state.AgentUnknownRate, 0, unknownNoRate},
 		{"an amount over a period is no rate", []string{
 			mar("a", "in-progress", commas(ne(), spanning(60, -1), `"dosage":{"dose":{"value":4,"unit":"mg"}}`))}, state.AgentUnknownRate, 0, unknownNoRate},
+		{"given, and nobody charted how much", []string{
+			mar("a", "completed", commas(ne(), instantly(60)))}, state.AgentUnknownRate, 0, unknownNoRate},
+		{"a bag charted as one dose is not a push", []string{
+			mar("a", "completed", commas(ne(), instantly(60), `"dosage":{"dose":{"value":4,"unit":"mg"}}`))}, state.AgentUnknownRate, 0, unknownNoRate},
+		{"a bag charted by its volume is not a push", []string{
+			mar("a", "completed", commas(ne(), instantly(60), `"dosage":{"dose":{"value":250,"unit":"mL"}}`))}, state.AgentUnknownRate, 0, unknownNoRate},
 		{"a bag with two vasoactive drugs", []string{
 			mar("a", "in-progress", commas(`"contained":[{"resourceType":"Medication","id":"mix","ingredient":[{"itemCodeableConcept":`+rx("7512")+`},{"itemCodeableConcept":`+rx("3992")+`}]}],"medicationReference":{"reference":"#mix"}`, spanning(60, -1), ugKgMin("0.2")))},
 			state.AgentUnknownRate, 0, unknownMixture},
@@ -120,6 +126,16 @@ func TestWhatWasNotGivenIsNoTreatment(t *testing.T) {
 		tl := timelineOf(t, chartOf(t, m, mar("a", status, commas(ne(), spanning(60, -1), ugKgMin("0.2")))), "")
 		if len(tl.Present.Agents) != 0 || !tl.Present.VasoKnown {
 			t.Errorf("%s: %+v", status, tl.Present.Agents)
+		}
+	}
+}
+
+func TestASmallSingleDoseIsAPush(t *testing.T) {
+	m := testMapper(t)
+	for _, dose := range []string{`{"value":10,"unit":"mcg"}`, `{"value":0.02,"unit":"mg"}`} {
+		c := chartOf(t, m, mar("a", "completed", commas(ne(), instantly(60), `"dosage":{"dose":`+dose+`}`)))
+		if p := timelineOf(t, c, "").Present; len(c.Administrations) != 1 || c.Administrations[0].Form != state.FormPush || len(p.Agents) != 0 || !p.VasoKnown {
+			t.Errorf("%s: %+v, known %v", dose, c.Administrations, p.VasoKnown)
 		}
 	}
 }
