@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -34,7 +33,6 @@ type ownAccess struct {
 	ring    *smart.Ring // nil: no keys
 	names   []string    // of the clients with a source, sorted
 	sources map[string]*smart.Source
-	clients []*http.Client
 }
 
 // openOwnAccess reads the keys and makes a source for every client that is
@@ -53,10 +51,9 @@ func openOwnAccess(cfg Config, registry *trust.Registry, templates map[string]st
 		if a.Mode != trust.AccessBackend {
 			continue
 		}
-		connections := c.HTTPClient(smart.DefaultTimeout)
 		own := smart.Config{
 			Base: c.FHIRServer, ClientID: a.ClientID, TokenURL: a.TokenURL, Scopes: a.Scopes, Need: need, Want: want,
-			Algorithm: a.Algorithm, HTTP: connections,
+			Algorithm: a.Algorithm, HTTP: c.HTTPClient(smart.DefaultTimeout),
 		}
 		if a.SendJKU {
 			own.JKU = cfg.CDSHooks.PublicURL + cdshooks.KeySetPath
@@ -68,7 +65,6 @@ func openOwnAccess(cfg Config, registry *trust.Registry, templates map[string]st
 		}
 		o.names = append(o.names, c.Name)
 		o.sources[c.Name] = source
-		o.clients = append(o.clients, connections)
 	}
 	slices.Sort(o.names)
 	return o, nil
@@ -163,12 +159,9 @@ func (o *ownAccess) watch(logger *zap.Logger) (stop func()) {
 	}
 }
 
-// close ends the sources and drops their connections.
+// close ends the sources.
 func (o *ownAccess) close() {
 	for _, name := range o.names {
 		o.sources[name].Close()
-	}
-	for _, c := range o.clients {
-		c.CloseIdleConnections()
 	}
 }

@@ -42,6 +42,7 @@ func (s *Source) discover(ctx context.Context) (Discovery, error) {
 	if err != nil {
 		return Discovery{}, fmt.Errorf("%w: %w", ErrDiscovery, errRequest)
 	}
+	req.Close = true // the next one is an hour away
 	req.Header.Set("Accept", "application/json")
 	res, err := s.http.Do(req)
 	if err != nil {

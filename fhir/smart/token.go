@@ -126,8 +126,9 @@ func (s *Source) obtain(ctx context.Context) (token, error) {
 		return token{}, fmt.Errorf("%w: %w", ErrAnswer, errRequest)
 	}
 	// An assertion is good for one request: net/http must not send it again by
-	// itself over a new connection.
-	req.GetBody = nil
+	// itself. So it gets a connection of its own, for one that was kept may
+	// just be closing, and these requests are minutes apart.
+	req.GetBody, req.Close = nil, true
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	res, err := s.http.Do(req)
