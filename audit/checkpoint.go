@@ -74,7 +74,7 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("%w: bad size", ErrCheckpoint)
 	}
 	root, err := tlog.ParseHash(lines[2])
-	if err != nil {
+	if err != nil || root.String() != lines[2] { // base64 has several spellings of one hash
 		return Checkpoint{}, fmt.Errorf("%w: bad root", ErrCheckpoint)
 	}
 	return Checkpoint{Origin: lines[0], Size: size, Root: root}, nil
