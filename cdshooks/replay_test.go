@@ -75,7 +75,8 @@ func TestAnAlteredEventRuleOrWeightShows(t *testing.T) {
 		r, altered := c.copied(), false
 		for i := range r.Receipt.Records {
 			rec := &r.Receipt.Records[i]
-			if rec.Type == "Observation" && rec.Value != nil && !altered {
+			// A heart rate counts in every step; a cuff pressure beside a line may not.
+			if rec.Type == "Observation" && rec.Value != nil && !altered && len(rec.Codes) > 0 && rec.Codes[0].Code == "8867-4" {
 				rec.Value.Value, altered = "99", true
 			}
 		}
