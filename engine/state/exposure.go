@@ -141,6 +141,9 @@ func sustained(doses []dose, from, to, hold instant, value func(*dose) float64) 
 		return highest
 	}
 	best := 0.0
+	if !slices.ContainsFunc(doses, func(d dose) bool { return value(&d) > 0 }) {
+		return 0
+	}
 	cuts := []instant{to}
 	for i := range doses {
 		for _, c := range []instant{doses[i].from, doses[i].to} {

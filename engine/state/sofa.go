@@ -222,24 +222,11 @@ func (v *view) worstDoses(first instant, bins []worst) {
 		if len(here) == 0 {
 			continue
 		}
-		peak := func(drug Drug) float64 {
-			return sustained(here, from, to, hold, func(d *dose) float64 {
-				if d.drug != drug || !d.ugKnown {
-					return 0
-				}
-				return d.ugKgMin
-			})
-		}
-		w.ne, w.epi, w.dopa, w.dobu = peak(DrugNorepinephrine), peak(DrugEpinephrine), peak(DrugDopamine), peak(DrugDobutamine)
-		for drug, least := range leastScore {
-			if ran := sustained(here, from, to, hold, func(d *dose) float64 {
-				off := d.known && d.ne == 0 && d.class == ClassVasopressor
-				if d.drug != drug || d.ugKnown || off {
-					return 0
-				}
-				return 1
-			}); ran > 0 {
-				w.running = max(w.running, least)
+		for drug, into := range map[Drug]*float64{DrugNorepinephrine: &w.ne, DrugEpinephrine: &w.epi, DrugDopamine: &w.dopa, DrugDobutamine: &w.dobu} {
+			lines := linesOf(here, drug)
+			*into = sustained(lines, from, to, hold, func(d *dose) float64 { return d.ugKgMin })
+			if sustained(lines, from, to, hold, unknownRate) > 0 {
+				w.running = max(w.running, leastScore[drug])
 			}
 		}
 		for k := range here {
@@ -248,6 +235,24 @@ func (v *view) worstDoses(first instant, bins []worst) {
 			}
 		}
 	}
+}
+
+func linesOf(doses []dose, drug Drug) []dose {
+	var out []dose
+	for i := range doses {
+		if doses[i].drug == drug {
+			out = append(out, doses[i])
+		}
+	}
+	return out
+}
+
+// unknownRate is 1 where a drug runs, nobody knows how fast, and it is not off.
+func unknownRate(d *dose) float64 {
+	if d.ugKnown || d.known && d.ne == 0 && d.class == ClassVasopressor {
+		return 0
+	}
+	return 1
 }
 
 // leastScore is what a scored drug means at any rate.
