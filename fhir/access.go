@@ -76,28 +76,34 @@ func (b *bearer) renew(ctx context.Context, refused string) string {
 }
 
 // wanting names the SMART scope that is missing for reading a kind of
-// resource; "" when it is granted or cannot be told.
-func (a Access) wanting(w wish) string {
+// resource; "" when it is granted or cannot be told. narrow is the category
+// that a grant is limited to, where it covers the key.
+func (a Access) wanting(w wish) (missing, narrow string) {
 	granted := false
 	for _, s := range strings.Fields(a.Scope) {
 		kind, rights, category, ok := smartScope(s)
 		switch {
 		case !ok && !besides[s] && !strings.HasPrefix(s, "launch/"):
-			return "" // not SMART scopes, or not only: the server knows what they mean
+			return "", "" // not SMART scopes, or not only: the server knows what they mean
 		case !ok || kind != "*" && kind != w.kind:
 			continue
 		}
 		reads := strings.Contains(rights, "r") && (w.kind == "Patient" || strings.Contains(rights, "s"))
-		granted = granted || reads && (category == "" || category == w.category)
+		switch {
+		case reads && category == "":
+			granted, narrow = true, ""
+		case reads && category == w.category && !granted:
+			granted, narrow = true, category
+		}
 	}
 	if granted || a.Scope == "" {
-		return ""
+		return "", narrow
 	}
 	letters := "rs"
 	if w.kind == "Patient" {
 		letters = "r"
 	}
-	return "patient/" + w.kind + "." + letters
+	return "patient/" + w.kind + "." + letters, ""
 }
 
 // besides are the SMART scopes that grant no resource.

@@ -66,6 +66,7 @@ func TestACategoryOfObservationsCoversItsKey(t *testing.T) {
 		{"patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs", IsEmpty, IsDenied},
 		{"patient/Observation.rs?category=laboratory", IsDenied, IsEmpty},
 		{"patient/Observation.rs?code=8867-4", IsDenied, IsDenied},
+		{"patient/Observation.rs?category=laboratory patient/*.read", IsEmpty, IsEmpty},
 	} {
 		p := full()
 		delete(p, KeyVitals)
@@ -73,6 +74,9 @@ func TestACategoryOfObservationsCoversItsKey(t *testing.T) {
 		g, _ := gather(t, GatherRequest{Prefetch: p, From: d.server(t, nil), Access: Access{Token: "t", Scope: tt.scope}})
 		if v, l := part(t, g, KeyVitals).From, part(t, g, KeyLabs).From; v != tt.vitals || l != tt.labs {
 			t.Errorf("%s: vitals %s, labs %s", tt.scope, v, l)
+		}
+		if why := part(t, g, KeyLabs).Why; strings.Contains(why, "category laboratory only") != strings.HasSuffix(tt.scope, "laboratory") {
+			t.Errorf("%s: the manifest says %q", tt.scope, why)
 		}
 	}
 }
@@ -143,5 +147,15 @@ func TestAnAccessPrintsNoToken(t *testing.T) {
 	raw, err := json.Marshal(a)
 	if text := fmt.Sprintf("%v %+v %#v %s %s", a, a, a, a, raw); err != nil || strings.Contains(text, "hush") {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestATokenThatExpiresDuringTheCallIsSaidToHave(t *testing.T) {
+	d := newDesk(t, func(_ http.ResponseWriter, r *http.Request, _ int64) bool { <-r.Context().Done(); return true })
+	p, err := conditions(t, d.server(t, nil), func(q *GatherRequest) {
+		q.Access.Expires, q.Limits.Budget = time.Now().Add(200*time.Millisecond), time.Minute
+	})
+	if err != nil || p.From == IsEmpty || !strings.Contains(p.Why, "expired") {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

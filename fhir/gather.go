@@ -268,7 +268,7 @@ func (g *gathering) mayFetch(ctx context.Context, p *Part, w wish) bool {
 	p.From = p.Prefetch
 	why := ""
 	g.authorize(ctx)
-	switch scope := g.q.Access.wanting(w); {
+	switch scope, _ := g.q.Access.wanting(w); {
 	case g.q.From == nil:
 		why = "no FHIR server may be read for this call"
 	case g.q.Access.Token == "" && g.asked:

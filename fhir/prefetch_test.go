@@ -197,7 +197,7 @@ func TestThePageAboutPrefetchSaysWhatIsSo(t *testing.T) {
 		fmt.Sprintf("%d days of what is charted often, %d of outputs", denseDays, sparseDays), fmt.Sprintf("{{today() - %d days}}", sparseDays),
 		fmt.Sprintf("%d requests at a time", DefaultConcurrent),
 		fmt.Sprintf("at most %d pages a search, %d MiB a page, %d MiB a call", DefaultPages, DefaultMaxBytes>>20, DefaultTotalBytes>>20),
-		fmt.Sprintf("After %d failures in a row the EHR is left alone for %d s", DefaultFailures, int(DefaultRest.Seconds())), "longer than 2,000 characters", "`POST _search`",
+		fmt.Sprintf("After %d failures in a row the EHR is left alone for %d s", DefaultFailures, int(DefaultRest.Seconds())), "longer than 2,000 characters", "shorter than 7,000 characters", "`POST _search`",
 	} {
 		if !strings.Contains(page, fact) {
 			t.Errorf("the page does not say %q", fact)

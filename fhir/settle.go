@@ -78,11 +78,17 @@ func (g *gathering) add(i int, w wish, r fetched) error {
 		r.from = IsPartial // the prefetched page still stands
 	}
 	p.From, p.Why = r.from, r.why
+	if x := g.q.Access.Expires; p.From == IsFailed && !x.IsZero() && !time.Now().Before(x) {
+		p.Why = "the access token expired during the call"
+	}
 	if p.From == FromFetch {
 		g.bag.Asked(w.kind)
 		g.limited = g.limited || w.key == KeyAdministrations && !g.q.Now.IsZero()
 		if p.Resources == 0 {
 			p.From = IsEmpty
+		}
+		if _, category := g.q.Access.wanting(w); category != "" {
+			p.Why = "the access token opens the category " + category + " only"
 		}
 	}
 	return nil
