@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ca.uhn.fhir.batch2.api.IJobMaintenanceService;
 import ca.uhn.fhir.batch2.jobs.config.Batch2JobsConfig;
 import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
 import ca.uhn.fhir.context.FhirContext;
@@ -63,6 +64,7 @@ public final class Hapi {
 		root.addServlet(fhir, "/fhir/*");
 		jetty.setHandler(root);
 		jetty.start();
+		lookAfterJobs(context.getBean(IJobMaintenanceService.class));
 		System.out.println("ready http://127.0.0.1:" + connector.getLocalPort() + "/fhir");
 		jetty.join();
 	}
@@ -79,6 +81,25 @@ public final class Hapi {
 		});
 		watcher.setDaemon(true);
 		watcher.start();
+	}
+
+	/**
+	 * Moves bulk exports on every second. HAPI does it once a minute, and an
+	 * export needs three or four turns.
+	 */
+	private static void lookAfterJobs(IJobMaintenanceService jobs) {
+		Thread keeper = new Thread(() -> {
+			try {
+				for (;;) {
+					Thread.sleep(1000);
+					jobs.runMaintenancePass();
+				}
+			} catch (InterruptedException e) {
+				// the end
+			}
+		});
+		keeper.setDaemon(true);
+		keeper.start();
 	}
 
 	private static RestfulServer fhirServer(AnnotationConfigApplicationContext context) {
