@@ -67,6 +67,8 @@ type FolderOptions struct {
 	// Progress is told how many bytes were read, after decompression. May be
 	// nil.
 	Progress func(bytes int64)
+
+	every int64 // bytes between checkpoints, for tests; 0: checkpointBytes
 }
 
 // partOf is one of several parts of a partition.

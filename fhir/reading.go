@@ -8,6 +8,7 @@ package fhir
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -329,7 +330,7 @@ func (r *folderReader) collect(ctx context.Context, order <-chan *chunk) error {
 		if r.options.Progress != nil {
 			r.options.Progress(r.f.Bytes)
 		}
-		if r.options.Work != "" && r.f.Bytes-r.saved >= checkpointBytes {
+		if r.options.Work != "" && r.f.Bytes-r.saved >= cmp.Or(r.options.every, checkpointBytes) {
 			if err := r.checkpoint(false); err != nil {
 				return err
 			}
