@@ -9,7 +9,6 @@ package state
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
@@ -128,55 +127,6 @@ func sweep(doses []dose, from, to instant, value func(*dose) float64) (highest, 
 		}
 	}
 	return highest, area / float64(to-from), end
-}
-
-// sustained is the highest sum of value that was kept up for hold before some
-// instant in (from, to]: of every stretch of that length that ends there, the
-// one whose lowest sum is highest. Moving the end within a stretch of constant
-// rate only drops older, maybe lower ones, so the ends to try are those of
-// stretches and to itself.
-func sustained(doses []dose, from, to, hold instant, value func(*dose) float64) float64 {
-	if hold <= 0 {
-		highest, _, _ := sweep(doses, from, to, value)
-		return highest
-	}
-	best := 0.0
-	if !slices.ContainsFunc(doses, func(d dose) bool { return value(&d) > 0 }) {
-		return 0
-	}
-	cuts := []instant{to}
-	for i := range doses {
-		for _, c := range []instant{doses[i].from, doses[i].to} {
-			if c > from-hold && c < to {
-				cuts = append(cuts, c)
-			}
-		}
-	}
-	slices.Sort(cuts)
-	cuts = slices.Compact(cuts)
-	for i, end := range cuts {
-		if end <= from {
-			continue
-		}
-		lowest := math.Inf(1)
-		hi := end
-		for k := i; hi > end-hold; k-- {
-			lo := end - hold
-			if k > 0 {
-				lo = max(lo, cuts[k-1])
-			}
-			sum := 0.0
-			for n := range doses {
-				if doses[n].from <= lo && doses[n].to >= hi {
-					sum += value(&doses[n])
-				}
-			}
-			lowest = min(lowest, sum)
-			hi = lo
-		}
-		best = max(best, lowest)
-	}
-	return best
 }
 
 // overlapping keeps the stretches that touch (from, to].

@@ -98,32 +98,32 @@ func TestEveryTableIsOnItsOwn(t *testing.T) {
 	}
 }
 
-// TestSustainedRatesByBruteForce compares the rate kept up for an hour with
-// what trying every minute finds.
-func TestSustainedRatesByBruteForce(t *testing.T) {
+// TestKeptRatesByBruteForce compares the rate kept up for an hour with what
+// trying every five minutes finds.
+func TestKeptRatesByBruteForce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		hold := instant(rapid.SampledFrom([]int{20, 60, 90}).Draw(t, "hold")) * minute
+		hold := instant(rapid.SampledFrom([]int{0, 20, 60, 90}).Draw(t, "hold")) * minute
 		var doses []dose
 		for range rapid.IntRange(0, 6).Draw(t, "doses") {
 			from := instant(rapid.IntRange(-30, 58).Draw(t, "from")) * 5 * minute
 			doses = append(doses, dose{from: from, to: from + instant(rapid.IntRange(0, 40).Draw(t, "length"))*5*minute,
-				ne: rapid.SampledFrom([]float64{0.05, 0.1, 0.4}).Draw(t, "rate")})
+				drug: DrugNorepinephrine, ugKnown: true, ugKgMin: rapid.SampledFrom([]float64{0.05, 0.1, 0.4}).Draw(t, "rate")})
 		}
 		want := 0.0
 		for end := 5 * minute; end <= stepLen; end += 5 * minute {
 			lowest := 9.0
-			for at := end - hold; at < end; at += 5 * minute {
+			for at := end - max(hold, 5*minute); at < end; at += 5 * minute {
 				sum := 0.0
 				for i := range doses {
 					if doses[i].from <= at && doses[i].to >= at+5*minute {
-						sum += doses[i].ne
+						sum += doses[i].ugKgMin
 					}
 				}
 				lowest = min(lowest, sum)
 			}
 			want = max(want, lowest)
 		}
-		if got := sustained(doses, 0, stepLen, hold, neRate); !near(got, want) {
+		if got, _ := keptIn(plateausOf(doses, DrugNorepinephrine), 0, stepLen, hold); !near(got, want) {
 			t.Fatalf("%v, brute force %v, of %+v", got, want, doses)
 		}
 	})

@@ -212,51 +212,42 @@ func (v *view) worstGCS(first instant, at func(instant) *worst) {
 func (v *view) worstDoses(first instant, bins []worst) {
 	_, noChart := v.gap(GapVasopressor)
 	hold := hoursOf(v.b.cfg.SOFAPressorH)
-	relevant := overlapping(v.doses, first-hold, v.t)
+	doses := overlapping(v.doses, first-hold, v.t)
+	var scored [len(scoredDrugs)][]plateau
+	for i, s := range scoredDrugs {
+		scored[i] = plateausOf(doses, s.drug)
+	}
 	for i := range bins {
 		w := &bins[i]
 		w.vasoKnown = !noChart
 		from := first + instant(i)*stepLen
-		to := from + stepLen
-		here := overlapping(relevant, from-hold, to)
-		if len(here) == 0 {
-			continue
-		}
-		for drug, into := range map[Drug]*float64{DrugNorepinephrine: &w.ne, DrugEpinephrine: &w.epi, DrugDopamine: &w.dopa, DrugDobutamine: &w.dobu} {
-			lines := linesOf(here, drug)
-			*into = sustained(lines, from, to, hold, func(d *dose) float64 { return d.ugKgMin })
-			if sustained(lines, from, to, hold, unknownRate) > 0 {
-				w.running = max(w.running, leastScore[drug])
+		for n, s := range scoredDrugs {
+			rate, unknown := keptIn(scored[n], from, from+stepLen, hold)
+			*s.rate(w) = rate
+			if unknown {
+				w.running = max(w.running, s.least)
 			}
 		}
-		for k := range here {
-			if here[k].class == ClassUnidentified && !here[k].known && here[k].to > from {
+		for k := range doses {
+			if d := &doses[k]; d.class == ClassUnidentified && !d.known && d.from < from+stepLen && d.to > from {
 				w.vasoKnown = false
 			}
 		}
 	}
 }
 
-func linesOf(doses []dose, drug Drug) []dose {
-	var out []dose
-	for i := range doses {
-		if doses[i].drug == drug {
-			out = append(out, doses[i])
-		}
-	}
-	return out
+// scoredDrugs are the drugs of the table, where their rate goes, and what they
+// score at any rate.
+var scoredDrugs = [...]struct {
+	drug  Drug
+	rate  func(*worst) *float64
+	least int
+}{
+	{DrugNorepinephrine, func(w *worst) *float64 { return &w.ne }, 3},
+	{DrugEpinephrine, func(w *worst) *float64 { return &w.epi }, 3},
+	{DrugDopamine, func(w *worst) *float64 { return &w.dopa }, 2},
+	{DrugDobutamine, func(w *worst) *float64 { return &w.dobu }, 2},
 }
-
-// unknownRate is 1 where a drug runs, nobody knows how fast, and it is not off.
-func unknownRate(d *dose) float64 {
-	if d.ugKnown || d.known && d.ne == 0 && d.class == ClassVasopressor {
-		return 0
-	}
-	return 1
-}
-
-// leastScore is what a scored drug means at any rate.
-var leastScore = map[Drug]int{DrugNorepinephrine: 3, DrugEpinephrine: 3, DrugDopamine: 2, DrugDobutamine: 2}
 
 // urineDay returns net urine of the 24 hours that end with the last entry in
 // (end - 4 h, end], false when fewer than 22 of those hours were charted. An
