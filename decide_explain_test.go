@@ -163,6 +163,54 @@ func TestEveryMeasuredFeatureOfARealStayIsExplained(t *testing.T) {
 	}
 }
 
+// TestTheExplanationNeverTellsAnotherStory holds it against the timeline on
+// simulated patients, at times that fall before, between and after their events.
+func TestTheExplanationNeverTellsAnotherStory(t *testing.T) {
+	maps, err := fhir.LoadCodeMaps(configs.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper := fhir.NewMapper(maps)
+	folder, err := mapper.OpenFolder(t.Context(), synthetic(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	patients, err := folder.Patients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range patients[:4] {
+		bag, err := folder.Bag(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chart, err := mapper.Chart(bag, "", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, after := range []time.Duration{-time.Hour, 0, time.Minute, 7*time.Hour + 13*time.Minute, 24 * time.Hour, 400 * time.Hour} {
+			at := chart.Stay.Start.Add(after)
+			tl, err := state.Build(chart, at, state.DefaultConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := state.Explain(chart, at, state.DefaultConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkExplained(t, tl, e)
+			for _, v := range e.Values {
+				for _, c := range v.Candidates {
+					if known := !strings.HasPrefix(c.Use, "not used"); known && (c.Available.After(at) || c.At.After(at)) {
+						t.Errorf("%s at %s: %+v passes for known", v.Concept, at, c)
+					}
+				}
+			}
+		}
+	}
+}
+
 func checkExplained(t *testing.T, tl *state.Timeline, e *state.Explanation) {
 	t.Helper()
 	last := tl.Last()
