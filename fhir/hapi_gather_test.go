@@ -24,7 +24,7 @@ import (
 
 func TestHAPIGivesASyntheticChartAsItWasLoaded(t *testing.T) {
 	h, m := hapiServer(t), testMapper(t)
-	for i, scenario := range []physiology.Scenario{physiology.EarlySepsis, physiology.SepticShock, physiology.RefractoryShock} {
+	for i, scenario := range []physiology.Scenario{physiology.EarlySepsis, physiology.RefractoryShock} {
 		t.Run(string(scenario), func(t *testing.T) {
 			course := simulated(t, scenario, 30)
 			resources, err := Write(course.Chart(), StyleOf(uint64(i)*731))
@@ -33,7 +33,7 @@ func TestHAPIGivesASyntheticChartAsItWasLoaded(t *testing.T) {
 			}
 			h.load(resources)
 			start := course.Chart().Stay.Start
-			for _, hours := range []int{7, 18, 30} {
+			for _, hours := range []int{9, 30} {
 				at := start.Add(time.Duration(hours) * time.Hour)
 				got, err := h.gather(m, course.PersonID(), course.StayID(), at, nil)
 				if err != nil {
@@ -74,20 +74,18 @@ func TestHAPIGivesRealChartsAsTheyWereLoaded(t *testing.T) {
 			id, resources := smallestOn(t, realData(t, set.name), set.drug, set.atLeast)
 			h.load(resources)
 			for _, stay := range m.Stays(straight(t, m, id, resources)) {
-				for _, hours := range []int{5, 20, 44} {
-					at := stay.Start.Add(time.Duration(hours) * time.Hour)
-					want, err := m.Chart(straight(t, m, id, resources), stay.ID, at)
-					if err != nil {
-						t.Fatal(err)
-					}
-					got, err := h.gather(m, id, stay.ID, at, nil)
-					if err != nil {
-						t.Fatalf("%v: %+v", err, got.Manifest)
-					}
-					complete(t, got)
-					sameTimeline(t, got.Chart, want, at)
-					t.Logf("%d resources on the server, at hour %d read %d, used %d", len(resources), hours, got.Chart.Tally.Read, got.Chart.Tally.Used)
+				at := stay.Start.Add(30 * time.Hour)
+				want, err := m.Chart(straight(t, m, id, resources), stay.ID, at)
+				if err != nil {
+					t.Fatal(err)
 				}
+				got, err := h.gather(m, id, stay.ID, at, nil)
+				if err != nil {
+					t.Fatalf("%v: %+v", err, got.Manifest)
+				}
+				complete(t, got)
+				sameTimeline(t, got.Chart, want, at)
+				t.Logf("%d resources on the server, read %d, used %d", len(resources), got.Chart.Tally.Read, got.Chart.Tally.Used)
 			}
 		})
 	}

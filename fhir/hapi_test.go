@@ -124,7 +124,7 @@ func (h *hapi) gather(m *Mapper, patientID, stayID string, at time.Time, prefetc
 	h.t.Helper()
 	return m.Gather(context.Background(), GatherRequest{
 		Prefetch: prefetch, From: h.server, Access: Access{Token: "any"},
-		PatientID: patientID, EncounterID: stayID, Now: at, Limits: Limits{Budget: time.Minute},
+		PatientID: patientID, EncounterID: stayID, Now: at, Limits: Limits{Budget: 5 * time.Minute},
 	})
 }
 
