@@ -8,7 +8,8 @@
 // It trusts nothing: a code it does not know is ErrUnknown, two units that do
 // not measure the same thing are ErrIncommensurable, and neither is ever
 // guessed. Conversions that depend on the substance (umol/L to mg/dL) are not
-// units arithmetic and live in the code maps of package fhir.
+// units arithmetic and live in the code maps of package fhir. Its arithmetic is
+// tested against an implementation of UCUM by others, to 1e-12 of the value.
 package ucum
 
 import (
