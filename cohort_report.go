@@ -196,7 +196,7 @@ func drugRows(c *state.Chart) []drugRow {
 		a := &c.Administrations[i]
 		row := drugRow{drug: string(a.Drug), known: a.RateKnown || a.MlKnown, why: a.Unknown}
 		switch a.Class {
-		case state.ClassVasopressor, state.ClassInotrope, state.ClassVasoactive:
+		case state.ClassVasopressor, state.ClassInotrope, state.ClassVasoactive, state.ClassUnidentified:
 			// The volume of the bag does not tell the dose.
 			row.vasoactive, row.known, row.unit = true, a.RateKnown, chartedUnit(&c.Records[a.Record])
 		case state.ClassCrystalloid, state.ClassColloid, state.ClassBlood, state.ClassFreeWater, state.ClassCarrier:
