@@ -11,6 +11,7 @@ import (
 	"maps"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/fhir"
@@ -25,7 +26,10 @@ func (s *Service) fhirServer(c *trust.Client) (*fhir.Server, error) {
 	}
 	// A request that hangs leaves a quarter of the budget for its repeat.
 	budget := s.Config.fhirBudget()
-	server, err := fhir.NewServer(fhir.ServerOptions{Base: c.FHIRServer, HTTP: c.HTTPClient(budget), Timeout: budget * 3 / 4})
+	server, err := fhir.NewServer(fhir.ServerOptions{Base: c.FHIRServer, HTTP: c.HTTPClient(budget), Timeout: budget * 3 / 4,
+		Changed: func(breaker string) {
+			s.Logger.Warn("FHIR server", zap.String("client", c.Name), zap.String("breaker", breaker))
+		}})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 	}

@@ -52,6 +52,9 @@ type ServerOptions struct {
 	Failures int
 	// Rest is for how long; then one request tries it. Default 10 s.
 	Rest time.Duration
+	// Changed, when set, is told each new state of the breaker. It must not
+	// block.
+	Changed func(breaker string)
 }
 
 // Defaults of ServerOptions.
@@ -103,7 +106,12 @@ func NewServer(o ServerOptions) (*Server, error) {
 	client.Jar = nil // a cookie would carry one call over into another
 	s.client = &client
 	s.breaker = circuitbreaker.NewBuilder[*reply]().
-		WithFailureThreshold(uint(o.Failures)).WithSuccessThreshold(1).WithDelay(o.Rest).Build()
+		WithFailureThreshold(uint(o.Failures)).WithSuccessThreshold(1).WithDelay(o.Rest).
+		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
+			if o.Changed != nil {
+				o.Changed(e.NewState.String())
+			}
+		}).Build()
 	// Each attempt takes its own place in the bulkhead and gives it back before
 	// the wait for the next one. The places are waited for as long as the
 	// call's context lets it.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,7 +183,11 @@ func TestAServerThatKeepsFailingIsLeftAloneAndTriedAgain(t *testing.T) {
 		}
 		return false
 	})
-	s := d.server(t, func(o *ServerOptions) { o.Retries, o.Failures, o.Rest = -1, 3, time.Hour })
+	var told []string
+	s := d.server(t, func(o *ServerOptions) {
+		o.Retries, o.Failures, o.Rest = -1, 3, time.Hour
+		o.Changed = func(breaker string) { told = append(told, breaker) }
+	})
 	for range 3 {
 		if _, err := conditions(t, s, nil); err != nil {
 			t.Fatal(err)
@@ -203,6 +208,9 @@ func TestAServerThatKeepsFailingIsLeftAloneAndTriedAgain(t *testing.T) {
 	s.breaker.HalfOpen() // its rest is over
 	if p, err := conditions(t, s, nil); err != nil || p.From != IsEmpty || s.Status().Breaker != BreakerClosed {
 		t.Errorf("after its rest: %+v, %v, %+v", p, err, s.Status())
+	}
+	if !slices.Equal(told, []string{BreakerOpen, BreakerHalfOpen, BreakerClosed}) {
+		t.Errorf("told of %v", told)
 	}
 }
 
