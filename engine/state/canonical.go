@@ -19,13 +19,21 @@ import (
 // fields in order of declaration, map keys sorted, numbers in shortest form,
 // times in UTC. The error names a number that JSON cannot hold.
 func (tl *Timeline) Canonical() ([]byte, error) {
+	short := *tl
+	short.Steps = nil
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(tl); err != nil {
+	if err := enc.Encode(&short); err != nil {
 		return nil, fmt.Errorf("canonical timeline: %w", err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	before, after, _ := bytes.Cut(bytes.TrimSuffix(buf.Bytes(), []byte("\n")), []byte(stepsMark))
+	out := append(append(make([]byte, 0, 1<<15), before...), `,"steps":`...)
+	out, err := appendSteps(out, tl.Steps)
+	if err != nil {
+		return nil, fmt.Errorf("canonical timeline: %w", err)
+	}
+	return append(append(out, `,"present":`...), after...), nil
 }
 
 // Digest returns the SHA-256 of Canonical in lower-case hex.
