@@ -19,6 +19,9 @@ import (
 // no one watches.
 const sayAgain = time.Minute
 
+// showEvery is how often what came is shown at most.
+const showEvery = 200 * time.Millisecond
+
 // percent finds a percentage in what a server says; the guide leaves its words
 // free.
 var percent = regexp.MustCompile(`\b(100|[0-9]{1,2})(?:\.[0-9]+)?\s*%`)
@@ -76,12 +79,16 @@ func (p *fetchProgress) download(e bulk.Event) {
 	if p.files == nil || p.files.total != int64(e.Total) {
 		p.files = newProgress(p.w, "files", int64(e.Total))
 	}
+	came := max(0, int64(e.Files)-p.files.done)
+	if came == 0 && time.Since(p.when) < showEvery { // there is an event for every few kilobytes
+		return
+	}
+	p.when = time.Now()
+	p.files.what = fmt.Sprintf("files (%.1f MB)", float64(e.Bytes)/1e6)
 	if p.files.bar != nil {
-		p.files.bar.Describe(fmt.Sprintf("files (%.1f MB)", float64(e.Bytes)/1e6))
+		p.files.bar.Describe(p.files.what)
 	}
-	if n := int64(e.Files) - p.files.done; n > 0 {
-		p.files.add(n)
-	}
+	p.files.add(came)
 }
 
 // finish ends what is shown.

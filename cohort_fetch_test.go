@@ -74,7 +74,7 @@ func TestAFetchedCohortIsTheOneThatTheServerHas(t *testing.T) {
 	// Rows name the folder they are from, so both have the same name.
 	out := filepath.Join(dir, filepath.Base(synthetic(t)))
 	r := sepsisagent(t, "cohort", "fetch", "--fhir", base, "--out", out, "--max-poll", "1ms").want(exitOK)
-	r.says("40 % done", "80 % done", "files: ").prints("Observation", "MedicationAdministration", "next: sepsisagent cohort build --fhir "+out)
+	r.says("40 % done", "80 % done", "files (").prints("Observation", "MedicationAdministration", "next: sepsisagent cohort build --fhir "+out)
 	sepsisagent(t, "cohort", "fetch", "--fhir", base, "--out", out).want(exitMisuse).says("holds a complete export")
 	if testing.Short() {
 		t.Skip("builds two cohorts")

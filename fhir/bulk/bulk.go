@@ -151,9 +151,10 @@ type Event struct {
 // Fetch gets the export. It returns when every file is in Config.Out, checked
 // and synced, together with LocalManifest, and says so in its result.
 //
-// When ctx ends while the server is still preparing, the export is cancelled on
-// the server; afterwards everything is kept for the next call. The same holds
-// for every error except those that say that the export is gone.
+// When ctx is cancelled while the server is still preparing, the export is
+// cancelled there and forgotten. Otherwise everything is kept for the next
+// call, whatever the error, except one that says that the export failed or is
+// gone.
 func Fetch(ctx context.Context, cfg Config) (*Local, error) {
 	f, err := newFetch(cfg)
 	if err != nil {

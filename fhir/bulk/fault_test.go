@@ -254,3 +254,43 @@ func TestAManifestOfSeveralPagesIsReadToItsEnd(t *testing.T) {
 	}
 	whole(t, cfg.Out)
 }
+
+func TestAConnectionThatBringsNothingIsGivenUp(t *testing.T) {
+	released := make(chan struct{})
+	var once sync.Once
+	s := newSite(t, before(func(w http.ResponseWriter, r *http.Request, step string) bool {
+		hang := false
+		if step == "file" && strings.Contains(r.URL.Path, "Observation.2") {
+			once.Do(func() { hang = true })
+		}
+		if hang {
+			_, _ = io.WriteString(w, `{"resourceType"`) // the start of a line, and then nothing
+			w.(http.Flusher).Flush()
+			<-released
+		}
+		return hang
+	}))
+	t.Cleanup(func() { close(released) }) // before the server waits for its handlers
+	cfg := s.config()
+	cfg.Stall = 50 * time.Millisecond
+	if _, err := bulk.Fetch(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, cfg.Out)
+}
+
+func TestLinesThatAreNoResourcesAreCounted(t *testing.T) {
+	s := newSite(t, rewriting("Patient.1", always, replace(`{"resourceType":"Patient","id":"p3"}`, `"resourceType":"Patient","id":"p3"}`)))
+	cfg := s.config()
+	local, err := bulk.Fetch(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	brokenLines := 0
+	for _, f := range local.Files {
+		brokenLines += f.Broken
+	}
+	if brokenLines != 1 || len(s.requests(http.MethodGet, "Patient.1")) != 2 {
+		t.Errorf("%d broken lines after %d downloads", brokenLines, len(s.requests(http.MethodGet, "Patient.1")))
+	}
+}
