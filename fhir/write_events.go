@@ -5,9 +5,11 @@ package fhir
 // This file: events of a chart as FHIR resources.
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -275,6 +277,12 @@ func (w *writer) dosage(a state.Administration) (node, node, error) {
 		dose = quantity(a.AmountMl, 1, "mL", "mL")
 	}
 	if !a.RateKnown || a.Form == state.FormBolus {
+		if len(dose) == 0 {
+			dose = massDose(a.Received)
+		}
+		if len(dose) == 0 {
+			return nil, nil, nil // FHIR has no dosage without a dose or a rate (mad-1)
+		}
 		return obj("text", a.Received, "route", route, "dose", dose), nil, nil
 	}
 	key, rate, bag, err := w.rate(a)
@@ -282,6 +290,17 @@ func (w *writer) dosage(a state.Administration) (node, node, error) {
 		return nil, nil, err
 	}
 	return obj("text", a.Received, "route", route, "dose", dose, key, rate), bag, nil
+}
+
+// massDose reads a dose as the simulator words it, such as "4.5 g"; empty for
+// anything else.
+func massDose(received string) node {
+	number, unit, _ := strings.Cut(received, " ")
+	ucum := map[string]string{"g": "g", "mg": "mg", "mcg": "ug"}[unit]
+	if _, err := strconv.ParseFloat(number, 64); err != nil || ucum == "" {
+		return nil
+	}
+	return obj("value", json.Number(number), "unit", unit, "system", systemUCUM, "code", ucum)
 }
 
 // rate writes a running rate in the style's way.
