@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// This file: which drug a code means, in each of the code systems, and what is
+// refused in the drug part of a code map.
+
+func TestDrugsByTheCodesOfEverySystem(t *testing.T) {
+	const rxnorm, atc, snomed = "http://www.nlm.nih.gov/research/umls/rxnorm", "http://www.whocc.no/atc", "http://snomed.info/sct"
+	m := testMapper(t)
+	tests := []struct {
+		system, code string
+		drug         state.Drug
+		class        state.Class
+	}{
+		{rxnorm, "7512", "norepinephrine", state.ClassVasopressor},
+		{rxnorm, "1745276", "norepinephrine", state.ClassVasopressor}, // form
+		{rxnorm, "242969", "norepinephrine", state.ClassVasopressor},  // product
+		{rxnorm, "209217", "norepinephrine", state.ClassVasopressor},  // brand
+		{"urn:oid:2.16.840.1.113883.6.88", "7512", "norepinephrine", state.ClassVasopressor},
+		{rxnorm, "313578", "vasopressin", state.ClassVasopressor},
+		{rxnorm, "1666372", "phenylephrine", state.ClassVasopressor},
+		{rxnorm, "310132", "epinephrine", state.ClassVasopressor},
+		{rxnorm, "1807634", "sodium chloride 0.9%", state.ClassCrystalloid},
+		{rxnorm, "847630", "lactated ringer", state.ClassCrystalloid},
+		{snomed, "387390002", "sodium chloride", state.ClassCrystalloid},
+		{snomed, "346447007", "plasma", state.ClassBlood},
+		{atc, "C01CA03", "norepinephrine", state.ClassVasopressor},
+		{"http://fhir.de/CodeSystem/bfarm/atc", "C01CA03", "norepinephrine", state.ClassVasopressor},
+		{atc, "C01CA", "adrenergic agent unspecified", state.ClassVasopressor},
+		{atc, "C01CA07", "dobutamine", state.ClassInotrope},
+		{atc, "H01BA04", "terlipressin", state.ClassVasopressor},
+		{atc, "J01DH02", "meropenem", state.ClassAntimicrobial},
+		{atc, "J01DH", "antibacterial unspecified", state.ClassAntimicrobial},
+		{atc, "J01XB02", "antibacterial unspecified", state.ClassAntimicrobial},
+		{atc, "J02AA01", "antimycotic unspecified", state.ClassAntimicrobial},
+		{atc, "J05AR10", "", ""}, // against HIV: chronic
+		{atc, "J04AC01", "", ""}, // isoniazid
+		{atc, "A07AA09", "", ""}, // vancomycin that stays in the gut
+		{atc, "H01BA02", "", ""}, // desmopressin is no pressor
+	}
+	for _, tt := range tests {
+		t.Run(tt.code, func(t *testing.T) {
+			concept := fmt.Sprintf(`"medicationCodeableConcept":{"coding":[{"system":%q,"code":%q,"display":"-"}]}`, tt.system, tt.code)
+			c := chartOf(t, m, mar("a", "completed", commas(concept, spanning(120, 60), `"dosage":{"dose":{"value":100,"unit":"mL"}}`)))
+			switch {
+			case tt.drug == "" && len(c.Administrations) != 0:
+				t.Errorf("read as %+v", c.Administrations[0])
+			case tt.drug != "" && (len(c.Administrations) != 1 || c.Administrations[0].Drug != tt.drug || c.Administrations[0].Class != tt.class || c.Administrations[0].ByText):
+				t.Errorf("read as %+v, %v", c.Administrations, c.Tally.Reasons)
+			}
+		})
+	}
+}
+
+func TestADrugMapThatWouldLetARatePassIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"a vasoactive without a highest rate":    "drugs:\n  - {drug: pressor x, class: vasopressor, dose: mass, names: [pressor x]}\n",
+		"units without a highest rate":           "drugs:\n  - {drug: pressor x, class: vasopressor, dose: units}\n",
+		"a dose in drops":                        "drugs:\n  - {drug: pressor x, class: vasopressor, dose: drops}\n",
+		"a product in units of another kind":     "systems: {ours: [\"urn:ours\"]}\ndrugs:\n  - {drug: norepinephrine, products: [{codes: {ours: [N1]}, strength: 4, unit: \"[iU]/mL\"}]}\n",
+		"a product without a strength":           "systems: {ours: [\"urn:ours\"]}\ndrugs:\n  - {drug: norepinephrine, products: [{codes: {ours: [N1]}, unit: mg/mL}]}\n",
+		"a product listed twice":                 "systems: {ours: [\"urn:ours\"]}\ndrugs:\n  - {drug: norepinephrine, products: [{codes: {ours: [N1]}, strength: 1, unit: mg/mL}, {codes: {ours: [N1]}, strength: 2, unit: mg/mL}]}\n",
+		"a single dose that acts for two days":   "drugs:\n  - {drug: pressor x, class: vasopressor, dose: mass, maxUgKgMin: 1, maxUgMin: 80, actsHours: 48}\n",
+		"a code that means another drug already": "drugs:\n  - {drug: epinephrine, codes: {rxnorm: [\"7512\"]}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "site.yaml")
+			writeFile(t, path, []byte("version: 1\nname: site\n"+text))
+			if _, err := LoadCodeMaps(embedded(), path); err == nil || !strings.Contains(err.Error(), "site") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestASiteGivesTheStrengthOfItsOwnBags(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.yaml")
+	writeFile(t, path, []byte("version: 1\nname: site\nsystems: {ours: [\"urn:ours\"]}\ndrugs:\n  - {drug: norepinephrine, products: [{codes: {ours: [NOR-8-50]}, strength: 160, unit: ug/mL}]}\n"))
+	maps, err := LoadCodeMaps(os.DirFS("../configs"), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 3 mL/h x 160 ug/mL = 480 ug/h = 8 ug/min.
+	c := chartOf(t, NewMapper(maps), mar("a", "in-progress", commas(`"medicationCodeableConcept":{"coding":[{"system":"urn:ours","code":"NOR-8-50"}]}`, spanning(60, -1), `"dosage":{"rateQuantity":{"value":3,"unit":"mL/h"}}`)))
+	if len(c.Administrations) != 1 || c.Administrations[0].Rate != 8 || c.Administrations[0].RateUnit != state.UnitUgMin {
+		t.Errorf("%+v", c.Administrations)
+	}
+}
