@@ -97,7 +97,8 @@ func (x *index) answers(a answerSpec, list []state.Coding) bool {
 }
 
 // numberText is a comparator, a decimal number with a point or a comma, and
-// what follows it. The unit begins with a letter or a sign of a unit, so that
+// what follows it; a full stop or the star of an abnormal result may end it.
+// The unit begins with a letter or a sign of a unit, so that
 // a range (5-10) and a pair (120/80) are no numbers.
 var numberText = regexp.MustCompile(`^(<=|>=|<|>|≤|≥)?\s*([+-]?\d{1,9}(?:[.,]\d{1,9})?(?:[eE][+-]?\d{1,2})?)\s*((?:[\p{L}%°\[{]|/\p{L}|10[*^]).{0,30})?$`)
 
@@ -109,7 +110,7 @@ var comparators = map[string]string{"": "", "<": "<", "<=": "<=", "≤": "<=", "
 // quantityIn reads text that is a number and perhaps a unit: "7,5", "> 24",
 // "7.5 mg/dL".
 func quantityIn(text string) (*state.Quantity, bool) {
-	m := numberText.FindStringSubmatch(strings.TrimSpace(text))
+	m := numberText.FindStringSubmatch(strings.TrimRight(strings.TrimSpace(text), ".* "))
 	if m == nil || thousands.MatchString(m[2]) {
 		return nil, false
 	}

@@ -34,6 +34,7 @@ func TestAnswersThatAreNumbersAndThoseThatAreNot(t *testing.T) {
 		{"a comparator in text", "2524-7", text("> 24 mmol/L"), 24, ">", "", ""},
 		{"a sign in text", "1925-7", text("≤-8.5 mmol/L"), -8.5, "<=", "", ""},
 		{"a bare number in text has no unit either", "2160-0", text("1.2"), 0, "", "", reasonUnitMissing},
+		{"a star of an abnormal result", "1975-2", text("<0.2 mg/dL*."), 0.2, "<", "", ""},
 		{"a comma that could part thousands", "777-3", text("1,200 10*3/uL"), 0, "", "", reasonText},
 		{"a range in text", "9279-1", text("12-16"), 0, "", "", reasonText},
 		{"a pair in text", "8480-6", text("120/80"), 0, "", "", reasonText},
