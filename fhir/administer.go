@@ -21,9 +21,10 @@ const (
 	reasonNameless     = "medication not identified: its resource, a known code or a text is missing"
 )
 
-// unidentifiedDrug is the name under which an infusion runs whose medication
-// nobody can name.
-const unidentifiedDrug state.Drug = "unidentified medication"
+// unidentifiedDrug begins the name under which an infusion runs whose
+// medication nobody can name; its code or reference follows, so that the rows of
+// one such drug end each other and not those of another.
+const unidentifiedDrug = "unidentified medication"
 
 func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 	switch r.Status {
@@ -92,7 +93,7 @@ func (x *index) nameless(r *state.Record) bool {
 // so that neither vasopressors nor fluids are taken to be absent. A single
 // dose of an unknown drug is only reported.
 func (m *Mapper) unidentified(r *state.Record, habit *adminSpec, ctx contextSpec) (event, outcome) {
-	d := &drugSpec{Drug: unidentifiedDrug, Class: state.ClassUnidentified}
+	d := &drugSpec{Drug: state.Drug(strings.TrimSpace(unidentifiedDrug + " " + clip(codeText(r.Codes)))), Class: state.ClassUnidentified}
 	switch {
 	case !habit.reads(d.Class):
 		return ignore(reasonOtherSource)

@@ -189,7 +189,9 @@ func (b *Bag) foreign(reference string) bool {
 func (b *Bag) medicate(r *state.Record, d *decoded) {
 	in := b.medicine(d.drugRef, d)
 	if in == nil {
-		r.Text = cmp.Or(r.Text, d.drugText)
+		if r.Text = cmp.Or(r.Text, d.drugText); r.Text == "" && len(r.Codes) == 0 {
+			r.Codes = []state.Coding{{Code: d.drugRef}} // tells one unnamed drug from another
+		}
 		return
 	}
 	r.Codes = append(slices.Clone(r.Codes), in.codes...)

@@ -160,8 +160,8 @@ func TestMedicationsByEveryKindOfReference(t *testing.T) {
 		{"versioned", `{"reference":"Medication/ne/_history/3"}`, true, "norepinephrine", ""},
 		{"of the resource's own UUID", `{"reference":"urn:uuid:ne"}`, true, "norepinephrine", ""},
 		{"of a Bundle's full URL", `{"reference":"urn:uuid:6a1e"}`, true, "norepinephrine", ""},
-		{"out of our server", `{"reference":"https://elsewhere.example.org/fhir/Medication/ne"}`, false, unidentifiedDrug, unknownDrug},
-		{"to what was not supplied", `{"reference":"Medication/other"}`, false, unidentifiedDrug, unknownDrug},
+		{"out of our server", `{"reference":"https://elsewhere.example.org/fhir/Medication/ne"}`, false, "", unknownDrug},
+		{"to what was not supplied", `{"reference":"Medication/other"}`, false, "", unknownDrug},
 		{"to what was not supplied, with words", `{"reference":"Medication/other","display":"norepinephrine 4 mg/250 mL NS"}`, false, "norepinephrine", unknownConc},
 		{"logical, with words", `{"identifier":{"value":"17"},"display":"Levophed drip"}`, false, "norepinephrine", unknownConc},
 	}
@@ -180,6 +180,9 @@ func TestMedicationsByEveryKindOfReference(t *testing.T) {
 				t.Fatalf("%v, %v", err, c.Rejects)
 			}
 			a, p := c.Administrations[0], timelineOf(t, c, "").Present
+			if tt.drug == "" && strings.HasPrefix(string(a.Drug), unidentifiedDrug) {
+				tt.drug = a.Drug
+			}
 			if a.Drug != tt.drug || a.Unknown != tt.why || p.VasoKnown != (tt.why == "") {
 				t.Fatalf("got %+v, known %v: %s", a, p.VasoKnown, p.VasoWhy)
 			}
@@ -229,6 +232,20 @@ func TestAnInfusionNobodyCanNameIsUnknownAndNotAbsent(t *testing.T) {
 				t.Errorf("rejects %+v, reasons %v", c.Rejects, c.Tally.Reasons)
 			}
 		})
+	}
+}
+
+func TestOneUnnamedDrugDoesNotStopAnother(t *testing.T) {
+	m := testMapper(t)
+	unnamed := func(id, reference string, at int, rate string) string {
+		return mar(id, "in-progress", commas(fmt.Sprintf(`"medicationReference":{"reference":%q}`, reference), instantly(at), `"dosage":{"rateQuantity":{"value":`+rate+`,"unit":"mL/h"}}`))
+	}
+	runs := unnamed("a", "Medication/1", 90, "8")
+	if p := timelineOf(t, chartOf(t, m, runs, unnamed("b", "Medication/2", 30, "0")), "").Present; p.VasoKnown {
+		t.Errorf("a stop of another drug ended it: %+v", p.Agents)
+	}
+	if p := timelineOf(t, chartOf(t, m, runs, unnamed("b", "Medication/1", 30, "0")), "").Present; !p.VasoKnown {
+		t.Errorf("its own stop did not end it: %+v", p.Agents)
 	}
 }
 
