@@ -251,10 +251,10 @@ func (r *fetchReport) print(w io.Writer, out string) error {
 	fmt.Fprintln(w)
 	if len(r.Absent) > 0 {
 		fmt.Fprintf(w, "asked for, but nothing came: %s\n", strings.Join(r.Absent, ", "))
-		if slices.ContainsFunc(r.Absent, func(t string) bool { return slices.Contains(sharedTypes, t) }) && r.Level != bulk.LevelSystem {
-			fmt.Fprintf(w, "  Location and Medication belong to no patient; where records refer to them, this brings them:\n"+
-				"  sepsisagent cohort fetch --fhir %s --system --type Location --type Medication --out %s\n", r.Server, filepath.Join(out, "shared"))
-		}
+	}
+	if len(r.Refused) > 0 {
+		fmt.Fprintf(w, "%s belong to no patient; where records refer to them, this brings them:\n  sepsisagent cohort fetch --fhir %s --system --type %s --out %s\n",
+			strings.Join(r.Refused, ", "), r.Server, strings.Join(r.Refused, " --type "), filepath.Join(out, "shared"))
 	}
 	for _, f := range r.Files {
 		if f.Promised != nil {

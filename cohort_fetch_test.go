@@ -179,6 +179,27 @@ func TestFetchAsABackendClient(t *testing.T) {
 	}
 }
 
+func TestSharedResourcesThatAServerRefusesAreFetchedOnTheirOwn(t *testing.T) {
+	base := exportServer(t, func(c *sandbox.ExportConfig) {
+		c.Resources = append(c.Resources, json.RawMessage(`{"resourceType":"Medication","id":"m"}`))
+		c.Before = func(w http.ResponseWriter, r *http.Request, step string) bool {
+			refused := step == sandbox.StepKickOff && strings.Contains(r.URL.Path, "Patient") && strings.Contains(r.URL.RawQuery, "Medication%2C")
+			if refused {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			return refused
+		}
+	})
+	out := filepath.Join(t.TempDir(), "export")
+	r := sepsisagent(t, "cohort", "fetch", "--fhir", base, "--out", out).want(exitOK)
+	_, hint, ok := strings.Cut(r.out, "\n  sepsisagent ")
+	hint, _, _ = strings.Cut(hint, "\n")
+	if !ok {
+		t.Fatalf("no hint:\n%s", r.out)
+	}
+	sepsisagent(t, strings.Fields(hint)...).want(exitOK).prints("Medication", filepath.Join(out, "shared"))
+}
+
 func TestFetchThatIsStoppedSaysWhatHappensNext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	base := exportServer(t, func(c *sandbox.ExportConfig) {

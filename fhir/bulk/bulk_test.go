@@ -132,7 +132,7 @@ func TestTypesThatAServerRefusesAreLeftOutWhereTheyAreOptional(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(local.Absent) != 1 || local.Absent[0] != "Medication" || len(local.Types) != 3 || !strings.Contains(s.said(), "without Medication") {
+	if len(local.Absent) != 1 || local.Absent[0] != "Medication" || len(local.Types) != 3 || len(local.Refused) != 1 || local.Refused[0] != "Medication" || !strings.Contains(s.said(), "without Medication") {
 		t.Errorf("absent %v of %v, said %q", local.Absent, local.Types, s.said())
 	}
 	cfg = s.config()

@@ -56,6 +56,8 @@ type Local struct {
 	Errors []File `json:"errors,omitempty"`
 	// Absent are types that were asked for and of which nothing came.
 	Absent []string `json:"absent,omitempty"`
+	// Refused are the optional types that the server would not export.
+	Refused []string `json:"refused,omitempty"`
 }
 
 // File is one file of a complete folder.
@@ -100,7 +102,8 @@ type piece struct {
 type state struct {
 	Request    Request    `json:"request"`
 	Started    time.Time  `json:"started"`
-	Status     string     `json:"status,omitempty"` // where to ask for the export
+	Status     string     `json:"status,omitempty"`  // where to ask for the export
+	Refused    []string   `json:"refused,omitempty"` // types it was started without
 	At         *time.Time `json:"transaction_time,omitempty"`
 	NeedsToken bool       `json:"needs_token"`
 	Pieces     []*piece   `json:"pieces,omitempty"`
@@ -174,8 +177,8 @@ func (f *folder) empty() error {
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 
 // started remembers where to ask for the export.
-func (f *folder) started(status string) error {
-	f.state.Status, f.state.Started = status, time.Now().UTC().Truncate(time.Second)
+func (f *folder) started(status string, refused []string) error {
+	f.state.Status, f.state.Refused, f.state.Started = status, refused, time.Now().UTC().Truncate(time.Second)
 	return f.save()
 }
 
@@ -250,7 +253,7 @@ func (f *folder) forget() error {
 
 // finish writes the manifest of the complete folder.
 func (f *folder) finish() (*Local, error) {
-	l := &Local{Request: f.state.Request, TransactionTime: *f.state.At, Fetched: time.Now().UTC().Truncate(time.Second), Files: []File{}}
+	l := &Local{Request: f.state.Request, TransactionTime: *f.state.At, Fetched: time.Now().UTC().Truncate(time.Second), Files: []File{}, Refused: f.state.Refused}
 	came := map[string]int{}
 	for _, p := range f.state.Pieces {
 		into := map[list]*[]File{output: &l.Files, deleted: &l.Deleted, faults: &l.Errors}[p.List]

@@ -94,7 +94,7 @@ func (f *fetch) start(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("%w: it accepted and names as the place to ask %w", ErrFailed, err)
 			}
-			if err := f.folder.started(status.String()); err != nil {
+			if err := f.folder.started(status.String(), without(f.cfg.Types, types)); err != nil {
 				return errors.Join(err, f.client.delete(ctx, status.String()))
 			}
 			return nil
@@ -107,8 +107,8 @@ func (f *fetch) start(ctx context.Context) error {
 			header = res.Header
 			err = f.refused(res)
 		}
-		if fewer := f.necessary(types); errors.Is(err, errObjects) && len(fewer) > 0 && len(fewer) < len(types) {
-			f.teller.note(fmt.Sprintf("the server objects: asking without %s", strings.Join(f.cfg.Optional, ", ")))
+		if fewer := without(types, f.cfg.Optional); errors.Is(err, errObjects) && len(fewer) > 0 && len(fewer) < len(types) {
+			f.teller.note("the server objects: asking without " + strings.Join(without(types, fewer), ", "))
 			types, u = fewer, f.cfg.kickOff(f.client.base, fewer)
 			continue
 		}
@@ -121,9 +121,9 @@ func (f *fetch) start(ctx context.Context) error {
 	}
 }
 
-// necessary are the types that are not optional.
-func (f *fetch) necessary(types []string) []string {
-	return slices.DeleteFunc(slices.Clone(types), func(t string) bool { return slices.Contains(f.cfg.Optional, t) })
+// without gives the types that are not among those left out.
+func without(types, left []string) []string {
+	return slices.DeleteFunc(slices.Clone(types), func(t string) bool { return slices.Contains(left, t) })
 }
 
 // errObjects: the server would start another export, but not this one.
