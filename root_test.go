@@ -79,7 +79,7 @@ func (r ran) object(into any) ran {
 }
 
 // dataFolder is the real data, or skips the test.
-func dataFolder(t *testing.T, name string) string {
+func dataFolder(t testing.TB, name string) string {
 	t.Helper()
 	root := os.Getenv("SEPSISAGENT_DATA")
 	if root == "" {

@@ -12,7 +12,8 @@
 // are trusted to be right: a wrong code map gives wrong decisions.
 //
 // The way of a resource: inspect (route or skip by code, on the bytes), decode
-// (samply's models, to state.Record), mapping (Record to event, the same for a
+// (to state.Record; the two hot types by our own scan, the others by samply's
+// models), mapping (Record to event, the same for a
 // live call and for a replay), assembly (order, duplicates, tally).
 package fhir
 

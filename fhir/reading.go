@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -137,6 +138,17 @@ func (r *folderReader) cut(ctx context.Context, todo, order chan<- *chunk, at po
 	}
 }
 
+// chunkBuffers are the buffers of chunks that were filed.
+var chunkBuffers sync.Pool
+
+// chunkBuffer returns a buffer that begins with a copy of rest and has room.
+func chunkBuffer(rest []byte) []byte {
+	if b, ok := chunkBuffers.Get().(*[]byte); ok {
+		return append((*b)[:0], rest...)
+	}
+	return append(make([]byte, 0, len(rest)+chunkBytes), rest...)
+}
+
 // errStopped ends the cutting when nobody wants more.
 var errStopped = errors.New("stopped")
 
@@ -167,20 +179,24 @@ func cutFile(in input, at position, send func(*chunk) bool) error {
 	if err != nil {
 		return failed(err)
 	}
-	var rest []byte // the beginning of a line
+	buf := chunkBuffer(nil)
 	for {
-		buf := make([]byte, len(rest), len(rest)+chunkBytes)
-		copy(buf, rest)
+		if cap(buf)-len(buf) < chunkBytes/2 {
+			buf = slices.Grow(buf, chunkBytes) // a line longer than a chunk
+		}
 		var n int
-		for err = nil; err == nil && len(buf) < cap(buf); buf = buf[:len(buf)+n] {
-			n, err = from.Read(buf[len(buf):cap(buf)])
+		full := min(cap(buf), len(buf)+chunkBytes)
+		for err = nil; err == nil && len(buf) < full; buf = buf[:len(buf)+n] {
+			n, err = from.Read(buf[len(buf):full])
 		}
 		whole := len(buf)
 		if err != io.EOF {
 			whole = bytes.LastIndexByte(buf, '\n') + 1
 		}
+		rest := buf[whole:] // the beginning of a line
 		if whole > 0 {
-			c := &chunk{file: at.File, line: line, data: buf[:whole:whole]}
+			rest = chunkBuffer(rest)
+			c := &chunk{file: at.File, line: line, data: buf[:whole]}
 			c.lines = bytes.Count(c.data, []byte{'\n'})
 			if err == io.EOF && c.data[whole-1] != '\n' {
 				c.lines++
@@ -198,10 +214,10 @@ func cutFile(in input, at position, send func(*chunk) bool) error {
 		case err != nil:
 			return failed(err)
 		}
-		if rest = buf[whole:]; len(rest) <= maxLine {
+		if buf = rest; len(buf) <= maxLine {
 			continue
 		}
-		n64, err := skipLine(from, &rest)
+		n64, err := skipLine(from, &buf)
 		end += int64(n64)
 		if !send(&chunk{file: at.File, line: line, tooLong: true, lines: 1, end: end}) {
 			return errStopped
@@ -321,6 +337,9 @@ func (r *folderReader) collect(ctx context.Context, order <-chan *chunk) error {
 			if err := r.file(c.file, &c.resources[i]); err != nil {
 				return err
 			}
+		}
+		if cap(c.data) > 0 && cap(c.data) <= 2*chunkBytes {
+			chunkBuffers.Put(&c.data) // nothing filed refers to it
 		}
 		if c.file != r.at.File {
 			r.at = position{File: c.file}
