@@ -51,6 +51,30 @@ func TanhBackward(dx, y, dy *Mat) {
 	}
 }
 
+// ReLU sets y = max(x, 0) element by element; y may be x.
+func ReLU(y, x *Mat) {
+	check("ReLU", len(y.Data) == len(x.Data))
+	for i, v := range x.Data {
+		if v < 0 { // what is not a number stays so
+			v = 0
+		}
+		y.Data[i] = v
+	}
+}
+
+// ReLUBackward sets dx from the layer's output y and its derivative dy. dx may
+// be dy.
+func ReLUBackward(dx, y, dy *Mat) {
+	check("ReLUBackward", len(y.Data) == len(dy.Data) && len(dx.Data) == len(y.Data))
+	for i, v := range y.Data {
+		if v > 0 {
+			dx.Data[i] = dy.Data[i]
+		} else {
+			dx.Data[i] = 0
+		}
+	}
+}
+
 // DropoutMask fills mask with 0 (probability p) or 1/(1-p), so that the
 // expectation of mask·x is x.
 func DropoutMask(mask *Mat, p float64, rng *rand.Rand) {

@@ -59,25 +59,25 @@ func (d Dense) Init(theta []float32, rng *rand.Rand, gain float64) {
 	clear(d.B.In(theta))
 }
 
+// uniform draws values evenly from ±1/√n.
+func uniform(v []float32, n int, rng *rand.Rand) {
+	limit := 1 / math.Sqrt(float64(n))
+	for i := range v {
+		v[i] = float32((2*rng.Float64() - 1) * limit)
+	}
+}
+
 // Forward sets y = x·W + b.
 func (d Dense) Forward(theta []float32, x, y *Mat) {
-	b := d.B.In(theta)
-	for i := range y.Rows {
-		copy(y.Row(i), b)
-	}
-	MatMul(y, x, d.W.Mat(theta), 1)
+	w := Mat{Rows: d.W.Rows, Cols: d.W.Cols, Data: d.W.In(theta)}
+	affine(y, x, &w, d.B.In(theta))
 }
 
 // Backward adds the derivatives of W and b to grad, and sets dx, when it is
 // not nil, to the derivative of the input.
 func (d Dense) Backward(theta, grad []float32, x, dy, dx *Mat) {
 	MatMulTransA(d.W.Mat(grad), x, dy, 1)
-	gb := d.B.In(grad)
-	for i := range dy.Rows {
-		for j, v := range dy.Row(i) {
-			gb[j] += v
-		}
-	}
+	addRows(d.B.In(grad), dy)
 	if dx != nil {
 		MatMulTransB(dx, dy, d.W.Mat(theta), 0)
 	}

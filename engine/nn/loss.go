@@ -19,6 +19,14 @@ func StudentNLL(y, mu, logSigma, nu float32) (loss, dMu, dLogSigma float32) {
 	return 0.5*(nu+1)*float32(math.Log1p(float64(q))) + logSigma, -w * r * inv, 1 - w*r*r
 }
 
+// GaussianNLL is the negative log-likelihood of y under a normal distribution
+// with mean mu and standard deviation exp(logSigma), without the constant.
+func GaussianNLL(y, mu, logSigma float32) (loss, dMu, dLogSigma float32) {
+	inv := float32(math.Exp(-float64(logSigma)))
+	r := (y - mu) * inv
+	return 0.5*r*r + logSigma, -r * inv, 1 - r*r
+}
+
 // LogisticNLL is the cross-entropy of a binary outcome (y in 0..1) under the
 // logit z.
 func LogisticNLL(z, y float32) (loss, dZ float32) {

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !noasm
+
+#include "textflag.h"
+
+// Kernels of MatMul and Logistic for processors with AVX2. Each computes many
+// output columns at the same time and, for every one of them, the same
+// multiplications and additions in the same order as the plain loops of
+// kernel.go, each rounded on its own: no fused multiply-add, no sums split over
+// lanes. Results are therefore equal bit for bit.
+
+// func tile4x16(k int, a *float32, ai, al int, b *float32, ldb int, c *float32, ldc int)
+// c[i][j] += sum over l of a[i*ai + l*al] * b[l*ldb + j], 4 rows, 16 columns.
+// Strides are in elements.
+TEXT ·tile4x16(SB), NOSPLIT, $0-64
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ ai+16(FP), R8
+	MOVQ al+24(FP), R9
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R10
+	MOVQ c+48(FP), DX
+	MOVQ ldc+56(FP), R11
+	SHLQ $2, R8
+	SHLQ $2, R9
+	SHLQ $2, R10
+	SHLQ $2, R11
+	LEAQ (SI)(R8*2), R12  // row 2 of a
+	LEAQ (DX)(R11*2), R13 // row 2 of c
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (DX)(R11*1), Y2
+	VMOVUPS 32(DX)(R11*1), Y3
+	VMOVUPS (R13), Y4
+	VMOVUPS 32(R13), Y5
+	VMOVUPS (R13)(R11*1), Y6
+	VMOVUPS 32(R13)(R11*1), Y7
+loop4x16:
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	VBROADCASTSS (SI), Y10
+	VBROADCASTSS (SI)(R8*1), Y11
+	VMULPS Y8, Y10, Y12
+	VMULPS Y9, Y10, Y13
+	VMULPS Y8, Y11, Y14
+	VMULPS Y9, Y11, Y15
+	VADDPS Y12, Y0, Y0
+	VADDPS Y13, Y1, Y1
+	VADDPS Y14, Y2, Y2
+	VADDPS Y15, Y3, Y3
+	VBROADCASTSS (R12), Y10
+	VBROADCASTSS (R12)(R8*1), Y11
+	VMULPS Y8, Y10, Y12
+	VMULPS Y9, Y10, Y13
+	VMULPS Y8, Y11, Y14
+	VMULPS Y9, Y11, Y15
+	VADDPS Y12, Y4, Y4
+	VADDPS Y13, Y5, Y5
+	VADDPS Y14, Y6, Y6
+	VADDPS Y15, Y7, Y7
+	ADDQ R9, SI
+	ADDQ R9, R12
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop4x16
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, (DX)(R11*1)
+	VMOVUPS Y3, 32(DX)(R11*1)
+	VMOVUPS Y4, (R13)
+	VMOVUPS Y5, 32(R13)
+	VMOVUPS Y6, (R13)(R11*1)
+	VMOVUPS Y7, 32(R13)(R11*1)
+	VZEROUPPER
+	RET
+
+// func tile4x8(k int, a *float32, ai, al int, b *float32, ldb int, c *float32, ldc int, mask *uint32)
+// As tile4x16 with the columns among 8 whose mask is set.
+TEXT ·tile4x8(SB), NOSPLIT, $0-72
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ ai+16(FP), R8
+	MOVQ al+24(FP), R9
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R10
+	MOVQ c+48(FP), DX
+	MOVQ ldc+56(FP), R11
+	MOVQ mask+64(FP), AX
+	VMOVUPS (AX), Y7
+	SHLQ $2, R8
+	SHLQ $2, R9
+	SHLQ $2, R10
+	SHLQ $2, R11
+	LEAQ (SI)(R8*2), R12
+	LEAQ (DX)(R11*2), R13
+	VMASKMOVPS (DX), Y7, Y0
+	VMASKMOVPS (DX)(R11*1), Y7, Y1
+	VMASKMOVPS (R13), Y7, Y2
+	VMASKMOVPS (R13)(R11*1), Y7, Y3
+loop4x8:
+	VMASKMOVPS (DI), Y7, Y8
+	VBROADCASTSS (SI), Y9
+	VBROADCASTSS (SI)(R8*1), Y10
+	VBROADCASTSS (R12), Y11
+	VBROADCASTSS (R12)(R8*1), Y12
+	VMULPS Y8, Y9, Y9
+	VMULPS Y8, Y10, Y10
+	VMULPS Y8, Y11, Y11
+	VMULPS Y8, Y12, Y12
+	VADDPS Y9, Y0, Y0
+	VADDPS Y10, Y1, Y1
+	VADDPS Y11, Y2, Y2
+	VADDPS Y12, Y3, Y3
+	ADDQ R9, SI
+	ADDQ R9, R12
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop4x8
+	VMASKMOVPS Y0, Y7, (DX)
+	VMASKMOVPS Y1, Y7, (DX)(R11*1)
+	VMASKMOVPS Y2, Y7, (R13)
+	VMASKMOVPS Y3, Y7, (R13)(R11*1)
+	VZEROUPPER
+	RET
+
+// func tile1x64(k int, a *float32, al int, b *float32, ldb int, c *float32)
+// One row, 64 columns.
+TEXT ·tile1x64(SB), NOSPLIT, $0-48
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ al+16(FP), R9
+	MOVQ b+24(FP), DI
+	MOVQ ldb+32(FP), R10
+	MOVQ c+40(FP), DX
+	SHLQ $2, R9
+	SHLQ $2, R10
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	VMOVUPS 128(DX), Y4
+	VMOVUPS 160(DX), Y5
+	VMOVUPS 192(DX), Y6
+	VMOVUPS 224(DX), Y7
+loop1x64:
+	VBROADCASTSS (SI), Y8
+	VMULPS (DI), Y8, Y9
+	VMULPS 32(DI), Y8, Y10
+	VMULPS 64(DI), Y8, Y11
+	VMULPS 96(DI), Y8, Y12
+	VADDPS Y9, Y0, Y0
+	VADDPS Y10, Y1, Y1
+	VADDPS Y11, Y2, Y2
+	VADDPS Y12, Y3, Y3
+	VMULPS 128(DI), Y8, Y9
+	VMULPS 160(DI), Y8, Y10
+	VMULPS 192(DI), Y8, Y11
+	VMULPS 224(DI), Y8, Y12
+	VADDPS Y9, Y4, Y4
+	VADDPS Y10, Y5, Y5
+	VADDPS Y11, Y6, Y6
+	VADDPS Y12, Y7, Y7
+	ADDQ R9, SI
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop1x64
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	VMOVUPS Y6, 192(DX)
+	VMOVUPS Y7, 224(DX)
+	VZEROUPPER
+	RET
+
+// func tile1x8(k int, a *float32, al int, b *float32, ldb int, c *float32, mask *uint32)
+// One row, the columns among 8 whose mask is set.
+TEXT ·tile1x8(SB), NOSPLIT, $0-56
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ al+16(FP), R9
+	MOVQ b+24(FP), DI
+	MOVQ ldb+32(FP), R10
+	MOVQ c+40(FP), DX
+	MOVQ mask+48(FP), AX
+	VMOVUPS (AX), Y7
+	SHLQ $2, R9
+	SHLQ $2, R10
+	VMASKMOVPS (DX), Y7, Y0
+loop1x8:
+	VBROADCASTSS (SI), Y8
+	VMASKMOVPS (DI), Y7, Y9
+	VMULPS Y9, Y8, Y9
+	VADDPS Y9, Y0, Y0
+	ADDQ R9, SI
+	ADDQ R10, DI
+	DECQ CX
+	JNZ  loop1x8
+	VMASKMOVPS Y0, Y7, (DX)
+	VZEROUPPER
+	RET
+
+// func logistic8(n int, y, x *float32, c *logisticConstants)
+// y[i] = c.scale / (1 + e^(c.slope*x[i])) + c.shift for n values, a multiple
+// of 8. The steps are those of logisticOf.
+TEXT ·logistic8(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ y+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ c+24(FP), AX
+	VBROADCASTSS 0(AX), Y15  // slope
+	VBROADCASTSS 12(AX), Y14 // lowest exponent
+	VBROADCASTSS 16(AX), Y13 // highest exponent
+	VBROADCASTSS 20(AX), Y12 // log2(e)
+	VBROADCASTSS 24(AX), Y11 // 1.5 * 2^23
+	VBROADCASTSS 28(AX), Y10 // ln 2, high part
+	VBROADCASTSS 32(AX), Y9  // ln 2, low part
+	VBROADCASTSS 36(AX), Y8  // 1
+	SHRQ $3, CX
+loop8:
+	VMULPS (SI), Y15, Y0
+	VMAXPS Y0, Y14, Y0
+	VMINPS Y0, Y13, Y0
+	VMULPS Y12, Y0, Y1
+	VADDPS Y11, Y1, Y1
+	VSUBPS Y11, Y1, Y2 // whole number of powers of two
+	VMULPS Y10, Y2, Y3
+	VSUBPS Y3, Y0, Y0
+	VMULPS Y9, Y2, Y3
+	VSUBPS Y3, Y0, Y0  // rest, |rest| <= ln(2)/2
+	VBROADCASTSS 40(AX), Y4
+	VMULPS Y0, Y4, Y4
+	VBROADCASTSS 44(AX), Y5
+	VADDPS Y5, Y4, Y4
+	VMULPS Y0, Y4, Y4
+	VBROADCASTSS 48(AX), Y5
+	VADDPS Y5, Y4, Y4
+	VMULPS Y0, Y4, Y4
+	VBROADCASTSS 52(AX), Y5
+	VADDPS Y5, Y4, Y4
+	VMULPS Y0, Y4, Y4
+	VBROADCASTSS 56(AX), Y5
+	VADDPS Y5, Y4, Y4
+	VMULPS Y0, Y4, Y4
+	VADDPS Y8, Y4, Y4
+	VMULPS Y0, Y4, Y4
+	VADDPS Y8, Y4, Y4
+	VPSLLD $23, Y1, Y1
+	VPADDD Y8, Y1, Y1  // the bits of 1 are 127<<23
+	VMULPS Y1, Y4, Y4
+	VADDPS Y8, Y4, Y4
+	VBROADCASTSS 4(AX), Y5
+	VDIVPS Y4, Y5, Y4
+	VBROADCASTSS 8(AX), Y5
+	VADDPS Y5, Y4, Y4
+	VMOVUPS Y4, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNZ  loop8
+	VZEROUPPER
+	RET
