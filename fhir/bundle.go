@@ -87,7 +87,7 @@ func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
 				})
 			case "resource":
 				e.resource = value
-				e.head = inspectValid(value, m.want)
+				e.head = inspect(value, m.want)
 			}
 		})
 		if e.id == "" && strings.HasPrefix(e.fullURL, "urn:uuid:") {

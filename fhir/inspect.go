@@ -91,9 +91,6 @@ func inspect(raw []byte, want func(system, code []byte) bool) head {
 	return s.head
 }
 
-// inspectValid is inspect for bytes already known to be valid JSON.
-func inspectValid(raw []byte, want func(system, code []byte) bool) head { return inspect(raw, want) }
-
 // scans keeps the buffers of scans for the next ones.
 var scans = sync.Pool{New: func() any { return new(scan) }}
 
