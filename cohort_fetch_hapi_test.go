@@ -96,7 +96,7 @@ func loadIntoHAPI(t *testing.T, base string, resources []json.RawMessage) (group
 		}
 		answer, err := io.ReadAll(res.Body)
 		res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK || strings.Count(string(answer), `"status": "201`)+strings.Count(string(answer), `"status":"201`)+strings.Count(string(answer), `"status": "200`) < n {
+		if err != nil || res.StatusCode != http.StatusOK || strings.Count(string(answer), `"status":"201`)+strings.Count(string(answer), `"status":"200`) < n {
 			t.Fatalf("loading: %d, %v\n%.2000s", res.StatusCode, err, answer)
 		}
 	}
