@@ -19,7 +19,16 @@ type course struct {
 	patient, stay string
 	synthetic     bool
 	died          int8 // in hospital: 0, 1 or unknown
+	about         person
 	timelines     []*state.Timeline
+}
+
+// person is what scores are broken down by. No network reads it.
+type person struct {
+	source, hospital, sex string
+	ageYears              float64
+	ageKnown              bool
+	died90                int8 // within 90 days: 0, 1 or unknown
 }
 
 // sample is one decision time with its future.
@@ -35,6 +44,7 @@ type sample struct {
 	synthetic bool
 	patient   string
 	stay      int // number of the stay within the data
+	about     *person
 }
 
 // samples encodes every decision time of a stay. The last one has no future to
@@ -43,7 +53,7 @@ func (s *Scale) samples(c *course, stay int) []sample {
 	out := make([]sample, 0, len(c.timelines))
 	for k := range c.timelines {
 		sm := sample{x: make([]float32, InputSize), died: c.died, vaso24: unknown, synthetic: c.synthetic,
-			patient: c.patient, stay: stay, hours: c.timelines[k].HoursInICU}
+			patient: c.patient, stay: stay, hours: c.timelines[k].HoursInICU, about: &c.about}
 		s.encode(c.timelines[k], sm.x)
 		if k+1 < len(c.timelines) {
 			sm.pairs = pairsOf(newest(c.timelines[k+1]).Given)

@@ -9,7 +9,9 @@ package world
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
@@ -22,6 +24,7 @@ type survey struct {
 	digest   string
 	counts   []SourceCount // training and validation, by source
 	patients []string      // hashes of training and validation patients, sorted
+	hospital []string      // hashes of their hospitals, sorted
 }
 
 // moments sums measured values on the modelling scale.
@@ -63,7 +66,7 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 		patients, stays map[string]bool
 		steps           int
 	}
-	sources, seen := map[string]*counter{}, map[string]bool{}
+	sources, seen, hospitals := map[string]*counter{}, map[string]bool{}, map[string]bool{}
 	digest, err := cohort.Digest(func(yield func(cohort.Row, error) bool) {
 		for row, err := range rows {
 			if err == nil && row.Part != cohort.Test {
@@ -75,6 +78,9 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 				c.patients[row.Patient], c.stays[row.Stay] = true, true
 				c.steps++
 				seen[cohort.PatientHash(row.Patient)] = true
+				if row.Hospital != "" && !row.Synthetic {
+					hospitals[hospitalHash(row.Hospital)] = true
+				}
 			}
 			if err == nil && row.Part == cohort.Train {
 				if row.Synthetic {
@@ -99,10 +105,7 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 		s.counts = append(s.counts, SourceCount{Source: name, Patients: len(c.patients), Stays: len(c.stays), Steps: c.steps})
 	}
 	sort.Slice(s.counts, func(i, j int) bool { return s.counts[i].Source < s.counts[j].Source })
-	for h := range seen {
-		s.patients = append(s.patients, h)
-	}
-	sort.Strings(s.patients)
+	s.patients, s.hospital = slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(hospitals))
 	return s, nil
 }
 
@@ -132,7 +135,14 @@ func (s *Scale) gather(rows iter.Seq2[cohort.Row, error], want func(*cohort.Row)
 // courseOf decodes the timelines of one stay.
 func courseOf(group []cohort.Row) (*course, error) {
 	first := &group[0]
-	c := &course{patient: first.Patient, stay: first.Stay, synthetic: first.Synthetic, died: unknown}
+	c := &course{patient: first.Patient, stay: first.Stay, synthetic: first.Synthetic, died: unknown,
+		about: person{source: first.Source, hospital: first.Hospital, sex: first.Sex, ageYears: first.AgeYears, ageKnown: first.AgeKnown, died90: unknown}}
+	if first.Died90dKnown {
+		c.about.died90 = 0
+		if first.DiedWithin90d {
+			c.about.died90 = 1
+		}
+	}
 	if first.OutcomeKnown {
 		c.died = 0
 		if first.DiedInHospital {
@@ -151,3 +161,6 @@ func courseOf(group []cohort.Row) (*course, error) {
 	}
 	return c, nil
 }
+
+// hospitalHash is how a model names a hospital it was trained on.
+func hospitalHash(id string) string { return cohort.PatientHash("hospital\x00" + id) }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
@@ -120,7 +121,7 @@ func newModel(cfg TrainConfig, found *survey) *Model {
 	m := &Model{net: newNetwork(newArchitecture(cfg.Hidden, cfg.Effect))}
 	m.file = modelFile{Schema: schema, Version: cfg.Version, Architecture: m.net.arch, Members: cfg.Members,
 		VasopressorCuts: cfg.Levels.VasopressorCuts, FluidCuts: cfg.Levels.FluidCuts, Scale: *found.scale,
-		Training: TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients}}
+		Training: TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital}}
 	for i := range features {
 		m.file.Features = append(m.file.Features, string(features[i].Name))
 	}
@@ -226,7 +227,8 @@ type TrainingRecord struct {
 	Config        TrainConfig   `json:"config"`
 	Sources       []SourceCount `json:"sources"` // training and validation
 	DataDigest    string        `json:"data_digest"`
-	Patients      []string      `json:"patients"` // cohort.PatientHash, sorted; training and validation
+	Patients      []string      `json:"patients"`  // cohort.PatientHash, sorted; training and validation
+	Hospitals     []string      `json:"hospitals"` // hashes of the real hospitals among them, sorted
 	Curves        []Progress    `json:"curves"`
 	Validation    *Scores       `json:"validation"` // of the patients that stopped and calibrated it: optimistic
 	Test          *Scores       `json:"test,omitempty"`
@@ -238,6 +240,13 @@ func (r *TrainingRecord) knows(patient string) bool {
 	h := cohort.PatientHash(patient)
 	i := sort.SearchStrings(r.Patients, h)
 	return i < len(r.Patients) && r.Patients[i] == h
+}
+
+// knowsHospital tells whether a patient of the hospital trained or chose the
+// model. A chart that names no hospital is of none that it knows.
+func (r *TrainingRecord) knowsHospital(id string) bool {
+	_, found := slices.BinarySearch(r.Hospitals, hospitalHash(id))
+	return found
 }
 
 // sources describes the training data for people.
