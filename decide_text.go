@@ -93,7 +93,10 @@ func (l *lines) running(tl *state.Timeline) {
 	l.say("\nvasoactive drugs, as charted: verify the pump")
 	for _, a := range tl.Present.Agents {
 		rate := a.Received
-		if a.RateUnit != "" {
+		switch {
+		case a.State == state.AgentStopped && !a.EndedAt.IsZero():
+			rate = "at " + a.EndedAt.Format("15:04")
+		case a.RateUnit != "":
 			rate = fmt.Sprintf("%.3g %s", a.Rate, a.RateUnit)
 		}
 		l.say("  %s %s %s, charted %s (%.0f min ago) %s", a.Drug, a.State, rate, a.ChartedAt.Format("15:04"), a.AgeMin, a.Why)
