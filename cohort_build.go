@@ -26,6 +26,7 @@ import (
 type patientRows struct {
 	rows   []cohort.Row
 	stays  int
+	seen   [state.NumFeatures]int // steps in which it was measured, whenever known
 	tally  state.Tally
 	drugs  []drugRow
 	delays []fhir.Delay
@@ -204,9 +205,20 @@ func rowsOf(mapper *fhir.Mapper, b *fhir.Bag, source string, cfg state.Config) (
 	}
 	p.tally, p.drugs, p.delays = whole.Tally, drugRows(whole), delaysOf(mapper, whole)
 	for _, chart := range stays {
-		rows, err := cohort.Rows(chart, source, cfg)
+		builder, err := state.NewBuilder(chart, cfg)
 		if err != nil {
 			return p, err
+		}
+		rows, err := cohort.RowsOf(builder, source, cohort.MaxHours)
+		if err != nil {
+			return p, err
+		}
+		for i := range rows {
+			for f, seen := range builder.Observed(rows[i].At) {
+				if seen {
+					p.seen[f]++
+				}
+			}
 		}
 		p.stays++
 		p.rows = append(p.rows, rows...)

@@ -72,7 +72,7 @@ func (s *cohortSource) markdown(l *lines) {
 	for _, reason := range byCount(s.Reasons) {
 		l.say("| %s | %d |", cell(reason), s.Reasons[reason])
 	}
-	l.say("\n### Feature coverage\n\n| feature | steps with a measured value |\n|---|---|")
+	l.say("\n### Feature coverage\n\nSteps in which a value was measured, also one that became known only later.\n\n| feature | steps |\n|---|---|")
 	for _, f := range state.Catalogue() {
 		l.say("| %s | %.1f %% |", f.Name, 100*s.Coverage[string(f.Name)])
 	}

@@ -40,7 +40,7 @@ type cohortCounts struct {
 	Used     int                   `json:"used"`
 	Ignored  int                   `json:"ignored"`
 	Reasons  map[string]int        `json:"reasons"`  // of ignored and rejected resources
-	Coverage map[string]float64    `json:"coverage"` // fraction of steps with a measured value
+	Coverage map[string]float64    `json:"coverage"` // fraction of steps in which a value was measured, whenever it became known
 	Drugs    drugReport            `json:"drugs"`
 	Lags     map[string]*lagReport `json:"lags"` // of observations, by class of lag
 
@@ -140,12 +140,8 @@ func (c *cohortCounts) add(p patientRows) {
 	c.Stays += p.stays
 	c.Steps += len(p.rows)
 	c.count(p.tally)
-	for i := range p.rows {
-		for f, presence := range p.rows[i].Presence {
-			if presence == state.Measured {
-				c.measured[f]++
-			}
-		}
+	for f, n := range p.seen {
+		c.measured[f] += n
 	}
 	for i := range p.drugs {
 		c.Drugs.add(&p.drugs[i])

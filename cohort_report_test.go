@@ -6,6 +6,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -79,6 +80,22 @@ func TestTheVolumeOfABagDoesNotTellTheDose(t *testing.T) {
 	}
 	if s := r.Sources[0]; s.Read != 3 || s.Drugs.Unknown != 2 || r.Read != 3 {
 		t.Errorf("by folder %+v, together %+v", s.cohortCounts, r.cohortCounts)
+	}
+}
+
+func TestCoverageCountsWhatBecameKnownOnlyLater(t *testing.T) {
+	dir := t.TempDir()
+	ndjson := `{"resourceType":"Patient","id":"p","gender":"female","birthDate":"1960-01-01"}
+{"resourceType":"Encounter","id":"e","status":"finished","class":{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"ACUTE"},"type":[{"text":"ICU"}],"subject":{"reference":"Patient/p"},"period":{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T16:00:00Z"},"location":[{"location":{"display":"Medical ICU"},"physicalType":{"text":"ICU"}}]}
+{"resourceType":"Observation","id":"o","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"2160-0"}]},"subject":{"reference":"Patient/p"},"effectiveDateTime":"2026-01-01T03:00:00Z","valueQuantity":{"value":1.1,"system":"http://unitsofmeasure.org","code":"mg/dL"}}
+`
+	if err := os.WriteFile(filepath.Join(dir, "all.ndjson"), []byte(ndjson), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var report cohortReport
+	sepsisagent(t, "cohort", "build", "--fhir", dir, "--out", filepath.Join(t.TempDir(), "c.parquet"), "--json").want(exitOK).object(&report)
+	if report.Steps != 4 || report.Coverage["creatinine"] != 0.25 {
+		t.Errorf("%d steps, creatinine in %g of them, want 0.25 of 4", report.Steps, report.Coverage["creatinine"])
 	}
 }
 

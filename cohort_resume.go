@@ -19,11 +19,12 @@ import (
 
 // patientNote is patientRows without the rows, counted together.
 type patientNote struct {
-	Rows   int         `json:"rows"`
-	Stays  int         `json:"stays"`
-	Tally  state.Tally `json:"tally"`
-	Drugs  []drugNote  `json:"drugs"`
-	Delays []delayNote `json:"delays"`
+	Rows   int                    `json:"rows"`
+	Stays  int                    `json:"stays"`
+	Seen   [state.NumFeatures]int `json:"seen"`
+	Tally  state.Tally            `json:"tally"`
+	Drugs  []drugNote             `json:"drugs"`
+	Delays []delayNote            `json:"delays"`
 }
 
 type drugNote struct {
@@ -59,7 +60,7 @@ func writeBatch(log *cohort.Log, patients []patientRows) error {
 	var rows []cohort.Row
 	for i, p := range patients {
 		n := &notes[i]
-		n.Rows, n.Stays, n.Tally = len(p.rows), p.stays, p.tally
+		n.Rows, n.Stays, n.Seen, n.Tally = len(p.rows), p.stays, p.seen, p.tally
 		rows = append(rows, p.rows...)
 		for d, count := range counted(p.drugs) {
 			n.Drugs = append(n.Drugs, drugNote{N: count, Drug: d.drug, Unit: d.unit, Vasoactive: d.vasoactive, Known: d.known, Why: d.why})
@@ -94,7 +95,7 @@ func readBatch(log *cohort.Log, i int) ([]patientRows, error) {
 		}
 		p := &out[i]
 		p.rows, rows = rows[:n.Rows], rows[n.Rows:]
-		p.stays, p.tally = n.Stays, n.Tally
+		p.stays, p.seen, p.tally = n.Stays, n.Seen, n.Tally
 		for _, d := range n.Drugs {
 			for range d.N {
 				p.drugs = append(p.drugs, drugRow{drug: d.Drug, unit: d.Unit, vasoactive: d.Vasoactive, known: d.Known, why: d.Why})

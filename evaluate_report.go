@@ -172,7 +172,7 @@ func (s *sourceReport) print(l *lines) {
 	s.counts(l, "Reasons", "reason", s.Reasons)
 	s.counts(l, "Rules that spoke", "rule and effect", s.Rules)
 	s.counts(l, "Errors", "error", s.Errors)
-	l.say("\n### Feature coverage at the decision\n\n| feature | measured in the step | known (measured or carried) |\n|---|---|---|")
+	l.say("\n### Feature coverage at the decision\n\n| feature | measured in the step and known by then | known (measured or carried) |\n|---|---|---|")
 	for _, f := range state.Catalogue() {
 		c := s.Coverage[string(f.Name)]
 		l.say("| %s | %.0f %% | %.0f %% |", f.Name, 100*c.Measured, 100*c.Known)

@@ -86,19 +86,20 @@ func (r *Row) Timeline() (*state.Timeline, error) {
 // Rows gives the rows of one stay, oldest first: decision times every 4 h from
 // admission + 4 h up to the end of the stay or MaxHours. A stay without a
 // charted end is read up to its last event. The error wraps ErrNoStay or is
-// that of state.Build.
+// that of state.NewBuilder.
 func Rows(c *state.Chart, source string, cfg state.Config) ([]Row, error) {
-	return RowsWithin(c, source, cfg, MaxHours)
-}
-
-// RowsWithin is Rows up to maxHours after admission.
-func RowsWithin(c *state.Chart, source string, cfg state.Config, maxHours float64) ([]Row, error) {
-	if c.Stay.Start.IsZero() {
-		return nil, fmt.Errorf("stay %s: %w", c.Stay.ID, ErrNoStay)
-	}
 	b, err := state.NewBuilder(c, cfg)
 	if err != nil {
 		return nil, err
+	}
+	return RowsOf(b, source, MaxHours)
+}
+
+// RowsOf is Rows of the builder's chart, up to maxHours after admission.
+func RowsOf(b *state.Builder, source string, maxHours float64) ([]Row, error) {
+	c := b.Chart()
+	if c.Stay.Start.IsZero() {
+		return nil, fmt.Errorf("stay %s: %w", c.Stay.ID, ErrNoStay)
 	}
 	end := c.Stay.End
 	if end.IsZero() {

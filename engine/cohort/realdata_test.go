@@ -77,7 +77,11 @@ func TestRealStaysAreReadWithoutTheFuture(t *testing.T) {
 			if !bytes.Equal(want, bytesAt(t, c.Trim(at, cfg), at)) {
 				t.Errorf("stay %d: trimming changes the timeline", stays)
 			}
-			rows, err := cohort.RowsWithin(c, "mimic", cfg, 12)
+			builder, err := state.NewBuilder(c, cfg)
+			if err != nil {
+				return err
+			}
+			rows, err := cohort.RowsOf(builder, "mimic", 12)
 			if err != nil {
 				return err
 			}

@@ -207,6 +207,28 @@ func (v *view) bin(steps []Step, f int) {
 	}
 }
 
+// Observed says of which features a value was measured in the step that ends at
+// end, whenever it became known. It reads the future: for counting what a chart
+// holds, never for deciding.
+func (b *Builder) Observed(end time.Time) (out [NumFeatures]bool) {
+	to := floorInstant(end)
+	from := to - stepLen
+	in := func(s []obs) []obs {
+		s = after(s, from)
+		return s[:len(s)-len(after(s, to))]
+	}
+	for f := range NumFeatures {
+		out[f] = len(in(b.series[catalogue[f].Name])) > 0
+	}
+	for _, o := range in(b.derived) {
+		out[MeanBP] = out[MeanBP] || !charted(b.series[catalogue[MeanBP].Name], o.at, never)
+	}
+	v := view{b: b, t: never}
+	ml, _, ok := v.urine(from, to)
+	out[Urine] = ok && ml <= catalogue[Urine].Hi
+	return out
+}
+
 // source is the one method whose pressures speak for a step: those of the
 // arterial line and the cuff are never averaged. It is the line, where the line
 // was read within an hour of the newest reading of the step, else the method of

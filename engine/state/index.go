@@ -93,6 +93,9 @@ func NewBuilder(c *Chart, cfg Config) (*Builder, error) {
 	return b, nil
 }
 
+// Chart is the chart the builder was made from.
+func (b *Builder) Chart() *Chart { return b.c }
+
 // recordID names the resource an event came from, "" when the chart does not
 // carry its record.
 func (c *Chart) recordID(rec int) string {
