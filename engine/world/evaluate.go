@@ -13,9 +13,15 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
 )
 
-// ErrNothingToEvaluate: every patient of the cohort trained or chose the
-// model. Evaluate on another cohort.
-var ErrNothingToEvaluate = errors.New("no patient of this cohort is new to the model")
+// Errors of Evaluate.
+var (
+	// ErrNothingToEvaluate: every patient of the cohort trained or chose the
+	// model. Evaluate on another cohort.
+	ErrNothingToEvaluate = errors.New("no patient of this cohort is new to the model")
+	// ErrEmptyCohort: the cohort has no rows. Look at the report of `cohort
+	// build` for why no stay came through.
+	ErrEmptyCohort = errors.New("the cohort has no rows (hint: `cohort build` says why stays are missing)")
+)
 
 // Evaluation is the result of Evaluate. Its JSON keys are those of `evaluate
 // world --json`.
@@ -29,34 +35,55 @@ type Evaluation struct {
 
 // Evaluate scores m on the patients of rows that it has never seen. Where real
 // and simulated patients are mixed, the scores are those of the real ones and
-// the simulated ones stand apart. rows is read twice.
+// the simulated ones stand apart. rows is read twice, and one stay at a time
+// is in memory.
 func Evaluate(rows iter.Seq2[cohort.Row, error], m *Model) (*Evaluation, error) {
 	digest, err := cohort.Digest(rows)
 	if err != nil {
 		return nil, err
 	}
 	e := &Evaluation{DataDigest: digest, ModelHash: m.info.Hash}
-	parts, err := m.file.Scale.gather(rows, func(first *cohort.Row) bool {
-		if m.file.Training.knows(first.Patient) {
-			e.LeftOut++
-			return false
+	real, simulated, stays := newScorer(m), newScorer(m), 0
+	for group, err := range cohort.ByStay(rows) {
+		if err != nil {
+			return nil, err
 		}
-		return true
-	})
-	if err != nil {
-		return nil, err
+		stays++
+		if m.file.Training.knows(group[0].Patient) {
+			e.LeftOut++
+			continue
+		}
+		c, err := courseOf(group)
+		if err != nil {
+			return nil, err
+		}
+		to := real
+		if c.synthetic {
+			to = simulated
+		}
+		to.course(m.file.Scale.samples(c, stays))
 	}
-	var all []*sample
-	for _, part := range []cohort.Split{cohort.Train, cohort.Val, cohort.Test} {
-		all = append(all, parts[part]...)
-	}
-	if len(all) == 0 {
+	switch {
+	case stays == 0:
+		return nil, ErrEmptyCohort
+	case stays == e.LeftOut:
 		return nil, fmt.Errorf("%w (%d stays were left out)", ErrNothingToEvaluate, e.LeftOut)
-	}
-	e.Scores = *m.score(preferReal(all))
-	synthetic := keep(all, func(s *sample) bool { return s.synthetic })
-	if len(synthetic) > 0 && len(synthetic) < len(all) {
-		e.Synthetic = m.score(synthetic)
+	case real.steps == 0:
+		e.Scores = *simulated.scores()
+	default:
+		e.Scores = *real.scores()
+		if simulated.steps > 0 {
+			e.Synthetic = simulated.scores()
+		}
 	}
 	return e, nil
+}
+
+// course adds the samples of one stay.
+func (t *scorer) course(samples []sample) {
+	list := make([]*sample, len(samples))
+	for i := range samples {
+		list[i] = &samples[i]
+	}
+	t.add(list)
 }

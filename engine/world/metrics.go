@@ -2,70 +2,15 @@
 
 package world
 
-// This file: scoring a model on samples that it never saw. Nothing is fitted
-// here.
+// This file: measures of a forecast in closed form. Each takes weights, so
+// that one sorted list serves every resample of a bootstrap.
 
 import (
 	"math"
-	"sort"
-	"strconv"
+	"slices"
 
 	"gonum.org/v1/gonum/mathext"
 )
-
-// Scores are the measured properties of a model on one set of patients.
-// Errors are standardised on the modelling scale and taken over observed
-// entries only; a number that could not be measured is null.
-type Scores struct {
-	StateMAE       Number            `json:"state_mae"`
-	PersistenceMAE Number            `json:"persistence_mae"`
-	NewestMAE      Number            `json:"newest_reading_mae"` // persistence of the newest single reading instead of the newest step
-	RidgeMAE       Number            `json:"ridge_mae"`
-	NLL            Number            `json:"nll"` // of the standardised truth under the served distribution
-	Interval80     Number            `json:"interval80_coverage"`
-	Interval95     Number            `json:"interval95_coverage"`
-	VentAUROC      Number            `json:"vent_auroc"`
-	MortalityAUROC Number            `json:"mortality_auroc"` // death in hospital, at the landmark of 24 h
-	MortalityAUPRC Number            `json:"mortality_auprc"`
-	MortalityECE   Number            `json:"mortality_ece"`
-	Vaso24hAUROC   Number            `json:"vaso24h_auroc"` // among those off vasopressors, at the landmark of 24 h
-	RolloutMAE     [Horizon]Number   `json:"rollout_mae"`
-	PersistRollout [Horizon]Number   `json:"persistence_rollout_mae"`
-	BehaviourNLL   Number            `json:"behaviour_nll"`
-	BehaviourTop1  Number            `json:"behaviour_top1"`
-	FeatureMAE     map[string]Number `json:"feature_mae"`         // canonical units, next step
-	FeaturePersist map[string]Number `json:"feature_persistence"` // the same for persistence
-	FeatureCover80 map[string]Number `json:"feature_coverage80"`
-	Patients       int               `json:"patients"`
-	Stays          int               `json:"stays"`
-	Steps          int               `json:"steps"`
-	Entries        int               `json:"entries"` // observed next-step values
-}
-
-// Number is a float that is written as null when it was not measured.
-type Number float64
-
-// MarshalJSON writes null for what is not a finite number.
-func (n Number) MarshalJSON() ([]byte, error) {
-	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
-		return []byte("null"), nil
-	}
-	return strconv.AppendFloat(nil, float64(n), 'g', -1, 64), nil
-}
-
-// UnmarshalJSON reads null as not measured.
-func (n *Number) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*n = Number(math.NaN())
-		return nil
-	}
-	v, err := strconv.ParseFloat(string(b), 64)
-	*n = Number(v)
-	return err
-}
-
-// landmarkHours is the time in the ICU at which outcome predictions are scored.
-const landmarkHours = 24
 
 // mean accumulates an average; without data it is not a number.
 type mean struct{ sum, n float64 }
@@ -73,206 +18,144 @@ type mean struct{ sum, n float64 }
 func (m *mean) add(v float64) { m.sum, m.n = m.sum+v, m.n+1 }
 func (m *mean) value() Number { return Number(m.sum / m.n) }
 
-// score measures m on samples that trained nothing.
-func (m *Model) score(samples []*sample) *Scores {
-	s := &Scores{FeatureMAE: map[string]Number{}, FeaturePersist: map[string]Number{}, FeatureCover80: map[string]Number{}}
-	t := &scorer{m: m}
-	stays, patients := map[int]bool{}, map[string]bool{}
-	for _, sm := range samples {
-		stays[sm.stay], patients[sm.patient] = true, true
-	}
-	m.each(samples, t.add)
-	s.Stays, s.Patients, s.Steps, s.Entries = len(stays), len(patients), len(samples), int(t.model[0].n)
-	s.StateMAE, s.PersistenceMAE, s.RidgeMAE, s.NLL = t.model[0].value(), t.still[0].value(), t.ridge.value(), t.nll.value()
-	s.NewestMAE = t.newest.value()
-	s.Interval80, s.Interval95 = t.in80.value(), t.in95.value()
-	for h := range Horizon {
-		s.RolloutMAE[h], s.PersistRollout[h] = t.model[h].value(), t.still[h].value()
-	}
-	for f := range numF {
-		name := string(features[f].Name)
-		s.FeatureMAE[name], s.FeaturePersist[name], s.FeatureCover80[name] = t.own[f].value(), t.ownStill[f].value(), t.ownIn[f].value()
-	}
-	s.VentAUROC = auroc(t.chance[0], t.label[0])
-	s.MortalityAUROC, s.MortalityAUPRC, s.MortalityECE = auroc(t.chance[1], t.label[1]), auprc(t.chance[1], t.label[1]), ece(t.chance[1], t.label[1])
-	s.Vaso24hAUROC = auroc(t.chance[2], t.label[2])
-	s.BehaviourNLL, s.BehaviourTop1 = t.pairNLL.value(), t.pairTop.value()
-	return s
+// call is one predicted chance of an event, and whether it came.
+type call struct {
+	chance float64
+	came   bool
+	stay   int // place in the list of stays
 }
 
-// scorer accumulates over samples.
-type scorer struct {
-	m                     *Model
-	model, still          [Horizon]mean
-	ridge, nll, newest    mean
-	in80, in95            mean
-	own, ownStill, ownIn  [numF]mean
-	pairNLL, pairTop      mean
-	chance                [3][]float64 // ventilation, death, vasopressor within 24 h
-	label                 [3][]int8
-	landmarked, landmark2 map[int]bool
+// calls are predictions sorted by falling chance.
+type calls []call
+
+func (c calls) sort() {
+	slices.SortStableFunc(c, func(a, b call) int {
+		switch {
+		case a.chance > b.chance:
+			return -1
+		case a.chance < b.chance:
+			return 1
+		}
+		return 0
+	})
 }
 
-// add scores one sample.
-func (t *scorer) add(sm *sample, v *view) {
-	s := v.under(&sm.ne, &sm.fluid, Horizon)
-	for h := range Horizon {
-		b := t.m.bands(h, &s)
-		for f := range numF {
-			y := sm.y[h*numF+f]
-			if isNaN(y) {
-				continue
-			}
-			z := float64(t.m.file.Scale.z(f, b[f].Median))
-			last := float64(sm.x[f*perFeature+inLast])
-			t.model[h].add(math.Abs(float64(y) - z))
-			t.still[h].add(math.Abs(float64(y) - last))
-			if h == 0 {
-				t.next(f, float64(y), last, &s, b[f])
-				t.newest.add(math.Abs(float64(y) - last - float64(sm.x[f*perFeature+inNewest])))
+// once weighs every prediction alike.
+func once(call) float64 { return 1 }
+
+// ties calls f for each run of equal chances with its weight of events and of
+// the others.
+func (c calls) ties(weight func(call) float64, f func(came, not float64)) {
+	for i := 0; i < len(c); {
+		var came, not float64
+		j := i
+		for ; j < len(c) && c[j].chance == c[i].chance; j++ {
+			if w := weight(c[j]); c[j].came {
+				came += w
+			} else {
+				not += w
 			}
 		}
-	}
-	if sm.observedNext() {
-		z := t.m.ridge.predict(sm)
-		for f := range numF {
-			if y := sm.y[f]; !isNaN(y) {
-				t.ridge.add(math.Abs(float64(y) - z[f]))
-			}
-		}
-	}
-	t.outcomes(sm, v)
-}
-
-// next scores one observed value of the next step.
-func (t *scorer) next(f int, y, last float64, s *spreadOf, b Band) {
-	scale := &t.m.file.Scale
-	truth := scale.value(f, y)
-	t.own[f].add(math.Abs(truth - b.Median))
-	t.ownStill[f].add(math.Abs(truth - scale.value(f, last)))
-	in := t.m.inside(f, float32(y), b.Lo80, b.Hi80)
-	t.in80.add(in)
-	t.ownIn[f].add(in)
-	t.in95.add(t.m.inside(f, float32(y), b.Lo95, b.Hi95))
-	nu, unit := tailsOf(t.m.file.Width80[0][f], t.m.file.Width95[0][f])
-	t.nll.add(studentNLL((y-s.mu[f])/(unit*s.sigma[f]), nu) + math.Log(unit*s.sigma[f]))
-}
-
-// outcomes scores the heads beside the features.
-func (t *scorer) outcomes(sm *sample, v *view) {
-	if t.landmarked == nil {
-		t.landmarked, t.landmark2 = map[int]bool{}, map[int]bool{}
-	}
-	file := &t.m.file
-	if sm.vent[0] != unknown {
-		t.chance[0], t.label[0] = append(t.chance[0], file.VentScaling.chance(v.mean(outVent))), append(t.label[0], sm.vent[0])
-	}
-	if sm.hours >= landmarkHours-0.01 {
-		if !t.landmarked[sm.stay] && sm.died != unknown {
-			t.chance[1], t.label[1] = append(t.chance[1], file.DeathScaling.chance(v.mean(outDeath))), append(t.label[1], sm.died)
-			t.landmarked[sm.stay] = true
-		}
-		if !t.landmark2[sm.stay] && sm.vaso24 != unknown {
-			t.chance[2], t.label[2] = append(t.chance[2], file.VasoScaling.chance(v.mean(outVaso24))), append(t.label[2], sm.vaso24)
-		}
-		t.landmark2[sm.stay] = true
-	}
-	if p := single(sm.pairs); p >= 0 {
-		b := t.m.behaviour(v)
-		top, best := 0, 0.0
-		for i := range numPairs {
-			if q := b[i/5][i%5]; q > best {
-				top, best = i, q
-			}
-		}
-		hit := 0.0
-		if top == p {
-			hit = 1
-		}
-		t.pairTop.add(hit)
-		t.pairNLL.add(-math.Log(b[p/5][p%5]))
+		f(came, not)
+		i = j
 	}
 }
 
-func (s *sample) observedNext() bool {
-	for _, y := range s.y[:numF] {
-		if !isNaN(y) {
-			return true
+// auroc is the chance that an event is ranked above a non-event; ties count
+// half. It needs both.
+func (c calls) auroc(weight func(call) float64) Number {
+	var area, cames, nots float64
+	c.ties(weight, func(came, not float64) {
+		area += not * (cames + came/2)
+		cames, nots = cames+came, nots+not
+	})
+	if cames == 0 || nots == 0 {
+		return unmeasured
+	}
+	return Number(area / cames / nots)
+}
+
+// auprc is average precision; tied predictions are taken together. It needs
+// both outcomes.
+func (c calls) auprc(weight func(call) float64) Number {
+	var sum, cames, all float64
+	c.ties(weight, func(came, not float64) {
+		cames, all = cames+came, all+came+not
+		if came > 0 {
+			sum += came * cames / all
+		}
+	})
+	if cames == 0 || cames == all {
+		return unmeasured
+	}
+	return Number(sum / cames)
+}
+
+// eceBins is the number of bins of equal width of the calibration error.
+const eceBins = 10
+
+func binOf(chance float64) int { return min(max(int(chance*eceBins), 0), eceBins-1) }
+
+// ece is the expected calibration error over ten bins of equal width.
+func (c calls) ece(weight func(call) float64) Number {
+	var gap [eceBins]float64
+	var n, sum float64
+	for _, one := range c {
+		w := weight(one)
+		n += w
+		gap[binOf(one.chance)] += w * (one.chance - indicator(one.came))
+	}
+	if n == 0 {
+		return unmeasured
+	}
+	for _, g := range gap {
+		sum += math.Abs(g)
+	}
+	return Number(sum / n)
+}
+
+// reliability gives the bins that hold a prediction.
+func (c calls) reliability() (out []Bin) {
+	var n, p, y [eceBins]float64
+	for _, one := range c {
+		b := binOf(one.chance)
+		n[b], p[b], y[b] = n[b]+1, p[b]+one.chance, y[b]+indicator(one.came)
+	}
+	for b := range n {
+		if n[b] == 0 {
+			continue
+		}
+		out = append(out, Bin{Low: Number(float64(b) / eceBins), High: Number(float64(b+1) / eceBins), N: int(n[b]),
+			Predicted: Number(p[b] / n[b]), Observed: Number(y[b] / n[b]), Range: wilson(y[b], n[b])})
+	}
+	return out
+}
+
+func (c calls) events() (n int) {
+	for _, one := range c {
+		if one.came {
+			n++
 		}
 	}
-	return false
+	return n
+}
+
+func indicator(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// wilson is the 95 % score interval of a share of k in n (Wilson 1927).
+func wilson(k, n float64) Interval {
+	const z = 1.959964
+	p, d := k/n, 1+z*z/n
+	mid, half := (p+z*z/(2*n))/d, z/d*math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	return Interval{Number(math.Max(0, mid-half)), Number(math.Min(1, mid+half))}
 }
 
 // studentNLL is minus the log density of a standard Student t.
 func studentNLL(r, nu float64) float64 {
 	return 0.5*(nu+1)*math.Log1p(r*r/nu) + 0.5*math.Log(nu) + mathext.Lbeta(0.5, nu/2)
-}
-
-// ranked sorts labels by falling chance.
-func ranked(chance []float64, label []int8) (order []int, ones int) {
-	order = make([]int, len(chance))
-	for i := range order {
-		order[i] = i
-		ones += int(label[i])
-	}
-	sort.SliceStable(order, func(i, j int) bool { return chance[order[i]] > chance[order[j]] })
-	return order, ones
-}
-
-// auroc is the chance that a case is ranked above a non-case; ties count half.
-func auroc(chance []float64, label []int8) Number {
-	order, ones := ranked(chance, label)
-	zeros := len(order) - ones
-	if ones == 0 || zeros == 0 {
-		return Number(math.NaN())
-	}
-	var area float64
-	below := float64(zeros)
-	for i := 0; i < len(order); {
-		j, up, down := i, 0.0, 0.0
-		for ; j < len(order) && chance[order[j]] == chance[order[i]]; j++ {
-			if label[order[j]] == 1 {
-				up++
-			} else {
-				down++
-			}
-		}
-		area += up * (below - down + down/2)
-		below -= down
-		i = j
-	}
-	return Number(area / float64(ones) / float64(zeros))
-}
-
-// auprc is average precision.
-func auprc(chance []float64, label []int8) Number {
-	order, ones := ranked(chance, label)
-	if ones == 0 || ones == len(order) {
-		return Number(math.NaN())
-	}
-	var sum, hits float64
-	for i := 0; i < len(order); {
-		j, up := i, 0.0
-		for ; j < len(order) && chance[order[j]] == chance[order[i]]; j++ {
-			up += float64(label[order[j]])
-		}
-		hits += up
-		sum += up * hits / float64(j)
-		i = j
-	}
-	return Number(sum / float64(ones))
-}
-
-// ece is the expected calibration error over ten bins of equal width.
-func ece(chance []float64, label []int8) Number {
-	var p, y, n [10]float64
-	for i, c := range chance {
-		b := min(int(c*10), 9)
-		p[b], y[b], n[b] = p[b]+c, y[b]+float64(label[i]), n[b]+1
-	}
-	var sum float64
-	for b := range n {
-		sum += math.Abs(p[b] - y[b])
-	}
-	return Number(sum / float64(len(chance)))
 }

@@ -8,10 +8,12 @@ package world
 
 import (
 	"fmt"
+	"math"
 
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
+	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
 // ridgeInputs is the number of regressors: intercept, values, known flags,
@@ -33,7 +35,12 @@ func regressors(r []float64, sm *sample) {
 	for i, at := range []int{inAgeYears, inHours, inVent, inNEEnd} {
 		rest[i] = float64(sm.x[globalAt+at])
 	}
-	for i, v := range []float32{sm.ne[0], sm.fluid[0]} {
+	planned(rest, sm, 0)
+}
+
+// planned writes the doses of step h.
+func planned(rest []float64, sm *sample, h int) {
+	for i, v := range []float32{sm.ne[h], sm.fluid[h]} {
 		rest[4+2*i], rest[5+2*i] = 0, 0
 		if !isNaN(v) {
 			rest[4+2*i], rest[5+2*i] = float64(v), 1
@@ -93,17 +100,36 @@ func fitRidge(train []*sample, lambda float64) (*ridge, error) {
 	return out, nil
 }
 
-// predict gives the standardised value of every feature one step ahead.
-func (r *ridge) predict(sm *sample) (z [numF]float64) {
+// course gives the standardised value of every feature in every step: each
+// step is forecast from the one before, with the doses that were given. What
+// was never measured goes on being unknown.
+func (r *ridge) course(sm *sample, z *[Horizon * numF]float64) {
 	in := make([]float64, ridgeInputs)
 	regressors(in, sm)
-	for j, v := range in {
-		if v == 0 {
-			continue
+	rest := in[1+2*numF:]
+	for h := range Horizon {
+		out := z[h*numF : (h+1)*numF]
+		clear(out)
+		for j, v := range in {
+			if v == 0 {
+				continue
+			}
+			for f, w := range r.weight.Row(j) {
+				out[f] += v * float64(w)
+			}
 		}
-		for f, w := range r.weight.Row(j) {
-			z[f] += v * float64(w)
+		if h+1 == Horizon {
+			break
 		}
+		for f, v := range out {
+			if in[1+numF+f] == 1 {
+				in[1+f] = clamp(v, -zLimit, zLimit)
+			}
+		}
+		rest[1] = math.Log1p(sm.hours+float64(state.StepHours*(h+1))) / 4
+		if !isNaN(sm.ne[h]) {
+			rest[3] = float64(sm.ne[h])
+		}
+		planned(rest, sm, h+1)
 	}
-	return z
 }
