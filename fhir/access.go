@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sepsisagent/sepsisagent/fhir/smart/scope"
 )
 
 // Access lets one gather read from a Server. The zero Access lets it read
@@ -79,67 +81,31 @@ func (b *bearer) renew(ctx context.Context, refused string) string {
 // resource; "" when it is granted or cannot be told. narrow is the category
 // that a grant is limited to, where it covers the key.
 func (a Access) wanting(w wish) (missing, narrow string) {
-	granted := false
-	for _, s := range strings.Fields(a.Scope) {
-		kind, rights, category, ok := smartScope(s)
+	if a.Scope == "" {
+		return "", ""
+	}
+	var whole, part scope.Rights // to all of the resource type, and to the key's category of it
+	for _, text := range strings.Fields(a.Scope) {
+		s, ok := scope.Parse(text)
 		switch {
-		case !ok && !besides[s] && !strings.HasPrefix(s, "launch/"):
+		case !ok && !scope.OpensNothing(text):
 			return "", "" // not SMART scopes, or not only: the server knows what they mean
-		case !ok || kind != "*" && kind != w.kind:
-			continue
-		}
-		reads := strings.Contains(rights, "r") && (w.kind == "Patient" || strings.Contains(rights, "s"))
-		switch {
-		case reads && category == "":
-			granted, narrow = true, ""
-		case reads && category == w.category && !granted:
-			granted, narrow = true, category
+		case !ok || !s.Opens(w.kind):
+		case s.Query == "":
+			whole, part = whole.With(s.Rights), part.With(s.Rights)
+		case w.category != "" && s.Category() == w.category:
+			part = part.With(s.Rights)
 		}
 	}
-	if granted || a.Scope == "" {
-		return "", narrow
+	switch {
+	case whole.Suffice(w.kind):
+		return "", ""
+	case part.Suffice(w.kind):
+		return "", w.category
 	}
 	letters := "rs"
 	if w.kind == "Patient" {
 		letters = "r"
 	}
 	return "patient/" + w.kind + "." + letters, ""
-}
-
-// besides are the SMART scopes that grant no resource.
-var besides = map[string]bool{"openid": true, "fhirUser": true, "profile": true, "launch": true, "offline_access": true, "online_access": true,
-	"smart/orchestrate_launch": true}
-
-// smartScope takes a SMART scope of version 1 or 2 apart. rights are the
-// letters of version 2; category is the code of a category filter, or "?" for
-// a filter of another kind.
-func smartScope(s string) (kind, rights, category string, ok bool) {
-	level, rest, found := strings.Cut(s, "/")
-	if !found || level != "patient" && level != "user" && level != "system" {
-		return "", "", "", false
-	}
-	rest, filter, filtered := strings.Cut(rest, "?")
-	kind, rights, found = strings.Cut(rest, ".")
-	if !found || kind == "" {
-		return "", "", "", false
-	}
-	switch rights {
-	case "read":
-		rights = "rs"
-	case "write":
-		rights = "cud"
-	case "*":
-		rights = "cruds"
-	default:
-		if rights == "" || strings.Trim(rights, "cruds") != "" {
-			return "", "", "", false
-		}
-	}
-	if filtered {
-		category = "?"
-		if value, isCategory := strings.CutPrefix(filter, "category="); isCategory && !strings.Contains(value, "&") {
-			category = value[strings.LastIndexByte(value, '|')+1:]
-		}
-	}
-	return kind, rights, category, true
 }

@@ -30,6 +30,7 @@ func TestATokenIsUsedForItsPatientItsTimeAndItsScopeOnly(t *testing.T) {
 		{"version 2", Access{Token: "t", Scope: "patient/Condition.rs patient/Patient.r"}, true, IsEmpty, ""},
 		{"a backend's", Access{Token: "t", Scope: "system/Condition.cruds"}, true, IsEmpty, ""},
 		{"other resources only", Access{Token: "t", Scope: "patient/Observation.rs launch/patient"}, false, IsDenied, "lacks the scope patient/Condition.rs"},
+		{"version 2 in two parts", Access{Token: "t", Scope: "patient/Condition.r user/Condition.s"}, true, IsEmpty, ""},
 		{"read without search", Access{Token: "t", Scope: "patient/Condition.r"}, false, IsDenied, "lacks the scope patient/Condition.rs"},
 		{"write only", Access{Token: "t", Scope: "patient/Condition.write"}, false, IsDenied, "lacks the scope patient/Condition.rs"},
 		{"a category of it", Access{Token: "t", Scope: "patient/Condition.rs?category=http://x|encounter-diagnosis"}, false, IsDenied, "lacks"},
@@ -65,6 +66,7 @@ func TestACategoryOfObservationsCoversItsKey(t *testing.T) {
 	}{
 		{"patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs", IsEmpty, IsDenied},
 		{"patient/Observation.rs?category=laboratory", IsDenied, IsEmpty},
+		{"patient/Observation.r patient/Observation.s?category=laboratory", IsDenied, IsEmpty},
 		{"patient/Observation.rs?code=8867-4", IsDenied, IsDenied},
 		{"patient/Observation.rs?category=laboratory patient/*.read", IsEmpty, IsEmpty},
 	} {

@@ -3,12 +3,13 @@
 package smart
 
 // This file: SMART scopes: what we ask for, and whether what was granted
-// opens what we need. Both syntaxes are understood: v2 (system/Observation.rs)
-// and v1 (system/Observation.read).
+// opens what we need.
 
 import (
 	"slices"
 	"strings"
+
+	"github.com/sepsisagent/sepsisagent/fhir/smart/scope"
 )
 
 // Scopes are the scopes by which a system reads and searches these resource
@@ -26,49 +27,15 @@ func Scopes(types []string, v1 bool) []string {
 	return slices.Compact(out)
 }
 
-// scope is a SMART scope of a system, taken apart.
-type scope struct {
-	kind         string // resource type, or *
-	read, search bool
-	query        string // narrows what it opens
-}
-
-// parseScope reads a scope; ok is false for what is not a SMART scope of a
-// system, such as a vendor's own words.
-func parseScope(text string) (s scope, ok bool) {
-	rest, ok := strings.CutPrefix(text, "system/")
-	if !ok {
-		return scope{}, false
-	}
-	rest, s.query, _ = strings.Cut(rest, "?")
-	kind, rights, ok := strings.Cut(rest, ".")
-	if !ok || kind == "" {
-		return scope{}, false
-	}
-	s.kind = kind
-	switch rights {
-	case "read", "*":
-		s.read, s.search = true, true
-	case "write":
-	default:
-		if rights == "" || strings.Trim(rights, "cruds") != "" {
-			return scope{}, false
-		}
-		s.read, s.search = strings.Contains(rights, "r"), strings.Contains(rights, "s")
-	}
-	return s, true
-}
-
-// missing are the needed types that the granted scopes do not open for both
-// read and search. A type that was not asked for in SMART's language is not
+// missing are the needed types that the granted scopes do not open. A type that was not asked for in SMART's language is not
 // judged: some EHRs have names of their own, and their answers to requests are
 // then all that tells. A grant narrowed by a query counts only when that very
 // scope was asked for.
 func missing(need, asked []string, granted string) []string {
 	judged := map[string]bool{}
 	for _, text := range asked {
-		if s, ok := parseScope(text); ok {
-			judged[s.kind] = true
+		if s, ok := ofSystem(text); ok {
+			judged[s.Kind] = true
 		}
 	}
 	var out []string
@@ -76,17 +43,21 @@ func missing(need, asked []string, granted string) []string {
 		if !judged[kind] && !judged["*"] {
 			continue
 		}
-		read, search := false, false
+		var rights scope.Rights
 		for _, text := range strings.Fields(granted) {
-			s, ok := parseScope(text)
-			if !ok || s.kind != kind && s.kind != "*" || s.query != "" && !slices.Contains(asked, text) {
-				continue
+			if s, ok := ofSystem(text); ok && s.Opens(kind) && (s.Query == "" || slices.Contains(asked, text)) {
+				rights = rights.With(s.Rights)
 			}
-			read, search = read || s.read, search || s.search
 		}
-		if !read || !search && kind != "Patient" { // the patient is read by id alone
+		if !rights.Suffice(kind) {
 			out = append(out, kind)
 		}
 	}
 	return out
+}
+
+// ofSystem reads a scope that is granted to a system and not to a user.
+func ofSystem(text string) (scope.Scope, bool) {
+	s, ok := scope.Parse(text)
+	return s, ok && s.Level == "system"
 }
