@@ -16,14 +16,19 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
+// checkpointName is the file in the output folder that an unfinished training
+// goes on from.
+const checkpointName = "training.checkpoint"
+
 func trainWorld() *cobra.Command {
-	var file, out, config string
+	var file, out, config, leaveOut string
 	var asJSON bool
 	train := world.DefaultTrainConfig()
 	cmd := &cobra.Command{
 		Use: "world", Short: "Train the Clinical World Model on a cohort", Args: noArgs,
 		Long: "Train the Clinical World Model on a cohort file and write weights, description, card and loss curve.\n" +
-			"Test patients (by hash) are never trained on. The same cohort and seed give the same weights.",
+			"Test patients (by hash) are never trained on. The same cohort and seed give the same weights.\n" +
+			"A training that was stopped goes on from its last epoch when the same command is given again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := require(cmd, "cohort", "out"); err != nil {
 				return err
@@ -36,11 +41,23 @@ func trainWorld() *cobra.Command {
 				return err
 			}
 			train.Levels = cfg.State
+			if leaveOut != "" {
+				if train.LeaveOut, err = world.ParseLeaveOut(leaveOut); err != nil {
+					return misuse("%v", err)
+				}
+			}
+			if err := os.MkdirAll(out, 0o755); err != nil {
+				return err
+			}
+			train.Checkpoint = filepath.Join(out, checkpointName)
 			model, err := world.Train(cmd.Context(), cohort.Read(file), train, epochLines(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
 			if err := model.Write(out); err != nil {
+				return err
+			}
+			if err := os.Remove(train.Checkpoint); err != nil {
 				return err
 			}
 			if asJSON {
@@ -53,6 +70,7 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().StringVar(&file, "cohort", "", "Parquet file of `cohort build` (required)")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write (required)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
+	cmd.Flags().StringVar(&leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
 	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
 	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")

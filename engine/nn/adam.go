@@ -21,6 +21,23 @@ func NewAdam(size int, decay float64) *Adam {
 		m: make([]float32, size), v: make([]float32, size)}
 }
 
+// AdamState is what an optimiser has gathered, for a checkpoint.
+type AdamState struct {
+	M, V []float32
+	Step int
+}
+
+// State returns the moments as they are; they change with the next Step.
+func (a *Adam) State() AdamState { return AdamState{M: a.m, V: a.v, Step: a.step} }
+
+// Restore continues from a state of an optimiser of the same size.
+func (a *Adam) Restore(s AdamState) {
+	check("Adam.Restore", len(s.M) == len(a.m) && len(s.V) == len(a.v))
+	copy(a.m, s.M)
+	copy(a.v, s.V)
+	a.step = s.Step
+}
+
 // Step moves theta against grad with learning rate lr.
 func (a *Adam) Step(layout *Layout, theta, grad []float32, lr float64) {
 	check("Adam.Step", len(theta) == len(a.m) && len(grad) == len(a.m))

@@ -33,15 +33,22 @@ type logistic struct {
 
 func (l logistic) chance(z float64) float64 { return 1 / (1 + math.Exp(-(l.A*z + l.B))) }
 
-// fitLogistic finds A and B by Newton's method. With fewer than ten of either
-// outcome the logit is taken as it is. A negative slope, which would turn the
-// ranking round, is refused likewise.
-func fitLogistic(z []float64, y []int8) logistic {
-	var ones int
-	for _, v := range y {
-		ones += int(v)
+// fitLogistic finds A and B by Newton's method. weight is that of each label
+// (nil: 1), and prior how many stays' worth it takes to move A and B away from
+// 1 and 0. With fewer than ten of either outcome the logit is taken as it is.
+// A negative slope, which would turn the ranking round, is refused likewise.
+func fitLogistic(z []float64, y []int8, weight []float64, prior float64) logistic {
+	of := func(i int) float64 {
+		if weight == nil {
+			return 1
+		}
+		return weight[i]
 	}
-	if ones < 10 || len(y)-ones < 10 {
+	var ones, all float64
+	for i, v := range y {
+		ones, all = ones+of(i)*float64(v), all+of(i)
+	}
+	if ones < 10 || all-ones < 10 {
 		return logistic{A: 1}
 	}
 	l := logistic{A: 1}
@@ -49,12 +56,12 @@ func fitLogistic(z []float64, y []int8) logistic {
 		var ga, gb, haa, hab, hbb float64
 		for i, v := range z {
 			p := l.chance(v)
-			d, w := p-float64(y[i]), p*(1-p)
+			d, w := of(i)*(p-float64(y[i])), of(i)*p*(1-p)
 			ga, gb = ga+d*v, gb+d
 			haa, hab, hbb = haa+w*v*v, hab+w*v, hbb+w
 		}
-		haa, hbb = haa+1, hbb+1 // damping
-		ga += l.A - 1
+		haa, hbb = haa+prior, hbb+prior
+		ga, gb = ga+prior*(l.A-1), gb+prior*l.B
 		det := haa*hbb - hab*hab
 		if det < 1e-9 {
 			break
@@ -75,8 +82,8 @@ func (m *Model) calibrate(validation []*sample) {
 	file.PairTemperature = 1
 	file.VentScaling, file.DeathScaling, file.VasoScaling = logistic{A: 1}, logistic{A: 1}, logistic{A: 1}
 	var residuals [Horizon][numF][]float64
-	var z [3][]float64
-	var y [3][]int8
+	var z [2][]float64
+	var y [2][]int8
 	var logits [][]float32
 	var pairs []int
 	m.each(validation, func(sm *sample, v *view) {
@@ -89,9 +96,9 @@ func (m *Model) calibrate(validation []*sample) {
 				}
 			}
 		}
-		for i, l := range []int8{sm.vent[0], sm.died, sm.vaso24} {
+		for i, l := range []int8{sm.vent[0], sm.vaso24} {
 			if l != unknown {
-				z[i], y[i] = append(z[i], v.mean([]int{outVent, outDeath, outVaso24}[i])), append(y[i], l)
+				z[i], y[i] = append(z[i], v.mean([]int{outVent, outVaso24}[i])), append(y[i], l)
 			}
 		}
 		if p := single(sm.pairs); p >= 0 {
@@ -117,10 +124,26 @@ func (m *Model) calibrate(validation []*sample) {
 			file.Width95[h][f] = math.Max(file.Width95[h][f], 1.1*file.Width80[h][f])
 		}
 	}
-	file.VentScaling, file.DeathScaling, file.VasoScaling = fitLogistic(z[0], y[0]), fitLogistic(z[1], y[1]), fitLogistic(z[2], y[2])
+	file.VentScaling, file.VasoScaling = fitLogistic(z[0], y[0], nil, 1), fitLogistic(z[1], y[1], nil, 1)
+	file.DeathScaling = m.calibrateDeath(validation)
 	file.PairTemperature = sharpness(logits, pairs)
 	m.trim(validation)
 }
+
+// calibrateDeath scales the outcome model's logit, each stay counting once.
+// Deaths in the validation split are few, so the logit must be far off before
+// it is moved.
+func (m *Model) calibrateDeath(validation []*sample) logistic {
+	in, weight := outcomeSamples(validation)
+	z, y := make([]float64, len(in)), make([]int8, len(in))
+	for i, s := range in {
+		z[i], y[i] = m.death.logit(s.x), s.died
+	}
+	return fitLogistic(z, y, weight, deathPrior)
+}
+
+// deathPrior is the prior of calibrateDeath.
+const deathPrior = 10
 
 // trim rescales all widths together so that the bands as served (rounded
 // scores, ordered pressures, ends of ranges) cover 80 % and 95 %.

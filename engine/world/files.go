@@ -136,6 +136,9 @@ func (m *Model) tensors() []nn.Tensor {
 		real = append(real, m.atlas.real[i][:]...)
 		all = append(all, m.atlas.all[i][:]...)
 	}
+	if m.death != nil {
+		ts = append(ts, m.death.tensor())
+	}
 	return append(ts,
 		nn.Tensor{Name: "atlas.centres", Shape: []int{n, contextSize}, Data: centres},
 		nn.Tensor{Name: "atlas.real", Shape: []int{n, numPairs}, Data: real},
@@ -271,6 +274,12 @@ func (m *Model) adopt(tensors []nn.Tensor) error {
 		return err
 	}
 	m.ridge = &ridge{weight: &nn.Mat{Rows: ridgeInputs, Cols: numF, Data: w}}
+	if _, ok := byName[outcomeTensor]; ok {
+		if w, err = take(outcomeTensor, 1+outcomeSize); err != nil {
+			return err
+		}
+		m.death = &outcome{weight: w}
+	}
 	if len(byName) > 0 {
 		return fmt.Errorf("%d tensors that no part of the model reads", len(byName))
 	}

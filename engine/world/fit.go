@@ -12,6 +12,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
@@ -46,61 +47,88 @@ func newFitter(net *network, scale *Scale, cfg TrainConfig, train, validation []
 	return f
 }
 
-// member fits member number m and returns its weights: the running average of
-// the epoch with the lowest validation loss.
-func (f *fitter) member(ctx context.Context, m int) ([]float32, error) {
-	rng := rand.New(rand.NewPCG(f.cfg.Seed, uint64(m)))
-	theta := f.net.init(rng)
-	average := append([]float32(nil), theta...)
-	best := append([]float32(nil), theta...)
-	bestLoss, bestEpoch := math.Inf(1), -1
-	opt := nn.NewAdam(len(theta), f.cfg.WeightDecay)
-	order := make([]int, len(f.train))
-	for i := range order {
-		order[i] = i
+// start is member number m before its first epoch.
+func (f *fitter) start(m int) (*running, error) {
+	source := rand.NewPCG(f.cfg.Seed, uint64(m))
+	theta := f.net.init(rand.New(source))
+	r := &running{Member: m, Theta: theta, Average: slices.Clone(theta), Best: slices.Clone(theta),
+		BestLoss: math.Inf(1), BestEpoch: -1, Order: make([]int, len(f.train)),
+		Optimiser: nn.NewAdam(len(theta), f.cfg.WeightDecay).State()}
+	for i := range r.Order {
+		r.Order[i] = i
 	}
+	var err error
+	r.Chance, err = source.MarshalBinary()
+	return r, err
+}
+
+// member goes on with member r and returns its weights: the running average of
+// the epoch with the lowest validation loss. save is called after every epoch
+// with the state to go on from.
+func (f *fitter) member(ctx context.Context, r *running, save func(*running) error) ([]float32, error) {
+	source := new(rand.PCG)
+	if err := source.UnmarshalBinary(r.Chance); err != nil {
+		return nil, fmt.Errorf("%w: random source: %w", ErrTraining, err)
+	}
+	rng := rand.New(source)
+	opt := nn.NewAdam(len(r.Theta), f.cfg.WeightDecay)
+	opt.Restore(r.Optimiser)
+	r.Optimiser = opt.State()
+	for r.Epoch < f.cfg.Epochs && r.Epoch-1-r.BestEpoch < f.cfg.Patience {
+		sum, err := f.epoch(ctx, r, rng, opt)
+		if err != nil {
+			return nil, err
+		}
+		validation := f.loss(r.Average)
+		if validation < r.BestLoss {
+			r.BestLoss, r.BestEpoch = validation, r.Epoch
+			copy(r.Best, r.Average)
+		}
+		f.report(Progress{Member: r.Member, Members: f.cfg.Members, Epoch: r.Epoch, Epochs: f.cfg.Epochs,
+			TrainLoss: sum.loss / math.Max(sum.weight, 1), ValidationLoss: validation, Best: r.BestEpoch == r.Epoch})
+		r.Epoch++
+		r.Optimiser = opt.State()
+		if r.Chance, err = source.MarshalBinary(); err != nil {
+			return nil, err
+		}
+		if err := save(r); err != nil {
+			return nil, err
+		}
+	}
+	if r.BestEpoch < 0 {
+		return nil, fmt.Errorf("%w: member %d never had a finite validation loss", ErrTraining, r.Member)
+	}
+	return r.Best, nil
+}
+
+// epoch goes once through the training samples in random order.
+func (f *fitter) epoch(ctx context.Context, r *running, rng *rand.Rand, opt *nn.Adam) (sum tally, err error) {
+	order := r.Order
 	batches := (len(order) + batchSize - 1) / batchSize
-	step := 0
-	for epoch := range f.cfg.Epochs {
-		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		var sum tally
-		for b := range batches {
-			if err := ctx.Err(); err != nil {
-				return nil, fmt.Errorf("training stopped: %w", err)
-			}
-			batch := make([]*sample, 0, batchSize)
-			for _, i := range order[b*batchSize : min((b+1)*batchSize, len(order))] {
-				batch = append(batch, f.train[i])
-			}
-			t, norm := f.gradient(theta, batch, rng.Uint64())
-			if math.IsNaN(norm) || math.IsInf(norm, 0) {
-				return nil, fmt.Errorf("%w: the gradient of member %d is not finite in epoch %d; lower the learning rate", ErrTraining, m, epoch)
-			}
-			done := float64(step) / float64(f.cfg.Epochs*batches)
-			lr := f.cfg.LearningRate * (0.02 + 0.98*(1+math.Cos(math.Pi*done))/2) * math.Min(1, float64(step+1)/float64(min(100, 5*batches)))
-			opt.Step(&f.net.layout, theta, f.grads[0], lr)
-			step++
-			keep := float32(math.Min(0.995, float64(step)/float64(step+10)))
-			for i, v := range theta {
-				average[i] = keep*average[i] + (1-keep)*v
-			}
-			sum.loss, sum.weight = sum.loss+t.loss, sum.weight+t.weight
+	rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	for b := range batches {
+		if err := ctx.Err(); err != nil {
+			return sum, fmt.Errorf("training stopped: %w", err)
 		}
-		validation := f.loss(average)
-		if validation < bestLoss {
-			bestLoss, bestEpoch = validation, epoch
-			copy(best, average)
+		batch := make([]*sample, 0, batchSize)
+		for _, i := range order[b*batchSize : min((b+1)*batchSize, len(order))] {
+			batch = append(batch, f.train[i])
 		}
-		f.report(Progress{Member: m, Members: f.cfg.Members, Epoch: epoch, Epochs: f.cfg.Epochs,
-			TrainLoss: sum.loss / math.Max(sum.weight, 1), ValidationLoss: validation, Best: bestEpoch == epoch})
-		if epoch-bestEpoch >= f.cfg.Patience {
-			break
+		t, norm := f.gradient(r.Theta, batch, rng.Uint64())
+		if math.IsNaN(norm) || math.IsInf(norm, 0) {
+			return sum, fmt.Errorf("%w: the gradient of member %d is not finite in epoch %d; lower the learning rate", ErrTraining, r.Member, r.Epoch)
 		}
+		done := float64(r.Step) / float64(f.cfg.Epochs*batches)
+		lr := f.cfg.LearningRate * (0.02 + 0.98*(1+math.Cos(math.Pi*done))/2) * math.Min(1, float64(r.Step+1)/float64(min(100, 5*batches)))
+		opt.Step(&f.net.layout, r.Theta, f.grads[0], lr)
+		r.Step++
+		keep := float32(math.Min(0.995, float64(r.Step)/float64(r.Step+10)))
+		for i, v := range r.Theta {
+			r.Average[i] = keep*r.Average[i] + (1-keep)*v
+		}
+		sum.loss, sum.weight = sum.loss+t.loss, sum.weight+t.weight
 	}
-	if bestEpoch < 0 {
-		return nil, fmt.Errorf("%w: member %d never had a finite validation loss", ErrTraining, m)
-	}
-	return best, nil
+	return sum, nil
 }
 
 // gradient leaves the batch's gradient in f.grads[0] and returns the loss and

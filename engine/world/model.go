@@ -39,6 +39,7 @@ type Model struct {
 	members [][]float32
 	atlas   *atlas
 	ridge   *ridge
+	death   *outcome
 }
 
 var _ Forecaster = (*Model)(nil)

@@ -31,6 +31,25 @@ type person struct {
 	died90                int8 // within 90 days: 0, 1 or unknown
 }
 
+// settleSteps is how many steps later a step is looked at again for labels:
+// 12 h, longer than the lag of any laboratory.
+const settleSteps = 3
+
+// settled is the step that ends at decision time k with everything that was
+// measured in it: as one of the next timelines of the stay shows it. What a
+// step's own timeline shows is what was known when the step ended, without the
+// results that were still on their way; a label taken from there would teach
+// that laboratories are silent.
+func (c *course) settled(k int) *state.Step {
+	for j := min(settleSteps, len(c.timelines)-1-k); j > 0; j-- {
+		steps := c.timelines[k+j].Steps
+		if i := len(steps) - 1 - j; i >= 0 && steps[i].End.Equal(c.timelines[k].At) {
+			return &steps[i]
+		}
+	}
+	return newest(c.timelines[k])
+}
+
 // sample is one decision time with its future.
 type sample struct {
 	x         []float32               // encoded timeline
@@ -51,21 +70,25 @@ type sample struct {
 // learn from, but its outcome is known.
 func (s *Scale) samples(c *course, stay int) []sample {
 	out := make([]sample, 0, len(c.timelines))
+	steps := make([]*state.Step, len(c.timelines))
+	for k := range steps {
+		steps[k] = c.settled(k)
+	}
 	for k := range c.timelines {
 		sm := sample{x: make([]float32, InputSize), died: c.died, vaso24: unknown, synthetic: c.synthetic,
 			patient: c.patient, stay: stay, hours: c.timelines[k].HoursInICU, about: &c.about}
 		s.encode(c.timelines[k], sm.x)
 		if k+1 < len(c.timelines) {
-			sm.pairs = pairsOf(newest(c.timelines[k+1]).Given)
+			sm.pairs = pairsOf(steps[k+1].Given)
 		}
 		for h := range Horizon {
 			if k+1+h < len(c.timelines) {
-				s.future(newest(c.timelines[k+1+h]), &sm, h)
+				s.future(steps[k+1+h], &sm, h)
 			} else {
 				sm.noFuture(h)
 			}
 		}
-		sm.vaso24 = needWithin24h(c.timelines, k)
+		sm.vaso24 = needWithin24h(newest(c.timelines[k]).Given, steps[k+1:])
 		out = append(out, sm)
 	}
 	return out
@@ -117,21 +140,19 @@ func pairsOf(g state.Exposure) (bits uint32) {
 	return bits
 }
 
-// needWithin24h is 1 when a patient who is off vasopressors at decision k gets
-// one within 24 h, 0 when it is known that none was given until then or until
-// the stay ended, and unknown otherwise.
-func needWithin24h(tls []*state.Timeline, k int) int8 {
-	now := newest(tls[k]).Given
+// needWithin24h is 1 when a patient who is off vasopressors now gets one within
+// 24 h, 0 when it is known that none was given until then or until the stay
+// ended, and unknown otherwise.
+func needWithin24h(now state.Exposure, later []*state.Step) int8 {
 	if !now.VasoKnown || now.NEEndUgKgMin > 0 {
 		return unknown
 	}
-	known := k+1 < len(tls)
-	for j := k + 1; j < len(tls) && j <= k+Horizon; j++ {
-		g := newest(tls[j]).Given
-		if g.VasoKnown && g.NEMaxUgKgMin > 0 {
+	known := len(later) > 0
+	for _, st := range later[:min(Horizon, len(later))] {
+		if st.Given.VasoKnown && st.Given.NEMaxUgKgMin > 0 {
 			return 1
 		}
-		known = known && g.VasoKnown
+		known = known && st.Given.VasoKnown
 	}
 	if !known {
 		return unknown

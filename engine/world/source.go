@@ -60,7 +60,7 @@ func (m *moments) scale() *Scale {
 }
 
 // takeSurvey reads all rows once, without decoding timelines.
-func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
+func takeSurvey(rows iter.Seq2[cohort.Row, error], leave LeaveOut) (*survey, error) {
 	var real, simulated moments
 	type counter struct {
 		patients, stays map[string]bool
@@ -69,7 +69,8 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 	sources, seen, hospitals := map[string]*counter{}, map[string]bool{}, map[string]bool{}
 	digest, err := cohort.Digest(func(yield func(cohort.Row, error) bool) {
 		for row, err := range rows {
-			if err == nil && row.Part != cohort.Test {
+			part := leave.part(&row)
+			if err == nil && (part == cohort.Train || part == cohort.Val) {
 				c := sources[row.Source]
 				if c == nil {
 					c = &counter{patients: map[string]bool{}, stays: map[string]bool{}}
@@ -82,7 +83,7 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 					hospitals[hospitalHash(row.Hospital)] = true
 				}
 			}
-			if err == nil && row.Part == cohort.Train {
+			if err == nil && part == cohort.Train {
 				if row.Synthetic {
 					simulated.add(&row)
 				} else {
@@ -109,14 +110,20 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error]) (*survey, error) {
 	return s, nil
 }
 
-// gather encodes the rows that want asks for, by part.
+// gather encodes the stays that want asks for, by part.
 func (s *Scale) gather(rows iter.Seq2[cohort.Row, error], want func(*cohort.Row) bool) (map[cohort.Split][]*sample, error) {
+	return s.gatherParts(rows, func(first *cohort.Row) (cohort.Split, bool) { return first.Part, want(first) })
+}
+
+// gatherParts encodes the stays that part wants, each into the part it names.
+func (s *Scale) gatherParts(rows iter.Seq2[cohort.Row, error], part func(first *cohort.Row) (cohort.Split, bool)) (map[cohort.Split][]*sample, error) {
 	parts, stay := map[cohort.Split][]*sample{}, 0
 	for group, err := range cohort.ByStay(rows) {
 		if err != nil {
 			return nil, err
 		}
-		if !want(&group[0]) {
+		to, ok := part(&group[0])
+		if !ok {
 			continue
 		}
 		c, err := courseOf(group)
@@ -125,7 +132,7 @@ func (s *Scale) gather(rows iter.Seq2[cohort.Row, error], want func(*cohort.Row)
 		}
 		samples := s.samples(c, stay)
 		for i := range samples {
-			parts[group[0].Part] = append(parts[group[0].Part], &samples[i])
+			parts[to] = append(parts[to], &samples[i])
 		}
 		stay++
 	}

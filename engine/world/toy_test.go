@@ -96,7 +96,7 @@ var toyRowsOnce = sync.OnceValues(func() (rows []cohort.Row, err error) {
 				return nil, err
 			}
 			st := newest(tl)
-			rows = append(rows, cohort.Row{Source: "toy", Patient: c.patient, Stay: c.stay, Step: k + 1, At: tl.At,
+			rows = append(rows, cohort.Row{Source: "toy", Patient: c.patient, Hospital: fmt.Sprint("h", i%9), Stay: c.stay, Step: k + 1, At: tl.At,
 				Hours: tl.HoursInICU, Synthetic: c.synthetic, Value: st.Value, Presence: st.Presence, AgeH: st.AgeH,
 				Given: st.Given, Vent: st.Vent, VentKnown: true, DiedInHospital: c.died == 1, OutcomeKnown: true,
 				Part: cohort.Part(c.patient), Canonical: js})

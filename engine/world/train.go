@@ -35,6 +35,13 @@ type TrainConfig struct {
 	Dropout      float64 `json:"dropout"`
 	Centres      int     `json:"centres"` // of the support atlas, at most
 	RidgeLambda  float64 `json:"ridge_lambda"`
+	// LeaveOut names hospitals that training does not see at all; their patients
+	// are scored apart.
+	LeaveOut LeaveOut `json:"leave_out_hospitals,omitzero"`
+	// Checkpoint is the file in which training keeps its state after every
+	// epoch, and from which it goes on after a kill; empty keeps none. Whoever
+	// sets it removes the file once the model is written.
+	Checkpoint string `json:"-"`
 	// Levels gives the cut-points of the behaviour model's levels. They are
 	// stored with the model: a site that changes its cut-points must train.
 	Levels state.Config `json:"-"`
@@ -59,6 +66,9 @@ func (c *TrainConfig) check() error {
 		return fmt.Errorf("%w: epochs, patience and centres must be at least 1", ErrTraining)
 	case !(c.LearningRate > 0) || !(c.WeightDecay >= 0) || !(c.RidgeLambda > 0) || !(c.Dropout >= 0 && c.Dropout < 1):
 		return fmt.Errorf("%w: learning rate and ridge lambda must be above 0, decay at least 0, dropout in 0..1", ErrTraining)
+	}
+	if err := c.LeaveOut.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrTraining, err)
 	}
 	return c.Levels.Validate()
 }
@@ -88,11 +98,11 @@ func Train(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConf
 	if cfg.mix == (mix{}) {
 		cfg.mix = defaultMix
 	}
-	found, err := takeSurvey(rows)
+	found, err := takeSurvey(rows, cfg.LeaveOut)
 	if err != nil {
 		return nil, err
 	}
-	parts, err := found.scale.gather(rows, func(*cohort.Row) bool { return true })
+	parts, err := found.scale.gatherParts(rows, func(first *cohort.Row) (cohort.Split, bool) { return cfg.LeaveOut.part(first), true })
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +118,9 @@ func Train(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConf
 		if len(synthetic) > 0 && len(synthetic) < len(test) {
 			record.TestSynthetic = m.score(synthetic)
 		}
+	}
+	if fresh := keep(parts[newHospital], func(s *sample) bool { return !record.knows(s.patient) }); len(fresh) > 0 {
+		record.TestHospitals = m.score(fresh)
 	}
 	_, weights, err := m.encode()
 	if err != nil {
@@ -135,21 +148,14 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 	if len(learn) < 100 || len(watch) < 20 {
 		return fmt.Errorf("%w: %d training and %d validation steps with a measured next step are too few; want at least 100 and 20", ErrTraining, len(learn), len(watch))
 	}
-	fit := newFitter(m.net, &m.file.Scale, cfg, learn, watch, func(p Progress) {
-		m.file.Training.Curves = append(m.file.Training.Curves, p)
-		if report != nil {
-			report(p)
-		}
-	})
-	for k := range cfg.Members {
-		theta, err := fit.member(ctx, k)
-		if err != nil {
-			return err
-		}
-		m.members = append(m.members, theta)
+	if err := m.fitMembers(ctx, learn, watch, cfg, report); err != nil {
+		return err
 	}
 	var err error
 	if m.ridge, err = fitRidge(preferReal(learn), cfg.RidgeLambda); err != nil {
+		return err
+	}
+	if m.death, err = fitOutcome(training); err != nil {
 		return err
 	}
 	m.persistenceWidths(preferReal(learn))
@@ -157,6 +163,42 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 	m.calibrate(preferReal(validation))
 	m.atlas = newAtlas(training, validation, cfg.Centres, cfg.Seed)
 	m.file.Far = m.atlas.far
+	return nil
+}
+
+// fitMembers fits the networks, going on from a checkpoint where there is one.
+func (m *Model) fitMembers(ctx context.Context, learn, watch []*sample, cfg TrainConfig, report func(Progress)) error {
+	at, err := readCheckpoint(cfg.Checkpoint, checkpointKey(cfg, m.net.arch, m.file.Training.DataDigest))
+	if err != nil {
+		return err
+	}
+	fit := newFitter(m.net, &m.file.Scale, cfg, learn, watch, func(p Progress) {
+		at.Curves = append(at.Curves, p)
+		if report != nil {
+			report(p)
+		}
+	})
+	save := func(now *running) error {
+		at.Now = now
+		return at.write(cfg.Checkpoint)
+	}
+	for len(at.Done) < cfg.Members {
+		now := at.Now
+		if now == nil {
+			if now, err = fit.start(len(at.Done)); err != nil {
+				return err
+			}
+		}
+		theta, err := fit.member(ctx, now, save)
+		if err != nil {
+			return err
+		}
+		at.Done = append(at.Done, theta)
+		if err := save(nil); err != nil {
+			return err
+		}
+	}
+	m.members, m.file.Training.Curves = at.Done, at.Curves
 	return nil
 }
 
@@ -233,6 +275,7 @@ type TrainingRecord struct {
 	Validation    *Scores       `json:"validation"` // of the patients that stopped and calibrated it: optimistic
 	Test          *Scores       `json:"test,omitempty"`
 	TestSynthetic *Scores       `json:"test_synthetic,omitempty"`
+	TestHospitals *Scores       `json:"test_hospitals,omitempty"` // of the hospitals that were left out
 }
 
 // knows tells whether the patient trained or chose the model.
