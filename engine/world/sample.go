@@ -64,6 +64,7 @@ type sample struct {
 	patient   string
 	stay      int // number of the stay within the data
 	about     *person
+	past      *window // what the reference networks read
 }
 
 // samples encodes every decision time of a stay. The last one has no future to
@@ -76,7 +77,7 @@ func (s *Scale) samples(c *course, stay int) []sample {
 	}
 	for k := range c.timelines {
 		sm := sample{x: make([]float32, InputSize), died: c.died, vaso24: unknown, synthetic: c.synthetic,
-			patient: c.patient, stay: stay, hours: c.timelines[k].HoursInICU, about: &c.about}
+			patient: c.patient, stay: stay, hours: c.timelines[k].HoursInICU, about: &c.about, past: windowOf(c.timelines, k)}
 		s.encode(c.timelines[k], sm.x)
 		if k+1 < len(c.timelines) {
 			sm.pairs = pairsOf(steps[k+1].Given)
