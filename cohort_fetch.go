@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/fhir"
 	"github.com/sepsisagent/sepsisagent/fhir/bulk"
 	"github.com/sepsisagent/sepsisagent/fhir/smart"
@@ -170,7 +171,7 @@ func (a fetchAccess) source(server string, types []string) (tokens bulk.TokenSou
 	case a.clientID == "":
 		return nil, end, nil
 	}
-	secret, err := readSecretFile(a.keyFile)
+	secret, err := configs.ReadSecret(a.keyFile)
 	if err != nil {
 		return nil, end, fmt.Errorf("--key-file: %w", err)
 	}
@@ -198,7 +199,7 @@ func (a fetchAccess) source(server string, types []string) (tokens bulk.TokenSou
 type tokenFile string
 
 func (f tokenFile) Token(context.Context) (string, error) {
-	data, err := readSecretFile(string(f))
+	data, err := configs.ReadSecret(string(f))
 	if err != nil {
 		return "", fmt.Errorf("--token-file: %w", err)
 	}
@@ -213,18 +214,6 @@ func (f tokenFile) Token(context.Context) (string, error) {
 type fixedToken string
 
 func (t fixedToken) Token(context.Context) (string, error) { return string(t), nil }
-
-// readSecretFile reads a file that only its owner may read.
-func readSecretFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s is readable by others (hint: chmod 600)", path)
-	}
-	return os.ReadFile(path)
-}
 
 // print writes what came, by type.
 func (r *fetchReport) print(w io.Writer, out string) error {

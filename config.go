@@ -70,7 +70,7 @@ type AuditConfig struct {
 	// Path is the SQLite file of the log. Default sepsisagent-audit.db in the
 	// working directory. It must exist: `sepsisagent audit init` makes it.
 	Path string `yaml:"path"`
-	// KeyFile holds the Ed25519 note key that signs checkpoints, mode 0600.
+	// KeyFile holds the Ed25519 note key that signs checkpoints, mode 0600 or 0440.
 	// Default sepsisagent-audit.key. Whoever has it can write a history that
 	// verifies; keep it off the disk the log is on where you can.
 	KeyFile string `yaml:"key_file"`
@@ -94,10 +94,10 @@ type FilesConfig struct {
 	// are trusted: a wrong unit here is a wrong dose on a card.
 	CodeMaps []string `yaml:"code_maps"`
 	// EvidenceKey is a file that holds cdshooks.evidence_key, so that the
-	// secret is not in this file. Mode 0600.
+	// secret is not in this file. Mode 0600 or 0440.
 	EvidenceKey string `yaml:"evidence_key_file"`
 	// Keys is a ring file: it names the keys by which this service proves to
-	// EHRs who it is (docs/integration.md). The keys have mode 0600; their
+	// EHRs who it is (docs/integration.md). The keys have mode 0600 or 0440; their
 	// public halves are served to everybody. Whoever has a current key can
 	// read what EHRs grant to this service. Read again on SIGHUP and on a
 	// change. Empty: no keys, and no client can have fhir_access backend.
@@ -164,14 +164,7 @@ func (c *Config) readSecrets() error {
 	if c.CDSHooks.EvidenceKey != "" {
 		return errors.New("files.evidence_key_file and cdshooks.evidence_key are both set (hint: keep one)")
 	}
-	info, err := os.Stat(c.Files.EvidenceKey)
-	if err != nil {
-		return fmt.Errorf("files.evidence_key_file: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("files.evidence_key_file: %s is readable by others (hint: chmod 600)", c.Files.EvidenceKey)
-	}
-	data, err := os.ReadFile(c.Files.EvidenceKey)
+	data, err := configs.ReadSecret(c.Files.EvidenceKey)
 	if err != nil {
 		return fmt.Errorf("files.evidence_key_file: %w", err)
 	}

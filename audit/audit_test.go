@@ -189,11 +189,13 @@ func TestKeyFile(t *testing.T) {
 	if err != nil || back.Verifier().String() != key.Verifier().String() {
 		t.Fatalf("read back: %v", err)
 	}
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadKeyFile(path); !errors.Is(err, ErrKey) {
-		t.Errorf("readable by others: error %v", err)
+	for mode, good := range map[os.FileMode]bool{0o440: true, 0o644: false, 0o660: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKeyFile(path); good != (err == nil) || !good && !errors.Is(err, ErrKey) {
+			t.Errorf("mode %o: error %v", mode, err)
+		}
 	}
 	if _, err := ReadKeyFile(path + "none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing: error %v", err)

@@ -182,14 +182,16 @@ func CreateKeyFile(path, origin string) (*Key, error) {
 	return key, nil
 }
 
-// ReadKeyFile reads a private key. A file that others may read is refused.
+// ReadKeyFile reads a private key. A file that anybody but its owner and a
+// group (a secret that Kubernetes mounts, mode 0440) may read, or anybody but
+// its owner may write, is refused.
 func ReadKeyFile(path string) (*Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%w: %s is readable by others (hint: chmod 600)", ErrKey, path)
+	if info.Mode().Perm()&0o037 != 0 {
+		return nil, fmt.Errorf("%w: %s is open to others (hint: chmod 600, or 440 for a group of the service's own)", ErrKey, path)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

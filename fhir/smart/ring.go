@@ -63,8 +63,8 @@ type Ring struct {
 	turn  uint64            // counts the changes
 }
 
-// OpenRing reads a ring file and the keys it names. Files that others may read
-// are refused. Errors wrap ErrKeys.
+// OpenRing reads a ring file and the keys it names. Keys that others may read
+// are refused (configs.ReadSecret). Errors wrap ErrKeys.
 func OpenRing(path string) (*Ring, error) {
 	r := &Ring{path: path}
 	_, err := r.Reload()
@@ -115,7 +115,7 @@ func readRing(path string) (keys []ringKey, print [sha256.Size]byte, err error) 
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
-		secret, err := readSecret(name)
+		secret, err := configs.ReadSecret(name)
 		if err != nil {
 			return fail(fmt.Errorf("key %d: %w", i+1, err))
 		}
@@ -138,20 +138,6 @@ func readRing(path string) (keys []ringKey, print [sha256.Size]byte, err error) 
 	}
 	hash.Sum(print[:0])
 	return keys, print, nil
-}
-
-// readSecret reads a file that nobody else may read.
-func readSecret(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular() || info.Size() > maxKeyBytes:
-		return nil, fmt.Errorf("%s is not a file of at most %d bytes", name, maxKeyBytes)
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s is readable by others (hint: chmod 600)", name)
-	}
-	return os.ReadFile(name)
 }
 
 // checkRing demands one current key at least, at most one for each algorithm,

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/sepsisagent/sepsisagent/configs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -359,7 +361,7 @@ func TestTheOpensslLinesOfTheDocumentsMakeKeys(t *testing.T) {
 		if err != nil || len(files) != 1 {
 			t.Fatalf("%s made %v", line, files)
 		}
-		text, err := readSecret(files[0])
+		text, err := configs.ReadSecret(files[0])
 		if err != nil {
 			t.Fatal(err)
 		}
