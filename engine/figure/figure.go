@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package figure draws the product's figures as SVG: the fan of a
-// forecast. The same input gives the same bytes on every machine, so that a
+// Package figure draws the product's figures as SVG: the fan of a forecast,
+// line charts and charts of named rows. The same input gives the same bytes on every machine, so that a
 // figure can be part of a golden file or be rebuilt from a receipt.
 //
 // Figures carry a title and a description for screen readers, tell series
@@ -51,12 +51,24 @@ type canvas struct {
 // open starts the figure. The ids of title and description are derived from
 // their text, so that several figures can stand in one page.
 func (c *canvas) open(width, height int, title, desc string) {
+	c.openOn(width, height, title, desc, false)
+}
+
+// openOn is open, on a white sheet when paper is set.
+func (c *canvas) openOn(width, height int, title, desc string, paper bool) {
+	ink := ""
+	if paper {
+		ink = ` color="#1a1a1a"`
+	}
 	sum := sha256.Sum256([]byte(title + "\x00" + desc))
 	id := "fig-" + hex.EncodeToString(sum[:5])
 	c.raw(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ` + strconv.Itoa(width) + ` ` + strconv.Itoa(height) +
-		`" role="img" aria-labelledby="` + id + `-t ` + id + `-d" font-family="system-ui, sans-serif" font-size="13" fill="none">` + "\n")
+		`" role="img" aria-labelledby="` + id + `-t ` + id + `-d" font-family="system-ui, sans-serif" font-size="13" fill="none"` + ink + `>` + "\n")
 	c.raw(`<title id="` + id + `-t">` + escape(title) + `</title>` + "\n")
 	c.raw(`<desc id="` + id + `-d">` + escape(desc) + `</desc>` + "\n")
+	if paper {
+		c.raw(`<rect width="100%" height="100%" fill="#fff"/>` + "\n")
+	}
 }
 
 func (c *canvas) close() []byte {

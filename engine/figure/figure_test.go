@@ -70,8 +70,28 @@ func fan() Fan {
 	}
 }
 
+func lines() Lines {
+	return Lines{Title: "Error by horizon", Desc: "The model's error is lowest at every horizon.", XLabel: "hours ahead", YLabel: "mean error", XStep: 4, FromZero: true, Paper: true,
+		Series: []Series{{Name: "model", Marks: true, Points: []Point{{4, 0.41}, {8, 0.48}, {12, math.NaN()}, {16, 0.54}}},
+			{Name: "persistence", Points: []Point{{4, 0.45}, {8, 0.54}, {12, 0.58}, {16, 0.61}}},
+			{Name: "truth", Like: 1, Points: []Point{{4, 0.40}, {16, 0.5}}}}}
+}
+
+func reliability() Lines {
+	return Lines{Title: "Calibration", Desc: "Observed against predicted.", XLabel: "predicted", YLabel: "observed", Unit: true,
+		Series: []Series{{Name: "bins", Bare: true, Points: []Point{{0.05, 0.04}, {0.5, 0.6}, {0.9, 1}}, Low: []float64{0, 0.4, math.NaN()}, High: []float64{0.1, 0.8, 1}}}}
+}
+
+func rows() Rows {
+	return Rows{Title: "Coverage", Desc: "Share inside the interval, by variable.", XLabel: "share inside", Series: []string{"80 %", "95 %"}, Targets: []float64{0.8, 0.95}, Paper: true,
+		Rows: []Row{{"MAP, mmHg", []float64{0.79, 0.95}}, {"lactate, mmol/L", []float64{0.83, math.Inf(1)}}}}
+}
+
 func TestFiguresMatchTheirGoldenFiles(t *testing.T) {
 	golden(t, "fan.svg", fan().SVG())
+	golden(t, "lines.svg", lines().SVG())
+	golden(t, "reliability.svg", reliability().SVG())
+	golden(t, "rows.svg", rows().SVG())
 }
 
 func TestTextIsEscapedEverywhere(t *testing.T) {
@@ -80,10 +100,17 @@ func TestTextIsEscapedEverywhere(t *testing.T) {
 	f.Title, f.Desc, f.XLabel, f.YLabel, f.GoalLabel = evil, evil, evil, evil, evil
 	f.Plans[0].Name = evil
 	wellFormed(t, f.SVG())
+	l, r := lines(), rows()
+	l.Title, l.Desc, l.XLabel, l.YLabel, l.Series[0].Name = evil, evil, evil, evil, evil
+	r.Title, r.Desc, r.XLabel, r.Series[0], r.Rows[0].Name = evil, evil, evil, evil, evil
+	wellFormed(t, l.SVG())
+	wellFormed(t, r.SVG())
 }
 
 func TestAFigureWithoutDataIsStillAFigure(t *testing.T) {
 	wellFormed(t, Fan{}.SVG())
+	wellFormed(t, Lines{}.SVG())
+	wellFormed(t, Rows{}.SVG())
 }
 
 func TestAnyNumbersGiveAWellFormedFigure(t *testing.T) {
@@ -97,6 +124,15 @@ func TestAnyNumbersGiveAWellFormedFigure(t *testing.T) {
 		}
 		f := Fan{Title: "t", Desc: "d", History: points, Plans: []FanPlan{{Name: "p", Points: forecast, Strong: true}}, Goal: value.Draw(rt, "goal"), GoalLabel: "goal"}
 		wellFormed(rt, f.SVG())
+		line := Series{Name: "s", Points: points, Marks: true}
+		row := Row{Name: "r"}
+		for _, q := range points {
+			line.Low, line.High, row.Values = append(line.Low, q.X), append(line.High, q.Y), append(row.Values, q.Y)
+		}
+		for _, unit := range []bool{false, true} {
+			wellFormed(rt, Lines{Series: []Series{line}, Unit: unit, FromZero: !unit, XStep: value.Draw(rt, "step")}.SVG())
+		}
+		wellFormed(rt, Rows{Rows: []Row{row}, Series: []string{"s"}, Targets: row.Values}.SVG())
 		if !bytes.Equal(f.SVG(), f.SVG()) {
 			rt.Fatalf("two drawings of one figure differ")
 		}
