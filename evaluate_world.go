@@ -19,6 +19,8 @@ import (
 func evaluateWorld() *cobra.Command {
 	var file, dir string
 	var asJSON bool
+	var patients int
+	var seed uint64
 	cmd := &cobra.Command{
 		Use: "world", Short: "Score the world model on patients it has never seen", Args: noArgs,
 		Long: "Score the world model on a cohort. Nothing is fitted, and patients who trained or chose the model\n" +
@@ -31,9 +33,15 @@ func evaluateWorld() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			scores, err := world.Evaluate(cohort.Read(file), model)
+			scores, err := world.Evaluate(cmd.Context(), cohort.Read(file), model)
 			if err != nil {
 				return err
+			}
+			if patients > 0 {
+				cfg := state.DefaultConfig()
+				if scores.Effects, err = world.MeasureEffects(cmd.Context(), model, counterfactuals(cmd.Context(), patients, seed, cfg)); err != nil {
+					return err
+				}
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), scores)
@@ -43,6 +51,8 @@ func evaluateWorld() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "cohort", "", "Parquet file of `cohort build` (required)")
 	cmd.Flags().StringVar(&dir, "model", "", "folder of the model (default: the embedded one)")
+	cmd.Flags().IntVar(&patients, "counterfactual", 0, "simulated patients to ask what treatment changes")
+	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of the simulated patients")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

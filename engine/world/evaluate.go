@@ -6,6 +6,7 @@ package world
 // leaves out every patient who trained or chose the model.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -27,23 +28,31 @@ var (
 // world --json`.
 type Evaluation struct {
 	Scores
-	LeftOut    int     `json:"left_out_stays"` // stays of patients the model has seen
-	Synthetic  *Scores `json:"synthetic,omitempty"`
-	DataDigest string  `json:"data_digest"`
-	ModelHash  string  `json:"model_hash"`
+	LeftOut   int     `json:"left_out_stays"` // stays of patients the model has seen
+	Synthetic *Scores `json:"synthetic,omitempty"`
+	Shape     *Shape  `json:"shape"` // of the dose response, at every third decision time of the patients scored
+	// Effects are those of simulated patients with two known futures; the
+	// caller measures them (MeasureEffects), since a cohort cannot tell.
+	Effects    *Effects `json:"counterfactual,omitempty"`
+	DataDigest string   `json:"data_digest"`
+	ModelHash  string   `json:"model_hash"`
 }
+
+// shapeEvery is every how many decision times the dose response is looked at.
+const shapeEvery = 3
 
 // Evaluate scores m on the patients of rows that it has never seen. Where real
 // and simulated patients are mixed, the scores are those of the real ones and
 // the simulated ones stand apart. rows is read twice, and one stay at a time
 // is in memory.
-func Evaluate(rows iter.Seq2[cohort.Row, error], m *Model) (*Evaluation, error) {
+func Evaluate(ctx context.Context, rows iter.Seq2[cohort.Row, error], m *Model) (*Evaluation, error) {
 	digest, err := cohort.Digest(rows)
 	if err != nil {
 		return nil, err
 	}
 	e := &Evaluation{DataDigest: digest, ModelHash: m.info.Hash}
 	real, simulated, stays := newScorer(m), newScorer(m), 0
+	realShape, simulatedShape := &shaper{}, &shaper{}
 	for group, err := range cohort.ByStay(rows) {
 		if err != nil {
 			return nil, err
@@ -57,11 +66,16 @@ func Evaluate(rows iter.Seq2[cohort.Row, error], m *Model) (*Evaluation, error) 
 		if err != nil {
 			return nil, err
 		}
-		to := real
+		to, shape := real, realShape
 		if c.synthetic {
-			to = simulated
+			to, shape = simulated, simulatedShape
 		}
 		to.course(m.file.Scale.samples(c, stays))
+		for k := 0; k < len(c.timelines); k += shapeEvery {
+			if err := shape.add(ctx, m, c.timelines[k]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	switch {
 	case stays == 0:
@@ -69,9 +83,9 @@ func Evaluate(rows iter.Seq2[cohort.Row, error], m *Model) (*Evaluation, error) 
 	case stays == e.LeftOut:
 		return nil, fmt.Errorf("%w (%d stays were left out)", ErrNothingToEvaluate, e.LeftOut)
 	case real.steps == 0:
-		e.Scores = *simulated.scores()
+		e.Scores, e.Shape = *simulated.scores(), simulatedShape.sum()
 	default:
-		e.Scores = *real.scores()
+		e.Scores, e.Shape = *real.scores(), realShape.sum()
 		if simulated.steps > 0 {
 			e.Synthetic = simulated.scores()
 		}

@@ -113,7 +113,7 @@ func TestAMissingModelSaysWhatToDo(t *testing.T) {
 
 func TestEvaluateLeavesOutEveryPatientTheModelHasSeen(t *testing.T) {
 	m, rows := mustToy(t), toyRows(t)
-	e, err := Evaluate(cohort.Seq(rows), m)
+	e, err := Evaluate(context.Background(), cohort.Seq(rows), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestEvaluateLeavesOutEveryPatientTheModelHasSeen(t *testing.T) {
 			old = append(old, r)
 		}
 	}
-	if _, err := Evaluate(cohort.Seq(old), m); !errors.Is(err, ErrNothingToEvaluate) {
+	if _, err := Evaluate(context.Background(), cohort.Seq(old), m); !errors.Is(err, ErrNothingToEvaluate) {
 		t.Errorf("a cohort of known patients: %v", err)
 	}
 }

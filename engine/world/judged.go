@@ -82,12 +82,7 @@ func (m *Model) baseline(by int, sm *sample, z *[Horizon * numF]float64) bool {
 	return false
 }
 
-// near tells whether the standardised truth lies within lo..hi, which are in
-// canonical units. The slack is that of a float32.
-func (s *Scale) near(f int, z float32, lo, hi float64) float64 {
-	const slack = 1e-4
-	return indicator(float64(z) >= float64(s.z(f, lo))-slack && float64(z) <= float64(s.z(f, hi))+slack)
-}
-
 // logScore is minus the log density of the standardised truth.
-func (t tail) logScore(y float64) float64 { return studentNLL((y-t.mu)/t.unit, t.nu) + math.Log(t.unit) }
+func (t tail) logScore(y float64) float64 {
+	return studentNLL((y-t.mu)/t.unit, t.nu) + math.Log(t.unit)
+}

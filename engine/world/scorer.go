@@ -125,7 +125,7 @@ func (t *scorer) states(stay *stayTally, sm *sample, p *prediction) {
 		h, f := at/numF, at%numF
 		b := &p.band[h][f]
 		off := math.Abs(float64(y) - float64(scale.z(f, b.Median)))
-		in80, in95 := scale.near(f, y, b.Lo80, b.Hi80), scale.near(f, y, b.Lo95, b.Hi95)
+		in80, in95 := t.m.inside(f, y, b.Lo80, b.Hi80), t.m.inside(f, y, b.Lo95, b.Hi95)
 		t.roll[byModel][h].add(off)
 		t.in80[h].add(in80)
 		t.in95[h].add(in95)
