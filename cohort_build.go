@@ -20,6 +20,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/fhir"
+	"github.com/sepsisagent/sepsisagent/fhir/claim"
 )
 
 // patientRows are the rows of one patient and what was counted on the way.
@@ -80,6 +81,11 @@ func cohortBuild() *cobra.Command {
 func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, folders []string, out string, stderr io.Writer) (*cohortReport, error) {
 	started := time.Now()
 	b := &cohortBuilder{mapper: mapper, cfg: cfg, stderr: stderr, report: newCohortReport(), work: workFolder(out)}
+	release, err := claim.Folder(b.work)
+	if err != nil {
+		return nil, fmt.Errorf("work folder: %w", err)
+	}
+	defer release()
 	info, err := cohort.Write(out, func(yield func(cohort.Row, error) bool) {
 		for i, dir := range folders {
 			more, err := b.folder(ctx, i, dir, func(r cohort.Row) bool { return yield(r, nil) })

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/fhir/claim"
 )
 
 // killedOut names the output of a build that is to be killed.
@@ -81,6 +82,18 @@ func TestACohortBuildThatWasKilledGoesOn(t *testing.T) {
 	if _, err := os.Stat(workFolder(cut)); !os.IsNotExist(err) {
 		t.Errorf("the work folder holds patient data and is still there: %v", err)
 	}
+}
+
+func TestASecondBuildOfOneFileIsRefusedWhileOneRuns(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "c.parquet")
+	release, err := claim.Folder(workFolder(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"cohort", "build", "--fhir", synthetic(t), "--out", out, "--json"}
+	sepsisagent(t, args...).want(exitFailed).says("in use", "hint")
+	release()
+	sepsisagent(t, args...).want(exitOK)
 }
 
 func TestACohortIsTheSameOnOneCoreAndOnSeveral(t *testing.T) {

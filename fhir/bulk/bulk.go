@@ -11,7 +11,8 @@
 // Config.TokenOrigins, over TLS or loopback, never after a redirect. Files
 // may lie with somebody else, whose bytes are checked to be NDJSON of the
 // promised type and number, not what they say: that is judged in package fhir.
-// The folder is trusted to be changed by nobody else while a fetch runs.
+// A second fetch into a folder is refused while one runs; other programs are
+// trusted to leave it alone.
 package bulk
 
 import (
@@ -19,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -164,6 +164,7 @@ func Fetch(ctx context.Context, cfg Config) (*Local, error) {
 		fmt.Errorf("%w: not done after %s (hint: run the same command again, with a longer timeout)", ErrUnreachable, f.cfg.Timeout))
 	defer cancel()
 	defer f.client.close()
+	defer f.folder.release()
 	local, err := f.run(ctx)
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), ErrUnreachable) {
 		err = context.Cause(ctx)
@@ -268,12 +269,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// makeFolder makes Out for the owner only: what comes into it is about people.
-func makeFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return nil
 }

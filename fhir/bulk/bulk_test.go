@@ -59,6 +59,28 @@ func TestFetchBringsTheWholeExport(t *testing.T) {
 	}
 }
 
+func TestASecondFetchIntoAFolderIsRefusedWhileOneRuns(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config()
+	second := cfg
+	var refused []error
+	cfg.Progress = func(bulk.Event) {
+		_, err := bulk.Fetch(t.Context(), second)
+		refused = append(refused, err)
+	}
+	if _, err := bulk.Fetch(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range refused {
+		if !errors.Is(err, bulk.ErrOccupied) || !strings.Contains(err.Error(), "in use") {
+			t.Fatalf("a second fetch: %v", err)
+		}
+	}
+	if len(refused) == 0 || len(s.requests(http.MethodGet, "$export")) != 1 {
+		t.Errorf("%d second fetches", len(refused))
+	}
+}
+
 func TestWhatIsAskedForIsWhatTheCallerWants(t *testing.T) {
 	tests := []struct {
 		name      string

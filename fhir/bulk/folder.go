@@ -20,6 +20,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sepsisagent/sepsisagent/fhir/claim"
 )
 
 // Files in the folder that are no NDJSON.
@@ -111,18 +113,34 @@ type state struct {
 
 // folder is Config.Out. Its methods may be called concurrently once planned.
 type folder struct {
-	dir    string
-	mu     *sync.Mutex // guards what follows, and the state file
-	state  state
-	stored time.Time // when the state file was last written
+	dir     string
+	release func()      // lets go of the claim
+	mu      *sync.Mutex // guards what follows, and the state file
+	state   state
+	stored  time.Time // when the state file was last written
 }
 
-// openFolder makes the folder or takes up what a stopped fetch left in it.
+// openFolder claims the folder, which is made for its owner only, and takes up
+// what a stopped fetch left in it.
 func openFolder(dir string, r Request) (folder, error) {
 	f := folder{dir: dir, mu: &sync.Mutex{}, state: state{Request: r}}
-	if err := makeFolder(dir); err != nil {
+	release, err := claim.Folder(dir)
+	switch {
+	case errors.Is(err, claim.ErrTaken):
+		return f, fmt.Errorf("%w: %w", ErrOccupied, err)
+	case err != nil:
+		return f, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	f.release = release
+	if err := f.takeUp(r); err != nil {
+		release()
 		return f, err
 	}
+	return f, nil
+}
+
+// takeUp reads what a stopped fetch of the same left in the folder.
+func (f *folder) takeUp(r Request) error {
 	if left, err := filepath.Glob(f.path(stateFile + ".*.tmp")); err == nil {
 		for _, path := range left { // of a process that was killed while it wrote
 			_ = os.Remove(path)
@@ -131,24 +149,24 @@ func openFolder(dir string, r Request) (folder, error) {
 	data, err := os.ReadFile(f.path(stateFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f, f.empty()
+		return f.empty()
 	case err != nil:
-		return f, fmt.Errorf("%w: %w", ErrConfig, err)
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	var old state
 	if err := json.Unmarshal(data, &old); err != nil {
-		return f, fmt.Errorf("%w: %s cannot be read (hint: choose an empty folder)", ErrOccupied, f.path(stateFile))
+		return fmt.Errorf("%w: %s cannot be read (hint: choose an empty folder)", ErrOccupied, f.path(stateFile))
 	}
 	if !old.Request.equal(r) {
-		return f, fmt.Errorf("%w: %s holds a fetch of something else that was stopped (hint: run that command again to finish it, or choose an empty folder)", ErrOccupied, dir)
+		return fmt.Errorf("%w: %s holds a fetch of something else that was stopped (hint: run that command again to finish it, or choose an empty folder)", ErrOccupied, f.dir)
 	}
 	for _, p := range old.Pieces {
 		if p == nil || !stemShape.MatchString(p.Stem) || p.Done != nil && !slices.Contains(p.names(), p.Done.Name) {
-			return f, fmt.Errorf("%w: %s names files that no fetch makes (hint: choose an empty folder)", ErrOccupied, f.path(stateFile))
+			return fmt.Errorf("%w: %s names files that no fetch makes (hint: choose an empty folder)", ErrOccupied, f.path(stateFile))
 		}
 	}
 	f.state = old
-	return f, nil
+	return nil
 }
 
 // stemShape is what freeStem makes. A state file that somebody changed must

@@ -27,6 +27,7 @@ func planned(t testing.TB, dir string, m *manifest) *folder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.release() // the tests open it again
 	if err := f.plan(m); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +84,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer again.release()
 		if err := again.plan(whole); err != nil {
 			t.Fatal(err)
 		}
@@ -112,6 +114,7 @@ func FuzzState(f *testing.F) {
 			}
 			return
 		}
+		defer fo.release()
 		for _, p := range fo.state.Pieces {
 			for _, n := range append(p.names(), p.Stem+partSuffix) {
 				if filepath.Dir(filepath.Join(dir, n)) != dir {
