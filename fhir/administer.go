@@ -27,14 +27,15 @@ const (
 const unidentifiedDrug = "unidentified medication"
 
 func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
+	faulty := ""
 	switch r.Status {
 	case "in-progress", "on-hold", "completed", "stopped", "unknown":
 	case "":
-		return reject(reasonNoStatus, "")
+		faulty = reasonNoStatus
 	case "not-done", "entered-in-error":
 		return ignore("status " + r.Status)
 	default:
-		return reject("status is not in its FHIR value set", r.Status)
+		faulty = "status is not in its FHIR value set"
 	}
 	habit, ctx := m.x.contextOf(r)
 	switch {
@@ -46,7 +47,7 @@ func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 	d, byText := m.x.drugOf(r)
 	switch {
 	case d == nil && m.x.nameless(r):
-		return m.unidentified(r, habit, ctx)
+		return m.unidentified(r, habit, ctx, faulty)
 	case d == nil:
 		return ignore(reasonDrugNotCoded)
 	case d.Ignore != "":
@@ -57,13 +58,16 @@ func (m *Mapper) mapAdministration(r *state.Record) (event, outcome) {
 		return ignore(reasonLocal)
 	}
 	start, err := instant(r.Start)
-	if err != nil {
-		return reject(timeReason(err), r.Start)
+	switch {
+	case faulty != "":
+		return unplaced(d, r, faulty, r.Status)
+	case err != nil:
+		return unplaced(d, r, timeReason(err), r.Start)
 	}
 	a := &state.Administration{Drug: d.Drug, Class: d.Class, Start: start, ByText: byText, Tonicity: d.Tonicity,
 		DocumentedEveryMin: habit.DocumentedEveryMin, Received: received(r)}
 	if why := period(r, a); why.reason != "" {
-		return event{}, why
+		return unplaced(d, r, why.reason, why.detail)
 	}
 	m.x.dose(d, r, ctx, a)
 	if d.InfusionOnly && a.Form != state.FormInfusion {
@@ -92,7 +96,7 @@ func (x *index) nameless(r *state.Record) bool {
 // unidentified keeps an infusion that nobody can name as one of unknown drug,
 // so that neither vasopressors nor fluids are taken to be absent. A single
 // dose of an unknown drug is only reported.
-func (m *Mapper) unidentified(r *state.Record, habit *adminSpec, ctx contextSpec) (event, outcome) {
+func (m *Mapper) unidentified(r *state.Record, habit *adminSpec, ctx contextSpec, faulty string) (event, outcome) {
 	d := &drugSpec{Drug: state.Drug(strings.TrimSpace(unidentifiedDrug + " " + clip(codeText(r.Codes)))), Class: state.ClassUnidentified}
 	switch {
 	case !habit.reads(d.Class):
@@ -103,13 +107,16 @@ func (m *Mapper) unidentified(r *state.Record, habit *adminSpec, ctx contextSpec
 		return reject(reasonNameless, received(r))
 	}
 	start, err := instant(r.Start)
-	if err != nil {
-		return reject(timeReason(err), r.Start)
+	switch {
+	case faulty != "":
+		return unplaced(d, r, faulty, r.Status)
+	case err != nil:
+		return unplaced(d, r, timeReason(err), r.Start)
 	}
 	a := &state.Administration{Drug: d.Drug, Class: d.Class, Form: state.FormInfusion, Start: start, ByText: true, Unknown: unknownDrug,
 		DocumentedEveryMin: habit.DocumentedEveryMin, DosingKg: m.x.dosingKg(r.DoseWeight), Received: received(r)}
 	if why := period(r, a); why.reason != "" {
-		return event{}, why
+		return unplaced(d, r, why.reason, why.detail)
 	}
 	switch v, unit, why := m.x.rateOfAny(r); {
 	case why == "" && v == 0:

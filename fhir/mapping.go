@@ -32,13 +32,15 @@ type outcome struct {
 func ignore(reason string) (event, outcome)      { return event{}, outcome{fate: ignored, reason: reason} }
 func reject(reason, got string) (event, outcome) { return event{}, outcome{rejected, reason, got} }
 
-// event is what a record meant; exactly one member is set.
+// event is what a record meant; exactly one member is set, and unread only
+// where the record is rejected.
 type event struct {
 	measurement    *state.Measurement
 	administration *state.Administration
 	condition      *state.Condition
 	procedure      *state.Procedure
 	order          *state.Order
+	unread         *unread
 }
 
 // time is the instant by which events are sorted and cut.

@@ -285,5 +285,5 @@ func (m *Mapper) gaps(b *Bag, stay state.Stay) []state.Gap {
 			}
 		}
 	}
-	return out
+	return append(out, m.unreadGaps(b, stay)...)
 }
