@@ -6,11 +6,9 @@ package state
 // and cohorts store.
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -19,21 +17,52 @@ import (
 // fields in order of declaration, map keys sorted, numbers in shortest form,
 // times in UTC. The error names a number that JSON cannot hold.
 func (tl *Timeline) Canonical() ([]byte, error) {
-	short := *tl
-	short.Steps = nil
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(&short); err != nil {
-		return nil, fmt.Errorf("canonical timeline: %w", err)
+	w := jsonText{buf: make([]byte, 0, 1<<15)}
+	w.timeline(tl, w.step)
+	if w.err != nil {
+		return nil, fmt.Errorf("canonical timeline: %w", w.err)
 	}
-	before, after, _ := bytes.Cut(bytes.TrimSuffix(buf.Bytes(), []byte("\n")), []byte(stepsMark))
-	out := append(append(make([]byte, 0, 1<<15), before...), `,"steps":`...)
-	out, err := appendSteps(out, tl.Steps)
-	if err != nil {
-		return nil, fmt.Errorf("canonical timeline: %w", err)
+	return w.buf, nil
+}
+
+// timeline writes a timeline; step writes one of its steps to w.
+func (w *jsonText) timeline(tl *Timeline, step func(*Step)) {
+	w.time(`{"at":`, tl.At)
+	w.text(`,"patient":`, tl.PatientID)
+	w.text(`,"stay":`, tl.StayID)
+	w.textIf(`,"unit":`, tl.Unit)
+	w.number(`,"age":`, tl.AgeYears)
+	w.flag(`,"ageknown":`, tl.AgeKnown)
+	w.textIf(`,"sex":`, tl.Sex)
+	w.flagIf(`,"synthetic":`, tl.Synthetic)
+	w.number(`,"hours":`, tl.HoursInICU)
+	w.raw(`,"steps":`)
+	switch {
+	case tl.Steps == nil:
+		w.raw(`null`)
+	case len(tl.Steps) == 0:
+		w.raw(`[]`)
+	default:
+		for i := range tl.Steps {
+			w.buf = append(w.buf, separator(i))
+			step(&tl.Steps[i])
+		}
+		w.raw(`]`)
 	}
-	return append(append(out, `,"present":`...), after...), nil
+	w.present(`,"present":`, &tl.Present)
+	for i, g := range tl.Gaps {
+		if i == 0 {
+			w.raw(`,"gaps":`)
+		}
+		w.buf = append(w.buf, separator(i))
+		w.text(`{"what":`, g.What)
+		w.text(`,"reason":`, g.Reason)
+		w.raw(`}`)
+	}
+	if len(tl.Gaps) > 0 {
+		w.raw(`]`)
+	}
+	w.raw(`}`)
 }
 
 // Digest returns the SHA-256 of Canonical in lower-case hex.
