@@ -109,13 +109,14 @@ func RowsOf(b *state.Builder, source string, maxHours float64) ([]Row, error) {
 		end = limit
 	}
 	var rows []Row
+	var enc state.Encoder
 	const step = state.StepHours * time.Hour
 	for k, at := 1, c.Stay.Start.Add(step); !at.After(end); k, at = k+1, at.Add(step) {
 		tl, err := b.Build(at)
 		if err != nil {
 			return nil, fmt.Errorf("stay %s step %d: %w", c.Stay.ID, k, err)
 		}
-		row, err := newRow(c, source, k, tl)
+		row, err := newRow(c, source, k, tl, &enc)
 		if err != nil {
 			return nil, fmt.Errorf("stay %s step %d: %w", c.Stay.ID, k, err)
 		}
@@ -124,8 +125,8 @@ func RowsOf(b *state.Builder, source string, maxHours float64) ([]Row, error) {
 	return rows, nil
 }
 
-func newRow(c *state.Chart, source string, k int, tl *state.Timeline) (Row, error) {
-	canonical, err := tl.Canonical()
+func newRow(c *state.Chart, source string, k int, tl *state.Timeline, enc *state.Encoder) (Row, error) {
+	canonical, err := enc.Canonical(tl)
 	if err != nil {
 		return Row{}, err
 	}

@@ -122,14 +122,18 @@ func (l *Log) Append(rows []Row, note any) error {
 	for i := range rows {
 		encodeRow(buf, &rows[i])
 		for _, v := range buf {
-			if v.IsNull() {
-				l.raw = append(l.raw, 0)
-				continue
-			}
 			// Only texts differ in length, but a length is cheap.
-			l.packed = v.AppendBytes(l.packed[:0])
-			l.raw = binary.AppendUvarint(l.raw, uint64(len(l.packed))+1)
-			l.raw = append(l.raw, l.packed...)
+			switch kind := v.Kind(); {
+			case v.IsNull():
+				l.raw = append(l.raw, 0)
+			case kind == parquet.ByteArray:
+				l.raw = binary.AppendUvarint(l.raw, uint64(len(v.ByteArray()))+1)
+				l.raw = append(l.raw, v.ByteArray()...)
+			default:
+				start := len(l.raw)
+				l.raw = v.AppendBytes(append(l.raw, 0))
+				l.raw[start] = byte(len(l.raw) - start) // a number is short
+			}
 		}
 	}
 	l.packed = s2.Encode(l.packed[:cap(l.packed)], l.raw)

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -159,6 +160,14 @@ var columns = func() []column {
 	return cols
 }()
 
+// nullable says which columns are optional, by number.
+var nullable = func() (out []bool) {
+	for _, c := range columns {
+		out = append(out, c.node.Optional())
+	}
+	return out
+}()
+
 func featureColumns(i int, name string) []column {
 	there := func(r *Row) bool { return r.Presence[i] != state.Missing }
 	nothing := func(*Row) {}
@@ -178,10 +187,14 @@ func featureColumns(i int, name string) []column {
 	}
 }
 
+// compression is the fast level: timelines that follow one another are so alike
+// that a better one saves little.
+var compression = &zstd.Codec{Level: zstd.SpeedFastest}
+
 var schema = func() *parquet.Schema {
 	group := parquet.Group{}
 	for _, c := range columns {
-		group[c.name] = parquet.Compressed(c.node, &parquet.Zstd)
+		group[c.name] = parquet.Compressed(c.node, compression)
 	}
 	return parquet.NewSchema("cohort", group)
 }()
