@@ -201,6 +201,7 @@ func (b *cohortBuilder) open(ctx context.Context, dir, work string) (*fhir.Folde
 // rowsOf gives the rows of every ICU stay of one patient.
 func rowsOf(mapper *fhir.Mapper, b *fhir.Bag, source string, cfg state.Config) (patientRows, error) {
 	var p patientRows
+	defer b.Release() // rows hold nothing of the chart they were made from
 	whole, stays, err := mapper.StayCharts(b)
 	if errors.Is(err, fhir.ErrNoPatient) {
 		p.tally = b.CountNobody()

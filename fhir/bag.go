@@ -37,7 +37,7 @@ type Bag struct {
 	// empty: any.
 	Base string
 
-	entries  map[string]*entry // by Type/id
+	entries  map[resourceName]*entry
 	shared   *shared           // things several patients refer to
 	own      shared            // the same, that came in this bag
 	aliases  map[string]string // urn:uuid: and other full URLs -> Type/id
@@ -45,8 +45,13 @@ type Bag struct {
 	tally    state.Tally
 	rejects  []state.Reject
 	charting func(hospital string) (Charting, bool)
-	lookups  int // how many things that records refer to have come in
+	lookups  int    // how many things that records refer to have come in
+	store    *store // of what came from a folder; nil: the heap
+	room     slab[mapped]
 }
+
+// resourceName is what a resource is called: Type/id.
+type resourceName struct{ kind, id string }
 
 // entry is the version of one resource that counts.
 type entry struct {
@@ -77,7 +82,7 @@ type shared struct {
 
 // NewBag returns an empty bag for one patient.
 func NewBag(patientID string) *Bag {
-	return &Bag{PatientID: patientID, entries: map[string]*entry{}, asked: map[string]bool{}, tally: state.Tally{Reasons: map[string]int{}}}
+	return &Bag{PatientID: patientID, entries: map[resourceName]*entry{}, asked: map[string]bool{}, tally: state.Tally{Reasons: map[string]int{}}}
 }
 
 // Asked notes that resources of these types were supplied or asked for, so
@@ -335,11 +340,16 @@ func (b *Bag) resolve(reference string) string {
 var statusRank = map[string]int{"entered-in-error": 9, "cancelled": 8, "corrected": 7, "amended": 6, "final": 5, "completed": 5, "stopped": 5, "preliminary": 4, "registered": 1}
 
 func newEntry(h *head, d *decoded, raw []byte, origin state.Origin) *entry {
-	e := &entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, digest: digestOf(raw)}
+	e := &entry{}
+	e.fill(h, d, raw, origin)
+	return e
+}
+
+func (e *entry) fill(h *head, d *decoded, raw []byte, origin state.Origin) {
+	*e = entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, digest: digestOf(raw)}
 	if len(d.records) > 0 && e.stamp == "" {
 		e.stamp = d.records[0].Issued
 	}
-	return e
 }
 
 // rank orders versions of one resource by status.
@@ -365,10 +375,10 @@ func (e *entry) since() int64 {
 // keep files an entry; of two versions of a resource the newer one counts, and
 // the same one whichever came first.
 func (b *Bag) keep(e *entry) {
-	name := e.kind + "/" + e.id
-	old, ok := b.entries[name]
+	is := resourceName{e.kind, e.id}
+	old, ok := b.entries[is]
 	if !ok {
-		b.entries[name] = e
+		b.entries[is] = e
 		return
 	}
 	if old.digest == e.digest {
@@ -379,7 +389,7 @@ func (b *Bag) keep(e *entry) {
 		return
 	}
 	if e.newer(old) {
-		b.entries[name] = e
+		b.entries[is] = e
 	}
 	b.ignore(reasonSuperseded)
 }

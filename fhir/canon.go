@@ -144,19 +144,27 @@ func (x *index) unitOf(c *canon, q *state.Quantity) (ucum.Unit, string, string) 
 
 // parseUnit reads one spelling; the text returned is the UCUM code.
 func (x *index) parseUnit(text string, drug bool) (ucum.Unit, string, bool) {
-	if text == "" || text != "1" && allDigits(text) {
-		// A number is a unit by the grammar of UCUM, but what stands here is
-		// a code of another system, such as SNOMED CT.
+	if text == "" {
 		return ucum.Unit{}, "", false
 	}
-	code := text
-	if drug {
-		code = x.spellDose(text)
-	} else if spelled, ok := x.unitsAny[squeeze(text)]; ok {
+	r := x.units.of(unitKey{text, drug}, x.readUnit)
+	return r.unit, r.code, r.ok
+}
+
+func (x *index) readUnit(k unitKey) unitRead {
+	if k.text != "1" && allDigits(k.text) {
+		// A number is a unit by the grammar of UCUM, but what stands here is
+		// a code of another system, such as SNOMED CT.
+		return unitRead{}
+	}
+	code := k.text
+	if k.drug {
+		code = x.spellDose(k.text)
+	} else if spelled, ok := x.unitsAny[squeeze(k.text)]; ok {
 		code = spelled
 	}
 	u, err := ucum.Parse(code)
-	return u, code, err == nil
+	return unitRead{u, code, err == nil}
 }
 
 func allDigits(text string) bool {

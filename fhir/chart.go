@@ -34,7 +34,7 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 	stays := m.Stays(b)
 	stay, ok := pickStay(stays, stayID, at)
 	if !ok && stayID != "" {
-		if e, known := b.entries["Encounter/"+stayID]; known && undated(e) != "" {
+		if e, known := b.entries[resourceName{"Encounter", stayID}]; known && undated(e) != "" {
 			return nil, fmt.Errorf("%w: Encounter/%s has no usable period.start: %s", ErrNoStay, stayID, undated(e))
 		}
 		return nil, fmt.Errorf("%w: Encounter/%s", ErrNoStay, stayID)
@@ -73,11 +73,10 @@ func (m *Mapper) StayCharts(b *Bag) (whole *state.Chart, stays []*state.Chart, e
 
 // assemble maps every resource of a bag and counts those that need no mapping.
 func (m *Mapper) assemble(b *Bag, at time.Time) (assembly, state.Tally, []state.Reject) {
-	a := assembly{at: at}
+	a := assembly{at: at, events: make([]*placed, 0, len(b.entries)), resources: make([]fateOf, 0, len(b.entries))}
 	tally := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
 	rejects := slices.Clone(b.rejects)
-	for _, name := range slices.Sorted(maps.Keys(b.entries)) {
-		e := b.entries[name]
+	for _, e := range slices.SortedFunc(maps.Values(b.entries), compareEntries) {
 		if e.kind == "Patient" || e.kind == "Encounter" {
 			if why := undated(e); why != "" {
 				tally.Rejected++
@@ -91,6 +90,13 @@ func (m *Mapper) assemble(b *Bag, at time.Time) (assembly, state.Tally, []state.
 		a.resource(m.mappedOf(b, e), e)
 	}
 	return a, tally, rejects
+}
+
+func compareEntries(a, b *entry) int {
+	if a.kind != b.kind {
+		return cmp.Compare(a.kind, b.kind)
+	}
+	return cmp.Compare(a.id, b.id)
 }
 
 // Remap maps stored records again. The result equals the Chart they came from,
@@ -118,7 +124,7 @@ func (m *Mapper) mappedOf(b *Bag, e *entry) []mapped {
 		return e.mapped
 	}
 	records := b.records(e)
-	e.mapped, e.mappedAt = make([]mapped, len(records)), b.lookups
+	e.mapped, e.mappedAt = b.room.take(len(records)), b.lookups
 	for i := range records {
 		ev, out := m.mapRecord(&records[i])
 		e.mapped[i] = mapped{&records[i], ev, out}
@@ -211,6 +217,7 @@ type assembly struct {
 	at        time.Time
 	events    []*placed
 	resources []fateOf
+	room      slab[placed]
 }
 
 // placed is an event with the record it came from.
@@ -247,7 +254,9 @@ func (a *assembly) resource(records []mapped, e *entry) {
 		switch out.fate {
 		case used:
 			f.used = true
-			a.events = append(a.events, &placed{event: ev, record: r, resource: n, at: ev.time(), number: len(a.events)})
+			p := &a.room.take(1)[0]
+			*p = placed{event: ev, record: r, resource: n, at: ev.time(), number: len(a.events)}
+			a.events = append(a.events, p)
 			continue
 		case rejected:
 			f.rejected = true
@@ -290,6 +299,21 @@ func (a *assembly) chart(person state.Person, stay state.Stay, gaps []state.Gap)
 	inOrder := func(i, j int) int { return compareRecords(a.events[i].record, a.events[j].record) }
 	if !slices.IsSortedFunc(byRecord, inOrder) { // as a rule the resources came in this order
 		slices.SortFunc(byRecord, inOrder)
+	}
+	measurements, administrations := 0, 0
+	for _, i := range kept {
+		if a.events[i].measurement != nil {
+			measurements++
+		}
+		if a.events[i].administration != nil {
+			administrations++
+		}
+	}
+	if measurements > 0 {
+		c.Measurements = make([]state.Measurement, 0, measurements)
+	}
+	if administrations > 0 {
+		c.Administrations = make([]state.Administration, 0, administrations)
 	}
 	position := make([]int, len(a.events))
 	c.Records = make([]state.Record, len(kept))

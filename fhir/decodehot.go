@@ -273,31 +273,35 @@ func (s *scan) decoded(m *Mapper) (*decoded, error) {
 // decodeObservation makes the Records of an Observation that was just read.
 func (s *scan) decodeObservation() *decoded {
 	sh := &s.sheet
-	base := state.Record{Status: s.words.keep(sh.status), Patient: s.words.keep(sh.subject.to), Encounter: s.words.keep(sh.encounter.to),
-		Issued: cooked(sh.issued), Method: s.codings(&sh.method), MethodText: s.wording(&sh.method), Tags: s.labelled(&sh.tags)}
+	// The first record is the whole one; what it shares with its components is
+	// read first.
+	records := s.store.newRecords(1 + len(sh.components))
+	main := &records[0]
+	main.Status, main.Patient, main.Encounter = s.words.keep(sh.status), s.words.keep(sh.subject.to), s.words.keep(sh.encounter.to)
+	main.Issued, main.Method, main.MethodText = cooked(sh.issued), s.codings(&sh.method), s.wording(&sh.method)
+	main.Tags = s.labelled(&sh.tags)
 	switch {
 	case sh.effective != nil:
-		base.Start = cooked(sh.effective)
+		main.Start = cooked(sh.effective)
 	case sh.effectiveAt != nil:
-		base.Start = cooked(sh.effectiveAt)
+		main.Start = cooked(sh.effectiveAt)
 	case sh.period.given:
-		base.Start, base.End, base.IsPeriod = cooked(sh.period.start), cooked(sh.period.end), true
+		main.Start, main.End, main.IsPeriod = cooked(sh.period.start), cooked(sh.period.end), true
 	}
-	base.Site = s.codings(&sh.site)
-	d := &decoded{specimen: cooked(sh.specimen.to), records: make([]state.Record, 0, 1+len(sh.components))}
-	main := base
-	main.Codes, main.Text = s.codings(&sh.code), cooked(sh.code.text)
-	s.valued(&main, &sh.value)
-	if len(sh.components) == 0 || main.Value != nil || main.ValueText != "" || len(main.ValueCodes) > 0 {
-		d.records = append(d.records, main)
-	}
+	main.Site = s.codings(&sh.site)
 	for i := range sh.components {
-		c := &sh.components[i]
-		part := base
+		c, part := &sh.components[i], &records[1+i]
+		*part = *main
 		part.Part = "component[" + strconv.Itoa(i) + "]"
 		part.Codes, part.Text = s.codings(&c.code), cooked(c.code.text)
-		s.valued(&part, &c.value)
-		d.records = append(d.records, part)
+		s.valued(part, &c.value)
+	}
+	main.Codes, main.Text = s.codings(&sh.code), cooked(sh.code.text)
+	s.valued(main, &sh.value)
+	d := s.store.newDecoded()
+	d.specimen, d.records = cooked(sh.specimen.to), records
+	if len(sh.components) > 0 && main.Value == nil && main.ValueText == "" && len(main.ValueCodes) == 0 {
+		d.records = records[1:]
 	}
 	return d
 }
@@ -324,7 +328,9 @@ func (s *scan) valued(r *state.Record, v *valueSheet) {
 // just read.
 func (s *scan) decodeAdministration() *decoded {
 	sh := &s.sheet
-	r := state.Record{Status: s.words.keep(sh.status), Categories: s.codings(&sh.category), Codes: s.codings(&sh.code), Text: cooked(sh.code.text),
+	records := s.store.newRecords(1)
+	r := &records[0]
+	*r = state.Record{Status: s.words.keep(sh.status), Categories: s.codings(&sh.category), Codes: s.codings(&sh.code), Text: cooked(sh.code.text),
 		Patient: s.words.keep(sh.subject.to), Encounter: s.words.keep(sh.encounter.to), Tags: s.labelled(&sh.tags)}
 	if r.Text == "" {
 		r.Text = s.wording(&sh.code)
@@ -344,10 +350,12 @@ func (s *scan) decodeAdministration() *decoded {
 		if sh.site.given && len(r.Site) == 0 {
 			r.Site = []state.Coding{{Display: s.words.keep(sh.site.text)}}
 		}
-		s.pumped(&r, true)
+		s.pumped(r, true)
 	}
-	s.pumped(&r, false)
-	return &decoded{records: []state.Record{r}, drugRef: cooked(sh.medicine.to), drugText: s.words.keep(sh.medicine.display)}
+	s.pumped(r, false)
+	d := s.store.newDecoded()
+	d.records, d.drugRef, d.drugText = records, cooked(sh.medicine.to), s.words.keep(sh.medicine.display)
+	return d
 }
 
 // pumped reads bag content, pump rate and dosing weight by the last part of
@@ -374,7 +382,7 @@ func (s *scan) codings(c *conceptSheet) []state.Coding {
 	if c.from == c.to {
 		return nil
 	}
-	out := make([]state.Coding, 0, c.to-c.from)
+	out := s.store.newCodings(c.to - c.from)[:0]
 	for _, k := range s.sheet.codings[c.from:c.to] {
 		if k.code == nil && k.display == nil {
 			continue
@@ -410,6 +418,8 @@ func (s *scan) amount(q *quantitySheet) *state.Quantity {
 	if !q.given {
 		return nil
 	}
-	return &state.Quantity{Value: s.words.keep(q.value), Comparator: s.words.keep(q.comparator), Unit: s.words.keep(q.unit),
+	out := s.store.newAmount()
+	*out = state.Quantity{Value: s.words.keep(q.value), Comparator: s.words.keep(q.comparator), Unit: s.words.keep(q.unit),
 		System: s.words.keep(q.system), Code: s.words.keep(q.code)}
+	return out
 }

@@ -35,8 +35,8 @@ var (
 	ErrTruncated = errors.New("compressed file is cut short (hint: fetch it again)")
 )
 
-// Mapper maps resources by one set of code maps. It has no state and is safe
-// for concurrent use.
+// Mapper maps resources by one set of code maps. It keeps nothing of what it
+// maps but how units are written, and is safe for concurrent use.
 type Mapper struct {
 	maps *CodeMaps
 	x    *index

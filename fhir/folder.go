@@ -326,6 +326,8 @@ func (f *Folder) Bag(patientID string) (*Bag, error) {
 // Bag returns a new bag with all resources of one patient.
 func (p *FolderPart) Bag(patientID string) (*Bag, error) {
 	b := NewBag(patientID)
+	b.entries = make(map[resourceName]*entry, len(p.items[patientID]))
+	b.store = stores.Get().(*store)
 	b.shared, b.charting = &p.folder.shared, p.folder.chartingAt
 	for kind := range p.folder.asked {
 		b.asked[kind] = true
@@ -339,6 +341,15 @@ func (p *FolderPart) Bag(patientID string) (*Bag, error) {
 		return nil, fmt.Errorf("%w: no Patient/%s in this folder", ErrNoPatient, patientID)
 	}
 	return b, nil
+}
+
+// Release gives back the memory of a bag that came from a folder, when neither
+// the bag nor a chart of it is used any more.
+func (b *Bag) Release() {
+	if b.store != nil {
+		b.store.release()
+	}
+	*b = Bag{}
 }
 
 // add puts an item of the spill into a bag.
@@ -364,7 +375,7 @@ func (f *Folder) add(b *Bag, it item) error {
 		if err != nil {
 			return err
 		}
-		e, err := it.entry()
+		e, err := it.entry(b.store)
 		if err != nil {
 			return err
 		}

@@ -34,11 +34,13 @@ type index struct {
 	aliases      map[string]string   // URL -> short name
 	unitsAny     map[string]string
 	unitsDrug    map[string]string
+	units        *unitCache
 	lags         lagTable
 	concepts     map[state.Concept]*canon
 	observations map[key]*observationSpec
 	panels       map[key]bool
 	methodWords  []methodWord
+	methodCodes  map[key]*methodWord
 	arterial     map[key]bool
 	venous       map[key]bool
 	specimenRow  map[key]bool
@@ -73,9 +75,9 @@ type index struct {
 
 func (x *index) build(files []mapFile) error {
 	*x = index{
-		systems: map[string][]string{}, aliases: map[string]string{}, unitsAny: map[string]string{}, unitsDrug: map[string]string{},
+		systems: map[string][]string{}, aliases: map[string]string{}, unitsAny: map[string]string{}, unitsDrug: map[string]string{}, units: newUnitCache(),
 		lags: lagTable{byClass: map[string]float64{}, bySource: map[string]map[string]float64{}}, concepts: map[state.Concept]*canon{}, observations: map[key]*observationSpec{},
-		panels: map[key]bool{}, arterial: map[key]bool{}, venous: map[key]bool{}, specimenRow: map[key]bool{},
+		panels: map[key]bool{}, methodCodes: map[key]*methodWord{}, arterial: map[key]bool{}, venous: map[key]bool{}, specimenRow: map[key]bool{},
 		arterialText: map[string]bool{}, venousText: map[string]bool{}, drugs: map[state.Drug]*drugSpec{},
 		drugCodes: map[key]*drugSpec{}, drugPrefixes: map[string][]prefixMeaning[*drugSpec]{}, products: map[key]*productSpec{}, routes: map[key]string{},
 		routeWords: map[string]string{}, admins: map[string]*adminSpec{}, categories: map[key]*contextSpec{},
@@ -230,6 +232,12 @@ func (x *index) addObservations(f mapFile) error {
 		x.order = append(x.order, *o)
 	}
 	x.methodWords = append(x.methodWords, f.MethodWords...)
+	for i := range f.MethodWords {
+		w := &f.MethodWords[i]
+		if err := x.each(w.Codes, func(k key) error { x.methodCodes[k] = w; return nil }); err != nil {
+			return err
+		}
+	}
 	for _, step := range []struct {
 		codes codes
 		set   map[key]bool

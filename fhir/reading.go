@@ -41,6 +41,7 @@ type chunk struct {
 	end        int64 // of the file, read up to here
 	lines      int   // ends of lines in data
 	resources  []readResource
+	store      *store        // of the resources
 	read       chan struct{} // closed when resources is filled
 	err        error         // ends the reading
 }
@@ -265,6 +266,9 @@ func gzipError(err error) error {
 func (m *Mapper) readChunk(c *chunk) {
 	s := scans.Get().(*scan)
 	defer scans.Put(s)
+	s.store = stores.Get().(*store)
+	defer func() { s.store = nil }()
+	c.store = s.store
 	c.resources = make([]readResource, 0, c.lines)
 	for rest, n := c.data, c.line; len(rest) > 0; n++ {
 		raw := rest
@@ -298,7 +302,8 @@ func (m *Mapper) readResource(s *scan, raw []byte, line int) readResource {
 		out.charted = m.charted(&out.head, d)
 	}
 	if d.contained == nil && d.specimens == nil {
-		out.entry = newEntry(&out.head, d, raw, state.Origin{Via: "folder", Line: line})
+		out.entry = s.store.newEntry()
+		out.entry.fill(&out.head, d, raw, state.Origin{Via: "folder", Line: line})
 		for i := range d.records {
 			d.records[i].Type, d.records[i].ID = out.kind, out.id
 		}
@@ -337,6 +342,9 @@ func (r *folderReader) collect(ctx context.Context, order <-chan *chunk) error {
 			if err := r.file(c.file, &c.resources[i]); err != nil {
 				return err
 			}
+		}
+		if c.store != nil {
+			c.store.release()
 		}
 		if cap(c.data) > 0 && cap(c.data) <= 2*chunkBytes {
 			chunkBuffers.Put(&c.data) // nothing filed refers to it

@@ -275,7 +275,7 @@ func TestTheSpillKeepsAllOfARecord(t *testing.T) {
 		r := spillReader{text: string(d.bytes)}
 		r.dictionary(uint64(len(d.bytes)))
 		r.text = string(text)
-		got, err := r.entry()
+		got, err := r.entry(nil)
 		if err != nil || r.text != "" {
 			t.Fatalf("%v, %d bytes left", err, len(r.text))
 		}
@@ -286,7 +286,7 @@ func TestTheSpillKeepsAllOfARecord(t *testing.T) {
 		}
 		for cut := range text {
 			r := spillReader{text: string(text[:cut]), words: r.words}
-			if _, err := r.entry(); err == nil {
+			if _, err := r.entry(nil); err == nil {
 				t.Fatalf("%d of %d bytes are taken for a whole entry", cut, len(text))
 			}
 		}
@@ -357,7 +357,7 @@ func FuzzSpill(f *testing.F) {
 		r.dictionary(uint64(len(words)))
 		r.text = string(text)
 		_ = r.each(func(it item) error {
-			_, err := it.entry()
+			_, err := it.entry(nil)
 			return err
 		})
 	})

@@ -34,6 +34,7 @@ type scan struct {
 	want  func(system, code []byte) bool
 	sheet sheet
 	words words
+	store *store // of what decoding makes; nil: the heap
 }
 
 // reset prepares s for another resource and keeps its buffers.

@@ -62,7 +62,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // patientHash orders and spreads patients. It is part of what a cohort file's
 // order means and never changes.
 func patientHash(id string) uint64 {
-	sum := sha256.Sum256([]byte("sepsisagent partition 1\x00" + id))
+	var room [96]byte
+	sum := sha256.Sum256(append(append(room[:0], "sepsisagent partition 1\x00"...), id...))
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
@@ -78,6 +79,10 @@ type spill struct {
 	end    int64
 	blocks []block
 	once   sync.Once
+	last   struct { // written to
+		patient string
+		pile    int
+	}
 }
 
 // pile is what waits for one partition.
@@ -116,11 +121,13 @@ func openSpill(work string) (*spill, error) {
 }
 
 func (s *spill) pile(patient string) (*pile, int) {
-	n := sharedPile
-	if patient != "" {
-		n = int(patientHash(patient) >> (64 - partitionBits))
+	switch {
+	case patient == "":
+		return &s.piles[sharedPile], sharedPile
+	case s.last.patient != patient: // as a rule the lines of one patient come together
+		s.last.patient, s.last.pile = patient, int(patientHash(patient)>>(64-partitionBits))
 	}
-	return &s.piles[n], n
+	return &s.piles[s.last.pile], s.last.pile
 }
 
 // item ends an item whose body was written to p.body.

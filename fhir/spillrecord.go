@@ -230,8 +230,10 @@ func (r *spillReader) dictionary(n uint64) {
 	r.bad = r.bad || list.bad
 }
 
-func (r *spillReader) entry() (*entry, error) {
-	e := &entry{decoded: &decoded{}}
+// entry reads an entry into the room of a store.
+func (r *spillReader) entry(st *store) (*entry, error) {
+	e := st.newEntry()
+	e.decoded = st.newDecoded()
 	e.kind, e.id, e.stamp = r.word(), r.inline(), r.inline()
 	copy(e.digest[:], r.take(uint64(len(e.digest))))
 	e.decoded.specimen, e.decoded.drugRef, e.decoded.drugText = r.inline(), r.word(), r.word()
@@ -239,11 +241,11 @@ func (r *spillReader) entry() (*entry, error) {
 	if r.bad || n > uint64(len(r.text)) {
 		return nil, errDamaged
 	}
-	e.decoded.records = make([]state.Record, n)
+	e.decoded.records = st.newRecords(int(n))
 	for i := range e.decoded.records {
 		rec := &e.decoded.records[i]
 		rec.Type, rec.ID = e.kind, e.id
-		r.record(rec)
+		r.record(rec, st)
 	}
 	if r.bad {
 		return nil, errDamaged
@@ -251,7 +253,7 @@ func (r *spillReader) entry() (*entry, error) {
 	return e, nil
 }
 
-func (r *spillReader) record(rec *state.Record) {
+func (r *spillReader) record(rec *state.Record, st *store) {
 	mask := bits.RotateLeft64(r.uvarint(), -1)
 	rec.IsPeriod = mask&(1<<periodBit) != 0
 	for i, at := range recordTexts {
@@ -264,7 +266,8 @@ func (r *spillReader) record(rec *state.Record) {
 		}
 	}
 	for rest := mask >> amountBit & (1<<len(recordAmounts) - 1); rest != 0; rest &= rest - 1 {
-		q := &state.Quantity{Value: r.inline()}
+		q := st.newAmount()
+		q.Value = r.inline()
 		q.Comparator, q.Unit, q.System, q.Code = r.word(), r.word(), r.word(), r.word()
 		*recordAmounts[bits.TrailingZeros64(rest)](rec) = q
 	}
@@ -274,7 +277,7 @@ func (r *spillReader) record(rec *state.Record) {
 			r.fail()
 			return
 		}
-		list := make([]state.Coding, n)
+		list := st.newCodings(int(n))
 		for i := range list {
 			list[i].System, list[i].Code, list[i].Display = r.word(), r.word(), r.word()
 		}

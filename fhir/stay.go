@@ -17,7 +17,7 @@ import (
 
 // person reads the one Patient of the bag.
 func (m *Mapper) person(b *Bag) (state.Person, error) {
-	e, ok := b.entries["Patient/"+b.PatientID]
+	e, ok := b.entries[resourceName{"Patient", b.PatientID}]
 	if !ok {
 		return state.Person{}, fmt.Errorf("%w: no Patient resource", ErrNoPatient)
 	}
@@ -188,7 +188,7 @@ func (m *Mapper) hospital(b *Bag, e *entry) string {
 			return b.resolve(r.Provider)
 		}
 		_, id := splitReference(r.PartOf)
-		up, ok := b.entries["Encounter/"+id]
+		up, ok := b.entries[resourceName{"Encounter", id}]
 		if !ok {
 			return ""
 		}
@@ -206,12 +206,12 @@ func (m *Mapper) outcome(b *Bag, e *entry, s *state.Stay) {
 			s.DiedInHospital = m.died(r)
 		}
 		_, id := splitReference(r.PartOf)
-		up = b.entries["Encounter/"+id]
+		up = b.entries[resourceName{"Encounter", id}]
 		if up == e || id == "" {
 			break
 		}
 	}
-	p, ok := b.entries["Patient/"+b.PatientID]
+	p, ok := b.entries[resourceName{"Patient", b.PatientID}]
 	if !ok {
 		return
 	}
