@@ -23,6 +23,7 @@ const checkpointName = "training.checkpoint"
 func trainWorld() *cobra.Command {
 	var file, out, config, leaveOut string
 	var asJSON bool
+	var folds int
 	train := world.DefaultTrainConfig()
 	cmd := &cobra.Command{
 		Use: "world", Short: "Train the Clinical World Model on a cohort", Args: noArgs,
@@ -30,6 +31,12 @@ func trainWorld() *cobra.Command {
 			"Test patients (by hash) are never trained on. The same cohort and seed give the same weights.\n" +
 			"A training that was stopped goes on from its last epoch when the same command is given again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if folds != 0 {
+				if out != "" || leaveOut != "" {
+					return misuse("--cross-validate keeps no model; it goes without --out and --leave-out-hospitals")
+				}
+				return crossValidate(cmd, file, config, train, folds, asJSON)
+			}
 			if err := require(cmd, "cohort", "out"); err != nil {
 				return err
 			}
@@ -71,12 +78,36 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "folder to write (required)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
 	cmd.Flags().StringVar(&leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
+	cmd.Flags().IntVar(&folds, "cross-validate", 0, "`N`: train N throw-away models, each without a fold of the hospitals, and print how they did on those")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
 	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
 	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")
 	cmd.Flags().IntVar(&train.Epochs, "epochs", train.Epochs, "epochs at most")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// crossValidate trains throw-away models and prints their pooled scores.
+func crossValidate(cmd *cobra.Command, file, config string, train world.TrainConfig, folds int, asJSON bool) error {
+	if err := require(cmd, "cohort"); err != nil {
+		return err
+	}
+	if folds < 2 || folds > 1000 {
+		return misuse("--cross-validate %d: want 2 to 1000 folds", folds)
+	}
+	cfg, err := loadConfig(config, os.Environ())
+	if err != nil {
+		return err
+	}
+	train.Levels = cfg.State
+	cv, err := world.CrossValidate(cmd.Context(), cohort.Read(file), train, folds, epochLines(cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), cv)
+	}
+	return printCrossValidation(cmd.OutOrStdout(), cv)
 }
 
 // epochLines reports each epoch: a line that is overwritten on a terminal,

@@ -216,15 +216,17 @@ func (m *Model) inside(f int, z float32, lo, hi float64) float64 {
 	return 0
 }
 
-// each looks at samples in batches, in order.
+// each looks at samples in batches, in order. A view is valid until f returns.
 func (m *Model) each(samples []*sample, f func(*sample, *view)) {
+	w := m.newWorkspace(min(shardSize, len(samples)))
+	rows := make([][]float32, 0, shardSize)
 	for i := 0; i < len(samples); i += shardSize {
 		part := samples[i:min(i+shardSize, len(samples))]
-		rows := make([][]float32, len(part))
-		for j, sm := range part {
-			rows[j] = sm.x
+		rows = rows[:0]
+		for _, sm := range part {
+			rows = append(rows, sm.x)
 		}
-		for j, v := range m.look(rows) {
+		for j, v := range m.look(w, rows, Horizon) {
 			f(part[j], v)
 		}
 	}

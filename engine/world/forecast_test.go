@@ -281,3 +281,20 @@ func BenchmarkForecast12PlansOf6Steps(b *testing.B) {
 		}
 	}
 }
+
+func TestAForecastAllocatesNothingButItsAnswer(t *testing.T) {
+	m := mustToy(t)
+	c := toyCourse(3, 12, false, true)
+	var plans []Plan
+	for i := range 25 {
+		plans = append(plans, Plan{Name: "any", Doses: []Dose{{NEUgKgMin: 0.02 * float64(i)}, {}, {}, {}, {}, {FluidMl: 100}}})
+	}
+	got := testing.AllocsPerRun(50, func() {
+		if _, err := m.Forecast(context.Background(), c.timelines[11], plans, 65); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 4 { // the list of forecasts and their steps; more after a collection of lent memory
+		t.Errorf("%v allocations", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"gonum.org/v1/gonum/stat/distuv"
 
@@ -40,62 +41,13 @@ type Model struct {
 	atlas   *atlas
 	ridge   *ridge
 	death   *outcome
+	spare   sync.Pool // of *workspace for one state
 }
 
 var _ Forecaster = (*Model)(nil)
 
 // Info identifies the model.
 func (m *Model) Info() Info { return m.info }
-
-// view is what the ensemble makes of one state, before any plan.
-type view struct {
-	out    [][]float32               // head outputs per member
-	usual  [][Horizon * numF]float32 // forecast under usual care per member, standardised
-	within [Horizon * numF]float64   // mean variance of the members' own distributions
-	gain   [][numF][2]float32        // gains of norepinephrine and fluid per member
-	memory [][2][numF]float32        // memories per member
-	z      [][Horizon * numF]float32 // scratch: forecast under a plan per member
-}
-
-// look runs every member on each row of x and returns a view per row.
-func (m *Model) look(rows [][]float32) []*view {
-	n := len(m.members)
-	views := make([]*view, len(rows))
-	for i := range views {
-		views[i] = &view{out: make([][]float32, n), usual: make([][Horizon * numF]float32, n),
-			gain: make([][numF][2]float32, n), memory: make([][2][numF]float32, n), z: make([][Horizon * numF]float32, n)}
-	}
-	for k, theta := range m.members {
-		p := m.net.newPass(len(rows), false)
-		for i, x := range rows {
-			copy(p.x.Row(i), x)
-		}
-		m.net.forward(theta, p)
-		for i, v := range views {
-			v.add(k, m, theta, rows[i], p.out.Row(i), p.gain.Row(i))
-		}
-	}
-	return views
-}
-
-// add takes member k's outputs for one row.
-func (v *view) add(k int, m *Model, theta, x, out, gain []float32) {
-	v.out[k] = out
-	memory := m.net.memory.Mat(theta)
-	for f := range numF {
-		ne, fluid, _, _ := gainOf(f, gain[f], gain[numF+f], m.file.Scale.SD[f])
-		v.gain[k][f] = [2]float32{ne, fluid}
-		v.memory[k][0][f], _ = memoryOf(memory.Row(0)[f])
-		v.memory[k][1][f], _ = memoryOf(memory.Row(1)[f])
-		last := x[f*perFeature+inLast]
-		for h := range Horizon {
-			at := h*numF + f
-			v.usual[k][at] = last + out[outChange+at]
-			ls, _ := logScale(out[outSpread+at])
-			v.within[at] += math.Exp(2*float64(ls)) / float64(len(v.out))
-		}
-	}
-}
 
 // spreadOf is a predictive distribution on the modelling scale: the ensemble's
 // mean and standard deviation, before calibration.
@@ -110,13 +62,14 @@ type spreadOf struct {
 func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 	for k, out := range v.out {
 		dev := deviationOf(out, ne, fluid)
+		z, usual, gain, memory := &v.z[k], &v.usual[k], &v.gain[k], &v.memory[k]
 		for f := range numF {
-			dNE, _ := drive(&dev.ne, v.memory[k][0][f])
-			dFl, _ := drive(&dev.fluid, v.memory[k][1][f])
-			for h := range steps {
+			var dNE, dFl float32
+			for h := range steps { // drive, without its derivative
+				dNE, dFl = memory[0][f]*dNE+dev.ne[h], memory[1][f]*dFl+dev.fluid[h]
 				at := h*numF + f
-				v.z[k][at] = v.usual[k][at] + v.gain[k][f][0]*dNE[h] + v.gain[k][f][1]*dFl[h]
-				s.mu[at] += float64(v.z[k][at])
+				z[at] = usual[at] + gain[f][0]*dNE + gain[f][1]*dFl
+				s.mu[at] += float64(z[at])
 			}
 		}
 	}
@@ -124,7 +77,7 @@ func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 	for at := range steps * numF {
 		s.mu[at] /= n
 		var between float64
-		for k := range v.out {
+		for k := range v.z {
 			d := float64(v.z[k][at]) - s.mu[at]
 			between += d * d
 		}
@@ -146,22 +99,24 @@ func (m *Model) Forecast(ctx context.Context, tl *state.Timeline, plans []Plan, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	x := make([]float32, InputSize)
+	w := m.borrow()
+	defer m.giveBack(w)
+	x, c := w.rows[0], w.context
 	m.file.Scale.encode(tl, x)
-	v := m.look([][]float32{x})[0]
-	c := make([]float32, contextSize)
+	v := m.look(w, w.rows, steps)[0]
 	place(c, x)
-	probs, counts, ood := m.behaviour(v), m.atlas.near(c, tl.Synthetic), m.atlas.ood(c, tl.Synthetic)
+	probs, counts, ood := m.behaviour(v), m.atlas.near(w, c, tl.Synthetic), m.atlas.ood(c, tl.Synthetic)
 	out := make([]Forecast, len(plans))
+	forecasts := make([]StepForecast, len(plans)*steps)
 	for i, plan := range plans {
 		ne, fluid := saturateCourse(plan.Doses)
 		s := v.under(&ne, &fluid, steps)
 		levels := m.file.levels(plan.Doses[0])
-		fc := Forecast{Plan: plan, Levels: levels, Steps: make([]StepForecast, steps),
+		fc := Forecast{Plan: plan, Levels: levels, Steps: forecasts[i*steps : (i+1)*steps : (i+1)*steps],
 			Support: probs[levels.Vasopressor][levels.Fluid], Similar: int(counts[5*levels.Vasopressor+levels.Fluid]),
 			Disagreement: s.apart[0] * m.file.Scale.SD[mbp], OOD: ood}
 		for h := range steps {
-			fc.Steps[h] = m.step(v, &s, h, x, goalMmHg)
+			m.step(&fc.Steps[h], v, &s, h, x, goalMmHg)
 		}
 		if !fc.finite() {
 			return nil, fmt.Errorf("%w: plan %q", ErrNotFinite, plan.Name)
@@ -172,8 +127,8 @@ func (m *Model) Forecast(ctx context.Context, tl *state.Timeline, plans []Plan, 
 }
 
 // step turns step h of a distribution into bands and chances.
-func (m *Model) step(v *view, s *spreadOf, h int, x []float32, goalMmHg float64) StepForecast {
-	st := StepForecast{EndH: float64((h + 1) * state.StepHours)}
+func (m *Model) step(st *StepForecast, v *view, s *spreadOf, h int, x []float32, goalMmHg float64) {
+	st.EndH = float64((h + 1) * state.StepHours)
 	for f := range numF {
 		st.Band[f] = m.band(f, h, s)
 	}
@@ -188,7 +143,6 @@ func (m *Model) step(v *view, s *spreadOf, h int, x []float32, goalMmHg float64)
 		z += float64(v.out[k][outVent+h])
 	}
 	st.PVent = m.file.VentScaling.chance(z / float64(len(v.out)))
-	return st
 }
 
 // band gives the calibrated quantiles of feature f at step h.
@@ -196,7 +150,7 @@ func (m *Model) band(f, h int, s *spreadOf) Band {
 	at := h*numF + f
 	mu, sigma := s.mu[at], s.sigma[at]
 	q80, q95 := m.file.Width80[h][f]*sigma, m.file.Width95[h][f]*sigma
-	scale := m.file.Scale
+	scale := &m.file.Scale
 	return Band{Median: scale.value(f, mu), Lo80: scale.value(f, mu-q80), Hi80: scale.value(f, mu+q80),
 		Lo95: scale.value(f, mu-q95), Hi95: scale.value(f, mu+q95)}
 }
@@ -236,9 +190,10 @@ func (m *Model) Behaviour(tl *state.Timeline) ([5][5]float64, error) {
 	if tl == nil || len(tl.Steps) == 0 {
 		return [5][5]float64{}, fmt.Errorf("%w: it has no steps", ErrTimeline)
 	}
-	x := make([]float32, InputSize)
-	m.file.Scale.encode(tl, x)
-	p := m.behaviour(m.look([][]float32{x})[0])
+	w := m.borrow()
+	defer m.giveBack(w)
+	m.file.Scale.encode(tl, w.rows[0])
+	p := m.behaviour(m.look(w, w.rows, 0)[0])
 	for _, row := range p {
 		for _, v := range row {
 			if math.IsNaN(v) {

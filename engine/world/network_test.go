@@ -38,7 +38,7 @@ func TestForwardPassEqualsAnIndependentImplementation(t *testing.T) {
 	wave(theta, 0.3, 1)
 	wave(x, 1, 2)
 	m.members = [][]float32{theta}
-	v := m.look([][]float32{x})[0]
+	v := m.look(m.newWorkspace(1), [][]float32{x}, Horizon)[0]
 	doses := make([]Dose, Horizon)
 	for h := range doses {
 		doses[h] = Dose{NEUgKgMin: 0.05 * float64(h+1), FluidMl: 250 * float64(h)}

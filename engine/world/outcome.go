@@ -34,8 +34,14 @@ var outcomeSize = 3*len(outcomeFeatures) + outcomeRest
 // Penalty of one squared weight (per standard deviation of its input), in
 // units of stays, and the hours from which a decision time may be learnt from.
 const (
-	outcomePenalty   = 10
-	outcomeFromHours = 12
+	outcomePenalty   = 30
+	outcomeFromHours = 4
+)
+
+// maxNewton bounds how far one of the steps of Newton's method moves a weight.
+const (
+	newtonSteps = 50
+	maxNewton   = 0.5
 )
 
 // outcomeClip bounds the inputs: how extreme an extreme value is hardly
@@ -130,7 +136,7 @@ func fitOutcome(training []*sample) (*outcome, error) {
 	mean, sd := standardise(rows, weight)
 	beta := mat.NewVecDense(n, nil)
 	beta.SetVec(0, base)
-	for range 12 {
+	for range newtonSteps {
 		gram, gradient := mat.NewSymDense(n, nil), mat.NewVecDense(n, nil)
 		for j := 1; j < n; j++ {
 			gram.SetSym(j, j, outcomePenalty)
@@ -151,8 +157,10 @@ func fitOutcome(training []*sample) (*outcome, error) {
 		if err := chol.SolveVecTo(step, gradient); err != nil {
 			return nil, fmt.Errorf("%w: the outcome model: %w", ErrTraining, err)
 		}
-		beta.SubVec(beta, step)
-		if mat.Norm(step, math.Inf(1)) < 1e-6 {
+		// Far from the optimum the curvature is flat and Newton's step too long.
+		largest := mat.Norm(step, math.Inf(1))
+		beta.AddScaledVec(beta, -math.Min(1, maxNewton/largest), step)
+		if largest < 1e-8 {
 			break
 		}
 	}

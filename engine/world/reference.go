@@ -193,10 +193,12 @@ func (r *Reference) familiarity(tl *state.Timeline) familiarity {
 		return familiarity{ood: 1}
 	}
 	m := r.support
-	x, c := make([]float32, InputSize), make([]float32, contextSize)
+	w := m.borrow()
+	defer m.giveBack(w)
+	x, c := w.rows[0], w.context
 	m.file.Scale.encode(tl, x)
 	place(c, x)
-	return familiarity{probs: m.behaviour(m.look([][]float32{x})[0]), counts: m.atlas.near(c, tl.Synthetic), ood: m.atlas.ood(c, tl.Synthetic)}
+	return familiarity{probs: m.behaviour(m.look(w, w.rows, 0)[0]), counts: m.atlas.near(w, c, tl.Synthetic), ood: m.atlas.ood(c, tl.Synthetic)}
 }
 
 // step turns moments into bands and chances.

@@ -9,6 +9,7 @@ package world
 // into its neighbours.
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -322,20 +323,21 @@ func (a *atlas) ood(c []float32, synthetic bool) float64 {
 	return math.Min(float64(at)/float64(len(far)-1), 1)
 }
 
+// rankedCentre is a centre and how far it is.
+type rankedCentre struct {
+	at int
+	d  float64
+}
+
 // near adds up the level counts of the closest centres until neighbours steps
 // are found. For a real patient only real patients are counted.
-func (a *atlas) near(c []float32, synthetic bool) (counts [numPairs]float32) {
-	type ranked struct {
-		at int
-		d  float64
-	}
-	order := make([]ranked, len(a.centres))
+func (a *atlas) near(w *workspace, c []float32, synthetic bool) (counts [numPairs]float32) {
+	order := w.order[:0]
 	for i := range a.centres {
-		order[i] = ranked{i, distance(a.centres[i], c)}
+		order = append(order, rankedCentre{i, distance(a.centres[i], c)})
 	}
-	sort.Slice(order, func(i, j int) bool {
-		return order[i].d < order[j].d || order[i].d == order[j].d && order[i].at < order[j].at
-	})
+	w.order = order
+	slices.SortFunc(order, func(a, b rankedCentre) int { return cmp.Or(cmp.Compare(a.d, b.d), a.at-b.at) })
 	table := a.real
 	if synthetic {
 		table = a.all
