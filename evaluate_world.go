@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,8 @@ import (
 )
 
 func evaluateWorld() *cobra.Command {
-	var file, dir string
-	var asJSON bool
+	var file, dir, figures string
+	var asJSON, markdown bool
 	var patients int
 	var seed uint64
 	cmd := &cobra.Command{
@@ -43,6 +44,20 @@ func evaluateWorld() *cobra.Command {
 					return err
 				}
 			}
+			drawn := pictures(scores, model.Record())
+			if figures != "" {
+				if err := writePictures(figures, drawn); err != nil {
+					return err
+				}
+			}
+			if markdown {
+				d := worldDocument{e: scores, r: model.Record(), info: model.Info(), pictures: drawn}
+				if figures != "" {
+					d.figures = filepath.Base(figures)
+				}
+				_, err := cmd.OutOrStdout().Write(d.write())
+				return err
+			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), scores)
 			}
@@ -53,7 +68,10 @@ func evaluateWorld() *cobra.Command {
 	cmd.Flags().StringVar(&dir, "model", "", "folder of the model (default: the embedded one)")
 	cmd.Flags().IntVar(&patients, "counterfactual", 0, "simulated patients to ask what treatment changes")
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of the simulated patients")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print docs/world-model.md")
+	cmd.Flags().StringVar(&figures, "figures", "", "folder to write the figures to; the document links to it as its neighbour")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.MarkFlagsMutuallyExclusive("markdown", "json")
 	return cmd
 }
 

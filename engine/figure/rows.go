@@ -24,7 +24,7 @@ type Rows struct {
 
 // SVG draws the chart. Its height follows from the number of rows.
 func (r Rows) SVG() []byte {
-	const rowHeight, labels = 17, 190
+	const rowHeight, labels = 17, 222
 	width, _ := size(r.Width, 0)
 	height := 30 + rowHeight*len(r.Rows) + 84
 	p := plot{left: labels, top: 30, right: float64(width - 20), bottom: float64(30 + rowHeight*len(r.Rows) + 4)}

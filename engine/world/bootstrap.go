@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// resamples is how often patients are drawn again for an interval.
-const resamples = 500
+// Resamples is how often patients are drawn again for an interval.
+const Resamples = 500
 
 // draw says how often each stay counts. Stays of one patient count alike.
 type draw struct {
@@ -88,7 +88,7 @@ func (t *scorer) bootstrap(d draw, measures ...measure) []Interval {
 	if len(patients) >= 2 {
 		rng := rand.New(rand.NewPCG(1, uint64(len(patients))))
 		times, again := make([]int, len(t.patients)), draw{stays: d.stays, times: make([]int, len(t.stays))}
-		for range resamples {
+		for range Resamples {
 			clear(times)
 			for range patients {
 				times[patients[rng.IntN(len(patients))]]++
@@ -106,7 +106,7 @@ func (t *scorer) bootstrap(d draw, measures ...measure) []Interval {
 	out := make([]Interval, len(measures))
 	for i, v := range drawn {
 		out[i] = Interval{unmeasured, unmeasured}
-		if len(v) >= resamples*9/10 {
+		if len(v) >= Resamples*9/10 {
 			slices.Sort(v)
 			out[i] = Interval{Number(v[len(v)*25/1000]), Number(v[len(v)*975/1000])}
 		}
@@ -125,7 +125,7 @@ func (t *scorer) intervals() map[string]Interval {
 		{"ridge_mae", t.averaged(nextBy(byRidge))}, {"reference_mae", t.averaged(nextBy(byReference))}, {"improvement", t.improved},
 		{"interval80_coverage", t.averaged(next80)}, {"interval95_coverage", t.averaged(next95)},
 		{"vent_auroc", ranked(t.vent, calls.auroc)}, {"vaso24h_auroc", ranked(t.vaso, calls.auroc)},
-		{"mortality_auroc", ranked(death, calls.auroc)}, {"mortality_auprc", ranked(death, calls.auprc)}, {"mortality_ece", ranked(death, calls.ece)},
+		{"mortality_auprc", ranked(death, calls.auprc)}, {"mortality_ece", ranked(death, calls.ece)},
 	}
 	measures := make([]measure, len(list))
 	for i := range list {
@@ -138,12 +138,21 @@ func (t *scorer) intervals() map[string]Interval {
 	return out
 }
 
+// minEvents is how many events, and how many others, a ranking must have for
+// its interval to mean anything.
+const minEvents = 5
+
+func enough(events, of int) bool { return events >= minEvents && of-events >= minEvents }
+
 // landmark sums up predictions of death at one hour.
 func (t *scorer) landmark(hour int, c calls) Landmark {
 	d := draw{times: make([]int, len(t.stays))}
 	for _, one := range c {
 		d.stays, d.times[one.stay] = append(d.stays, one.stay), 1
 	}
-	r := t.bootstrap(d, ranked(c, calls.auroc))
-	return Landmark{Hour: hour, Stays: len(c), Deaths: c.events(), AUROC: c.auroc(once), Range: r[0], AUPRC: c.auprc(once), ECE: c.ece(once)}
+	l := Landmark{Hour: hour, Stays: len(c), Deaths: c.events(), AUROC: c.auroc(once), AUPRC: c.auprc(once), ECE: c.ece(once), Range: Interval{unmeasured, unmeasured}}
+	if enough(l.Deaths, l.Stays) {
+		l.Range = t.bootstrap(d, ranked(c, calls.auroc))[0]
+	}
+	return l
 }

@@ -71,6 +71,9 @@ func (t *scorer) groupOf(by, name string, patients int, d draw) Group {
 	}
 	r := t.bootstrap(d, t.averaged(nextBy(byModel)), t.averaged(next80), ranked(death, calls.auroc))
 	g.MAERange, g.Range80, g.DeathRange = r[0], r[1], r[2]
+	if !enough(g.Deaths, g.AtLandmark) {
+		g.Mortality, g.DeathRange, g.ECE = unmeasured, Interval{unmeasured, unmeasured}, unmeasured
+	}
 	return g
 }
 

@@ -198,6 +198,7 @@ func (t *scorer) scores() *Scores {
 	all := t.drawOf(anyStay)
 	s.Improvement = t.improved(&all)
 	s.Bootstrap, s.Groups = t.intervals(), t.groups()
+	s.Bootstrap["mortality_auroc"] = s.Landmarks[headline].Range
 	return s
 }
 

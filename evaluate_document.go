@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: docs/world-model.md, as `evaluate world --markdown` prints it.
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+// worldDocument writes what was measured.
+type worldDocument struct {
+	bytes.Buffer
+	e        *world.Evaluation
+	r        *world.TrainingRecord
+	info     world.Info
+	pictures []picture
+	figures  string // folder of the figures, as the document links to it; empty: none
+}
+
+func (d *worldDocument) say(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
+
+// table begins a table.
+func (d *worldDocument) table(heads ...string) {
+	d.say("\n| %s |\n|%s", strings.Join(heads, " | "), strings.Repeat("---|", len(heads)))
+}
+
+func (d *worldDocument) row(cells ...any) {
+	text := make([]string, len(cells))
+	for i, c := range cells {
+		if n, ok := c.(world.Number); ok {
+			c = digits(n)
+		}
+		text[i] = fmt.Sprint(c)
+	}
+	d.say("| %s |", strings.Join(text, " | "))
+}
+
+// picture links a figure, where it was drawn.
+func (d *worldDocument) picture(name string) {
+	for _, p := range d.pictures {
+		if p.name == name && d.figures != "" {
+			d.say("\n![%s](%s/world-%s.svg)", strings.NewReplacer("[", "(", "]", ")", "\n", " ").Replace(strings.TrimSpace(p.alt)), d.figures, name)
+		}
+	}
+}
+
+// ranged prints a number with its interval.
+func (d *worldDocument) ranged(n world.Number, name string) string {
+	return ranged(n, d.e.Bootstrap[name])
+}
+
+func ranged(n world.Number, r world.Interval) string {
+	if n != n {
+		return "not measured"
+	}
+	if r.Low != r.Low || r.High != r.High {
+		return digits(n)
+	}
+	return fmt.Sprintf("%s [%s, %s]", digits(n), digits(r.Low), digits(r.High))
+}
+
+// write writes the whole document.
+func (d *worldDocument) write() []byte {
+	e := d.e
+	d.say("# The Clinical World Model, measured\n")
+	d.say("Printed by `sepsisagent evaluate world --markdown`; nothing here is typed. Model %s %s, hash `%s`. Data digest `%s`.\n", d.info.Kind, d.info.Version, e.ModelHash, e.DataDigest)
+	d.say("Scored on %d patients (%d stays, %d decision times, %d observed next-step values) that neither trained nor chose the model; %d stays of patients that did are left out. Nothing is fitted here: the baselines were fitted with the model. Errors are mean absolute errors of observed values on the modelling scale, in standard deviations. Ranges in brackets are 95 %% intervals over %d resamples of whole patients.", e.Patients, e.Stays, e.Steps, e.Entries, e.LeftOut, world.Resamples)
+	d.bars()
+	d.next()
+	d.coverage()
+	d.outcomes()
+	d.treatment()
+	d.groups()
+	d.limits()
+	d.training()
+	return d.Bytes()
+}
+
+// bars compares with the numbers that were set as the bar.
+func (d *worldDocument) bars() {
+	e := d.e
+	d.say("\n## Against the bar")
+	d.table("measure", "measured", "bar", "")
+	put := func(name, key string, v world.Number, bar string, holds func(float64) bool) {
+		verdict := "not measured"
+		if v == v {
+			r := e.Bootstrap[key]
+			low, high := holds(float64(r.Low)), holds(float64(r.High))
+			switch in := holds(float64(v)); {
+			case r.Low != r.Low:
+				verdict = map[bool]string{true: "met", false: "not met"}[in] + "; too few patients for an interval"
+			case in && low && high:
+				verdict = "met"
+			case in:
+				verdict = "met; the interval reaches beyond"
+			case low || high:
+				verdict = "not met; the interval reaches it"
+			default:
+				verdict = "not met"
+			}
+		}
+		d.row(name, d.ranged(v, key), bar, verdict)
+	}
+	above := func(bar float64) func(float64) bool { return func(v float64) bool { return v >= bar } }
+	put("next-state error under the best baseline, share", "improvement", e.Improvement, "at least 0.05", above(0.05))
+	put("80 % intervals hold", "interval80_coverage", e.Interval80, "0.78 to 0.82", func(v float64) bool { return v >= 0.78 && v <= 0.82 })
+	put("ventilation in the next 4 h, AUROC", "vent_auroc", e.VentAUROC, "at least 0.94", above(0.94))
+	put("death in hospital at 24 h, AUROC", "mortality_auroc", e.MortalityAUROC, "at least 0.80", above(0.80))
+	put("death in hospital at 24 h, ECE", "mortality_ece", e.MortalityECE, "at most 0.03", func(v float64) bool { return v <= 0.03 })
+	d.say("\nThe calibration error of few predictions is never near zero even for a perfect model, so its interval lies high.")
+}
+
+// next is the forecast of the state.
+func (d *worldDocument) next() {
+	e := d.e
+	d.say("\n## The next state")
+	d.table("forecast", "error at 4 h")
+	d.row("the model", d.ranged(e.StateMAE, "state_mae"))
+	d.row("persistence (the newest step's value)", d.ranged(e.PersistenceMAE, "persistence_mae"))
+	d.row("persistence of the newest single reading", e.NewestMAE)
+	d.row("ridge regression", d.ranged(e.RidgeMAE, "ridge_mae"))
+	if e.ReferenceMAE == e.ReferenceMAE {
+		d.row("the published network, fitted to the same patients", d.ranged(e.ReferenceMAE, "reference_mae"))
+	} else {
+		d.row("the published network", "the model file holds none")
+	}
+	d.say("\nNegative log-likelihood of the next values under the served distribution, standardised: %s.", digits(e.NLL))
+	d.picture("rollout")
+	d.table("hours ahead", "model", "persistence", "ridge", "reference", "80 % intervals hold", "95 % intervals hold")
+	for h := range world.Horizon {
+		d.row(state.StepHours*(h+1), e.RolloutMAE[h], e.PersistRollout[h], e.RidgeRollout[h], e.ReferenceRollout[h], e.Rollout80[h], e.Rollout95[h])
+	}
+	d.table("variable", "measured values", "error of the model", "of persistence", "unit")
+	for _, f := range state.Catalogue() {
+		name := string(f.Name)
+		d.row(f.Label, e.FeatureEntries[name], e.FeatureMAE[name], e.FeaturePersist[name], unitOf(f))
+	}
+}
+
+// unitOf names a unit for people.
+func unitOf(f state.Feature) string {
+	if f.Unit == "{score}" {
+		return "points"
+	}
+	return f.UnitLabel
+}
+
+// coverage is whether intervals hold.
+func (d *worldDocument) coverage() {
+	e := d.e
+	d.say("\n## Whether the intervals hold\n")
+	d.say("80 %% intervals hold %s of the next values, 95 %% intervals %s.", d.ranged(e.Interval80, "interval80_coverage"), d.ranged(e.Interval95, "interval95_coverage"))
+	d.picture("coverage")
+	d.table("given in the step forecast", "values", "error", "error of persistence", "80 % hold", "95 % hold")
+	for _, s := range e.Strata {
+		d.row(s.Name, s.Entries, s.StateMAE, s.Persistence, s.Interval80, s.Interval95)
+	}
+	d.say("\nLevels are those of the model's cut-points, by the mean dose of the step; unknown means that the chart does not say.")
+}
+
+// outcomes are ventilation, death and vasopressors.
+func (d *worldDocument) outcomes() {
+	e := d.e
+	d.say("\n## Ventilation, death, vasopressors\n")
+	d.say("Invasive ventilation in the next 4 h: AUROC %s, calibration error %s, over %d decision times of which %d ventilated. Most of it is that who is ventilated stays so.", d.ranged(e.VentAUROC, "vent_auroc"), digits(e.VentECE), e.VentSteps, e.VentYes)
+	d.picture("calibration-ventilation")
+	d.say("\nA vasopressor within 24 h among those off vasopressors at 24 h: AUROC %s, %d stays, %d of them started.", d.ranged(e.Vaso24hAUROC, "vaso24h_auroc"), e.Vaso24hN, e.Vaso24hStarts)
+	d.say("\nDeath in hospital, one prediction per stay and landmark, among those still in the unit:")
+	d.landmarks(e.Landmarks)
+	d.picture("calibration-death")
+	if len(e.Landmarks90) > 0 {
+		d.say("\nDeath within 90 days, only where it is known, which is not a random part of the patients; the model predicts death in hospital, and this is how that ranks the other:")
+		d.landmarks(e.Landmarks90)
+	}
+}
+
+func (d *worldDocument) landmarks(all []world.Landmark) {
+	d.table("h after admission", "stays", "deaths", "AUROC", "AUPRC", "ECE")
+	for _, l := range all {
+		d.row(l.Hour, l.Stays, l.Deaths, ranged(l.AUROC, l.Range), l.AUPRC, l.ECE)
+	}
+}
