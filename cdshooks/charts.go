@@ -62,6 +62,10 @@ func keysNotHad(got *fhir.Gathered) string {
 		switch p.From {
 		case fhir.FromPrefetch, fhir.FromFetch, fhir.IsEmpty:
 			continue
+		case fhir.IsNull:
+			if p.Key != fhir.KeyPatient {
+				continue // that there is none is an answer
+			}
 		}
 		why := string(p.From)
 		if p.Why != "" {

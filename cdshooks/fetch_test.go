@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,9 @@ func TestAnEHRThatIsDownIsLeftAloneAndTheCallerIsTold(t *testing.T) {
 	if e.asked != before || !strings.Contains(string(r.body), "is not asked before") {
 		t.Errorf("asked %d times more: %s", e.asked-before, r.body)
 	}
+	if s, err := strconv.Atoi(r.header.Get("Retry-After")); err != nil || s < 1 || s > 10 {
+		t.Errorf("Retry-After %q", r.header.Get("Retry-After"))
+	}
 	if st := c.service.FHIRStatus()["ehr"]; st.Breaker != fhir.BreakerOpen {
 		t.Errorf("%+v", st)
 	}
@@ -236,6 +240,19 @@ func TestKeysTypedInByHandAreNamedToWhoeverConnectsTheEHR(t *testing.T) {
 	}
 	if m, _ := manifestOf(t, c, KindFailure); len(m.Undeclared) != 1 || m.Undeclared[0] != "-vitals" {
 		t.Errorf("%+v", m)
+	}
+}
+
+func TestWhatTheClientHasNoneOfIsNotSaidToBeMissing(t *testing.T) {
+	c := open(t, nil)
+	r := c.view(physiology.SepticShock, func(b map[string]any) {
+		p := b["prefetch"].(map[string]json.RawMessage)
+		p[fhir.KeyConditions] = json.RawMessage("null")
+		delete(p, fhir.KeyVitals)
+	})
+	c.wantRefusal(r, 412, KindFailure, "unobtainable")
+	if body := string(r.body); !strings.Contains(body, fhir.KeyVitals) || strings.Contains(body, fhir.KeyConditions) {
+		t.Errorf("%s", body)
 	}
 }
 

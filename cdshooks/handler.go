@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"os"
@@ -22,6 +23,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
+
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // Handler returns the service's routes: discovery, service, feedback, evidence
@@ -247,8 +250,12 @@ func (s *Service) finish(c *gin.Context, call *call, ans answer, appended *recor
 		c.Header("WWW-Authenticate", "Bearer")
 		c.Status(http.StatusUnauthorized)
 	default:
-		if f.status == http.StatusServiceUnavailable {
+		var resting *fhir.RestingError
+		switch {
+		case f.status == http.StatusServiceUnavailable:
 			c.Header("Retry-After", "1")
+		case errors.As(err, &resting): // the EHR is not asked before then
+			c.Header("Retry-After", strconv.Itoa(int(math.Ceil(resting.For.Seconds()))))
 		}
 		receipt := ""
 		if appended != nil {
