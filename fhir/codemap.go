@@ -141,9 +141,10 @@ type answerSpec struct {
 	Words  []string `yaml:"words"` // a part of the answer, lower case
 }
 
-// methodWord changes how a value is read when Observation.method or code.text
-// contains one of Words.
+// methodWord changes how a value is read when Observation.method has one of
+// Codes, or it or code.text contains one of Words.
 type methodWord struct {
+	Codes   codes         `yaml:"codes"`
 	Words   []string      `yaml:"words"`
 	Method  string        `yaml:"method"`
 	Concept state.Concept `yaml:"concept"` // empty: any

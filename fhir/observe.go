@@ -108,8 +108,14 @@ func (x *index) observationOf(list []state.Coding) (spec *observationSpec, clash
 // vague: the code does not say how the value was got.
 func (o *observationSpec) vague() bool { return o.Method == "" || o.ArterialBySpecimen }
 
-// wordedMethod finds a method word in Observation.method or the code's text.
+// wordedMethod finds a method by the codes of Observation.method, else by a
+// word in it or in the code's text.
 func (x *index) wordedMethod(c state.Concept, r *state.Record) *methodWord {
+	for _, code := range r.Method {
+		if w := x.methodCodes[key{code.System, code.Code}]; w != nil && (w.Concept == "" || w.Concept == c) {
+			return w
+		}
+	}
 	if r.MethodText == "" && r.Text == "" {
 		return nil
 	}

@@ -84,6 +84,8 @@ func TestObservationsBecomeCanonicalValues(t *testing.T) {
 		{"a score as an integer", observation("9267-6", `"valueInteger":3`), "gcs_eye", 3, ""},
 		{"a score as a coded answer", observation("9268-4", `"valueCodeableConcept":{"coding":[{"system":"http://loinc.org","code":"LA6567-7"}]}`), "gcs_motor", 6, ""},
 		{"an intubated verbal score is marked", observation("9270-0", `"valueString":"No Response-ETT"`), "gcs_verbal", 1, "intubated"},
+		{"a pressure by an invasive method, said by its code", observation("8478-0", `"method":{"coding":[{"system":"http://snomed.info/sct","code":"77938009"}],"text":"invasive"},`+valueIn("61", "mm[Hg]")), "meanbp", 61, "arterial"},
+		{"a pressure by a cuff, said by its code", observation("8478-0", `"method":{"coding":[{"system":"http://snomed.info/sct","code":"31813000"}]},`+valueIn("61", "mm[Hg]")), "meanbp", 61, "cuff"},
 		{"weight in pounds", observation("29463-7", valueIn("176.37", "[lb_av]")), "weight", 80, ""},
 	}
 	for _, tt := range tests {

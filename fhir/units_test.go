@@ -225,6 +225,7 @@ func TestUnitsThatAreNotUCUM(t *testing.T) {
 		{"giga per litre of platelets", "777-3", quantity(`"value":150,"unit":"G/L","code":"G/L"`), 150, ""},
 		{"g/L of haemoglobin stays grams", "718-7", quantity(`"value":98,"unit":"g/L","code":"g/L"`), 9.8, ""},
 		{"an exponent in the number", "777-3", quantity(`"value":1.5e2,"code":"10*3/uL"`), 150, ""},
+		{"thousands with a raised three", "777-3", quantity(`"value":90,"unit":"10³/µL"`), 90, ""},
 		{"a flow is no fraction of oxygen", "3150-0", quantity(`"value":4,"code":"L/min"`), 0, reasonUnitOther},
 		{"a bare fraction of oxygen is one", "3150-0", quantity(`"value":0.4`), 40, ""},
 		{"a bare heart rate is per minute", "8867-4", quantity(`"value":88`), 88, ""},
