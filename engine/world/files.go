@@ -64,6 +64,7 @@ type modelFile struct {
 	VasoScaling     logistic               `json:"vaso24h_scaling"`
 	PairTemperature float64                `json:"pair_temperature"`
 	Far             [strata][]float64      `json:"far"`
+	Reference       *refFile               `json:"reference,omitempty"` // of the stored baseline
 	Training        TrainingRecord         `json:"training"`
 }
 
@@ -138,6 +139,9 @@ func (m *Model) tensors() []nn.Tensor {
 	}
 	if m.death != nil {
 		ts = append(ts, m.death.tensor())
+	}
+	if m.reference != nil {
+		ts = append(ts, m.reference.tensors(referencePrefix)...)
 	}
 	return append(ts,
 		nn.Tensor{Name: "atlas.centres", Shape: []int{n, contextSize}, Data: centres},
@@ -279,6 +283,11 @@ func (m *Model) adopt(tensors []nn.Tensor) error {
 			return err
 		}
 		m.death = &outcome{weight: w}
+	}
+	if m.file.Reference != nil {
+		if m.reference, err = restoreReference(*m.file.Reference, referencePrefix, take); err != nil {
+			return fmt.Errorf("stored reference: %w", err)
+		}
 	}
 	if len(byName) > 0 {
 		return fmt.Errorf("%d tensors that no part of the model reads", len(byName))

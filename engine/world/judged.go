@@ -78,6 +78,12 @@ func (m *Model) baseline(by int, sm *sample, z *[Horizon * numF]float64) bool {
 	case byRidge:
 		m.ridge.course(sm, z)
 		return true
+	case byReference:
+		if m.reference == nil || sm.past == nil {
+			return false
+		}
+		m.reference.course(sm, &m.file.Scale, z)
+		return true
 	}
 	return false
 }

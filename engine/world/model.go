@@ -34,14 +34,15 @@ var (
 // Model is the native Clinical World Model. It is immutable and safe for
 // concurrent use.
 type Model struct {
-	info    Info
-	file    modelFile // everything but the tensors
-	net     *network
-	members [][]float32
-	atlas   *atlas
-	ridge   *ridge
-	death   *outcome
-	spare   sync.Pool // of *workspace for one state
+	info      Info
+	file      modelFile // everything but the tensors
+	net       *network
+	members   [][]float32
+	atlas     *atlas
+	ridge     *ridge
+	reference *Reference // the published kind, fitted to the same patients; nil in older files
+	death     *outcome
+	spare     sync.Pool // of *workspace for one state
 }
 
 var _ Forecaster = (*Model)(nil)

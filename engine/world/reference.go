@@ -40,8 +40,9 @@ type Reference struct {
 	dynamics []float32
 	outcome  []float32 // nil where only the dynamics were fitted
 	core     *refCore
-	support  *Model // lends behaviour and atlas; may be nil
-	work     sync.Pool
+	support  *Model    // lends behaviour and atlas; may be nil
+	work     sync.Pool // refWork of questions
+	single   sync.Pool // refWork of one plan along its mean
 }
 
 var _ Forecaster = (*Reference)(nil)
@@ -93,13 +94,25 @@ type refMoments struct {
 	vent      float64
 }
 
+// Reference returns the published architecture fitted to the patients that
+// trained m, with m's support and behaviour; false where m was trained without.
+func (m *Model) Reference() (*Reference, bool) {
+	if m.reference == nil {
+		return nil, false
+	}
+	r := newReference(m.reference.file, m.reference.dynamics, m.reference.outcome)
+	r.support, r.info = m, m.info
+	r.info.Kind, r.info.Members = "reference", 1
+	return r, true
+}
+
 // simulate gives the moments of every plan at every step: of the paths'
 // mixture, whose variance is the paths' own plus that of their means.
 func (r *Reference) simulate(w *window, courses [][]uint16) [][]refMoments {
 	steps := len(courses[0])
 	k, _ := r.work.Get().(*refWork)
 	if k == nil || k.plans != len(courses) || k.steps < steps {
-		k = r.core.newWork(len(courses), steps)
+		k = r.core.newWork(len(courses), steps, refPaths)
 	}
 	defer r.work.Put(k)
 	out := make([][]refMoments, len(courses))
@@ -239,6 +252,26 @@ func (r *Reference) Behaviour(tl *state.Timeline) ([5][5]float64, error) {
 		return [5][5]float64{}, ErrNoBehaviour
 	}
 	return r.support.Behaviour(tl)
+}
+
+// course forecasts what was measured after sm, along the mean of what was
+// given, standardised on another scale: what a stored baseline is scored by.
+func (r *Reference) course(sm *sample, scale *Scale, z *[Horizon * numF]float64) {
+	k, _ := r.single.Get().(*refWork)
+	if k == nil {
+		k = r.core.newWork(1, Horizon, 1)
+	}
+	defer r.single.Put(k)
+	r.core.rollout(k, sm.past, [][]uint16{sm.past.future[:]}, func(h int, mu, _, _ *nn.Mat) {
+		var b [numF]Band
+		for f, v := range mu.Row(0) {
+			b[f].Median = r.file.Scale.value(f, float64(v))
+		}
+		project(&b)
+		for f := range b {
+			z[h*numF+f] = float64(scale.z(f, b[f].Median))
+		}
+	})
 }
 
 // refNext is what the networks say of one decision time, one step ahead.

@@ -82,34 +82,35 @@ func through(a, b *nn.Mat) *nn.Mat {
 // refWork is the memory of one simulation; it is reused and means nothing
 // between two.
 type refWork struct {
-	plans, steps, rows int       // rows: plans × paths
-	in                 nn.Mat    // values and masks of the real steps
-	gx                 nn.Mat    // input projections of the real steps, action included but for the last
-	newest             []float32 // that of the newest real step, without its action
-	fixed              []float32 // that of a simulated step, without values and action
-	past               [2]nn.Mat // states over the real steps, per layer
-	pastGX             nn.Mat
-	one                [2]*nn.GRUState // one row
-	gh                 [2]nn.Mat       // one row: the shared recurrent part, per layer
-	simulated          [Horizon]nn.Mat // input projections of simulated steps, rows
-	state              [2][2]*nn.GRUState
-	planState          [2]*nn.GRUState // plans
-	gxRows, ghRows     nn.Mat          // rows
-	hidden1, logit     nn.Mat
-	joined, pre        nn.Mat
-	mu, sigma          nn.Mat
-	now                nn.Mat                            // sampled states
-	shown              struct{ mu, sigma, logit nn.Mat } // the rows of this step
+	plans, steps, paths, rows int       // rows: plans × paths
+	in                        nn.Mat    // values and masks of the real steps
+	gx                        nn.Mat    // input projections of the real steps, action included but for the last
+	newest                    []float32 // that of the newest real step, without its action
+	fixed                     []float32 // that of a simulated step, without values and action
+	past                      [2]nn.Mat // states over the real steps, per layer
+	pastGX                    nn.Mat
+	one                       [2]*nn.GRUState // one row
+	gh                        [2]nn.Mat       // one row: the shared recurrent part, per layer
+	simulated                 [Horizon]nn.Mat // input projections of simulated steps, rows
+	state                     [2][2]*nn.GRUState
+	planState                 [2]*nn.GRUState // plans
+	gxRows, ghRows            nn.Mat          // rows
+	hidden1, logit            nn.Mat
+	joined, pre               nn.Mat
+	mu, sigma                 nn.Mat
+	now                       nn.Mat                            // sampled states
+	shown                     struct{ mu, sigma, logit nn.Mat } // the rows of this step
 }
 
-// newWork makes memory for so many plans and steps.
-func (c *refCore) newWork(plans, steps int) *refWork {
+// newWork makes memory for so many plans and steps. With one path per plan the
+// mean is followed and nothing is sampled.
+func (c *refCore) newWork(plans, steps, paths int) *refWork {
 	h, mat := c.net.hidden, func(r, cols int) nn.Mat { return *nn.NewMat(r, cols) }
 	rows := plans
 	if steps > 1 {
-		rows *= refPaths
+		rows *= paths
 	}
-	k := &refWork{plans: plans, steps: steps, rows: rows, in: mat(refWindow, refMeasures), gx: mat(refWindow, 3*h),
+	k := &refWork{plans: plans, steps: steps, paths: paths, rows: rows, in: mat(refWindow, refMeasures), gx: mat(refWindow, 3*h),
 		newest: make([]float32, 3*h), fixed: make([]float32, 3*h), pastGX: mat(refWindow, 3*h),
 		gxRows: mat(rows, 3*h), ghRows: mat(rows, 3*h), hidden1: mat(rows, c.net.head1.W.Cols), logit: mat(rows, 1),
 		joined: mat(rows, h+1), pre: mat(rows, h), mu: mat(rows, numF), sigma: mat(rows, numF), now: mat(rows, numF)}
@@ -127,7 +128,7 @@ func (c *refCore) newWork(plans, steps int) *refWork {
 // rollout simulates plans, each a course of one-hot actions, over len(courses[0])
 // steps from window w, whose last action is not read. After step h, visit gets
 // the rows' means, bounded log-scales and ventilation logits: one row per plan
-// at step 0, refPaths rows per plan, together, afterwards.
+// at step 0, as many as it has paths, together, afterwards.
 func (c *refCore) rollout(k *refWork, w *window, courses [][]uint16, visit func(h int, mu, sigma, logit *nn.Mat)) {
 	c.before(k, w)
 	steps := len(courses[0])
@@ -240,7 +241,7 @@ func (c *refCore) step(k *refWork, courses [][]uint16, h int) {
 		return
 	}
 	for l := range 2 {
-		repeatRows(k.state[l][0].H, k.planState[l].H)
+		repeatRows(k.state[l][0].H, k.planState[l].H, k.paths)
 	}
 	for i := 1; i <= h; i++ {
 		now, next := (i-1)%2, i%2
@@ -253,9 +254,9 @@ func (c *refCore) step(k *refWork, courses [][]uint16, h int) {
 }
 
 // repeatRows repeats each plan's row for its paths.
-func repeatRows(out, in *nn.Mat) {
+func repeatRows(out, in *nn.Mat, times int) {
 	for i := range out.Rows {
-		copy(out.Row(i), in.Row(i/refPaths))
+		copy(out.Row(i), in.Row(i/times))
 	}
 }
 
@@ -290,14 +291,17 @@ func (c *refCore) heads(k *refWork, h int) {
 func (c *refCore) sample(k *refWork, courses [][]uint16, h int) {
 	out, mu, sigma := &k.simulated[h+1], &k.shown.mu, &k.shown.sigma
 	for r := range k.rows {
-		plan, path := r/refPaths, r%refPaths
+		plan, path := r/k.paths, r%k.paths
 		from := r
 		if mu.Rows == k.plans {
 			from = plan
 		}
 		m, s, z := mu.Row(from), sigma.Row(from), k.now.Row(r)
 		for f := range numF {
-			z[f] = m[f] + float32(float32(math.Exp(float64(s[f])))*refNoise[h][path][f])
+			z[f] = m[f]
+			if k.paths > 1 {
+				z[f] += float32(float32(math.Exp(float64(s[f]))) * refNoise[h][path][f])
+			}
 		}
 		c.scale.possible(z)
 		copy(out.Row(r), k.fixed)

@@ -194,7 +194,7 @@ func TestSimulationEqualsTheForwardPass(t *testing.T) {
 		p := net.newPass(len(windows), false)
 		net.load(p, &scale, windows)
 		net.forward(theta, p)
-		core.rollout(core.newWork(numPairs, 1), windowAt(c.timelines[k]), courses, func(h int, mu, sigma, logit *nn.Mat) {
+		core.rollout(core.newWork(numPairs, 1, refPaths), windowAt(c.timelines[k]), courses, func(h int, mu, sigma, logit *nn.Mat) {
 			for i, v := range mu.Data {
 				if d := math.Abs(float64(v - p.mu.Data[i])); d > 1e-5 {
 					t.Fatalf("decision %d: mean %d is %v, forward pass %v", k, i, v, p.mu.Data[i])
@@ -224,7 +224,7 @@ func TestLaterStepsEqualTheForwardPassOverTheSamples(t *testing.T) {
 	for h := range Horizon {
 		courses[0][h], courses[1][h] = bitsOf(state.Levels{Vasopressor: h % 5}), bitsOf(state.Levels{Fluid: (h + 2) % 5})
 	}
-	k := core.newWork(2, Horizon)
+	k := core.newWork(2, Horizon, refPaths)
 	slid := make([]*window, 2*refPaths)
 	for r := range slid {
 		w := *past
@@ -270,7 +270,7 @@ func TestLaterStepsEqualTheForwardPassOverTheSamples(t *testing.T) {
 
 func TestSimulationAllocatesNothing(t *testing.T) {
 	core, w, courses := benchmarkCore(6)
-	k := core.newWork(len(courses), 6)
+	k := core.newWork(len(courses), 6, refPaths)
 	visit := func(int, *nn.Mat, *nn.Mat, *nn.Mat) {}
 	core.rollout(k, w, courses, visit)
 	if n := testing.AllocsPerRun(5, func() { core.rollout(k, w, courses, visit) }); n != 0 {
@@ -416,7 +416,7 @@ func benchmarkCore(steps int) (*refCore, *window, [][]uint16) {
 func BenchmarkReferenceWhatIf(b *testing.B) {
 	for _, steps := range []int{1, 6} {
 		core, w, courses := benchmarkCore(steps)
-		k := core.newWork(len(courses), steps)
+		k := core.newWork(len(courses), steps, refPaths)
 		b.Run(map[int]string{1: "25 actions x 1 step", 6: "25 actions x 6 steps x 8 paths"}[steps], func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

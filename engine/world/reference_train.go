@@ -25,11 +25,11 @@ func TrainReference(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg 
 	if err := cfg.Levels.Validate(); err != nil {
 		return nil, err
 	}
-	found, err := takeSurvey(rows, LeaveOut{})
+	found, err := takeSurvey(rows, cfg.LeaveOut)
 	if err != nil {
 		return nil, err
 	}
-	parts, err := found.scale.gather(rows, func(*cohort.Row) bool { return true })
+	parts, err := found.scale.gatherParts(rows, func(first *cohort.Row) (cohort.Split, bool) { return cfg.LeaveOut.part(first), true })
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func TrainReference(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg 
 		return nil, err
 	}
 	r.file.Version, r.file.Settings = cfg.Version, &ref
-	record := TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Curves: r.file.Training.Curves}
+	record := TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital, Curves: r.file.Training.Curves}
 	r.file.Training = &record
 	r.file.Origin = record.sources()
 	_, weights, err := r.encode()
@@ -97,6 +97,24 @@ func fitReference(ctx context.Context, training, validation []*sample, cfg RefCo
 	r := newReference(file, dynamics, death)
 	r.calibrate(watch)
 	return r, nil
+}
+
+// referencePrefix begins the names of the baseline's tensors in the file of
+// the native model that stores it.
+const referencePrefix = "reference."
+
+// fitBaseline fits the dynamics network that m stores as its baseline.
+func (m *Model) fitBaseline(ctx context.Context, training, validation []*sample, cfg TrainConfig) error {
+	ref := cfg.Reference
+	ref.Seed = cfg.Seed
+	r, err := fitReference(ctx, training, validation, ref, cfg.Levels, false, nil)
+	if err != nil {
+		return err
+	}
+	r.file.Version, r.file.Settings, r.file.Training = cfg.Version, &ref, nil
+	r.file.Origin = "fitted to the patients that trained the native model it is stored with"
+	m.reference, m.file.Reference = r, &r.file
+	return nil
 }
 
 // What an outcome network predicts.

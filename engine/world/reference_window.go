@@ -36,20 +36,23 @@ type window struct {
 	steps    int                          // rows of the ICU stay; the rows before are padding
 	age      float32                      // years; NaN unknown
 	male     float32                      // 0, 1; NaN unknown
+	future   [Horizon]uint16              // what was given in each step after T
 	next     [numF]float32                // measured in the next step, canonical units; NaN where nothing was
 	vent     int8                         // invasive ventilation in the next step
 }
 
-// windowOf reads decision k of a stay. Only the last row's action, next and
-// vent come from after the decision.
+// windowOf reads decision k of a stay. Only the last row's action, future, next
+// and vent come from after the decision.
 func windowOf(tls []*state.Timeline, k int) *window {
 	w := windowAt(tls[k])
-	w.vent = unknown
 	if k+1 == len(tls) {
 		return w
 	}
+	for h := range min(Horizon, len(tls)-k-1) {
+		w.future[h] = actionOf(&newest(tls[k+1+h]).Given)
+	}
 	after := newest(tls[k+1])
-	w.action[outcomeWindow-1] = actionOf(&after.Given)
+	w.action[outcomeWindow-1] = w.future[0]
 	for f := range numF {
 		if after.Presence[f] == state.Measured {
 			w.next[f] = float32(after.Value[f])

@@ -119,7 +119,7 @@ func trainToy(t testing.TB, cfg TrainConfig) *Model {
 func toyConfig() TrainConfig {
 	cfg := DefaultTrainConfig()
 	cfg.Members, cfg.Hidden, cfg.Effect, cfg.Centres, cfg.WeightDecay, cfg.LearningRate = 2, 24, 8, 16, 0.03, 2e-3
-	cfg.Epochs = 40
+	cfg.Epochs, cfg.Reference.Epochs = 40, 1
 	if testing.Short() {
 		cfg.Epochs = 2
 	}

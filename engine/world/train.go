@@ -35,6 +35,8 @@ type TrainConfig struct {
 	Dropout      float64 `json:"dropout"`
 	Centres      int     `json:"centres"` // of the support atlas, at most
 	RidgeLambda  float64 `json:"ridge_lambda"`
+	// Reference says how the stored baseline of the published kind is trained.
+	Reference RefConfig `json:"reference"`
 	// LeaveOut names hospitals that training does not see at all; their patients
 	// are scored apart.
 	LeaveOut LeaveOut `json:"leave_out_hospitals,omitzero"`
@@ -51,7 +53,7 @@ type TrainConfig struct {
 // DefaultTrainConfig returns the settings the shipped model was trained with.
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{Seed: 1, Version: "0.1.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
-		LearningRate: 3e-3, WeightDecay: 0.5, Dropout: 0.2, Centres: 256, RidgeLambda: 30,
+		LearningRate: 3e-3, WeightDecay: 0.5, Dropout: 0.2, Centres: 256, RidgeLambda: 30, Reference: DefaultRefConfig(),
 		Levels: state.DefaultConfig(), mix: defaultMix}
 }
 
@@ -134,7 +136,7 @@ func newModel(cfg TrainConfig, found *survey) *Model {
 	m := &Model{net: newNetwork(newArchitecture(cfg.Hidden, cfg.Effect))}
 	m.file = modelFile{Schema: schema, Version: cfg.Version, Architecture: m.net.arch, Members: cfg.Members,
 		VasopressorCuts: cfg.Levels.VasopressorCuts, FluidCuts: cfg.Levels.FluidCuts, Scale: *found.scale,
-		Training: TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital}}
+		Training: TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital, People: found.people}}
 	for i := range features {
 		m.file.Features = append(m.file.Features, string(features[i].Name))
 	}
@@ -156,6 +158,9 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 		return err
 	}
 	if m.death, err = fitOutcome(training); err != nil {
+		return err
+	}
+	if err := m.fitBaseline(ctx, learn, watch, cfg); err != nil {
 		return err
 	}
 	m.persistenceWidths(preferReal(learn))
@@ -276,6 +281,8 @@ type TrainingRecord struct {
 	Test          *Scores       `json:"test,omitempty"`
 	TestSynthetic *Scores       `json:"test_synthetic,omitempty"`
 	TestHospitals *Scores       `json:"test_hospitals,omitempty"` // of the hospitals that were left out
+	People        []PeopleCount `json:"people,omitempty"`         // real patients of training and validation
+	Effects       *Effects      `json:"counterfactual,omitempty"` // see RecordEffects
 }
 
 // knows tells whether the patient trained or chose the model.
