@@ -6,13 +6,11 @@ package fhir
 // counts each of them once and keeps the newest version of each.
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -52,25 +50,6 @@ type Bag struct {
 
 // resourceName is what a resource is called: Type/id.
 type resourceName struct{ kind, id string }
-
-// entry is the version of one resource that counts.
-type entry struct {
-	kind, id string
-	origin   state.Origin
-	decoded  *decoded
-	stamp    string   // meta.lastUpdated, else issued
-	digest   digest   // of the bytes, for the last tie
-	mapped   []mapped // set by mappedOf
-	mappedAt int      // Bag.lookups at that time
-}
-
-// digest is the first half of a SHA-256.
-type digest [sha256.Size / 2]byte
-
-func digestOf(raw []byte) digest {
-	sum := sha256.Sum256(raw)
-	return digest(sum[:len(digest{})])
-}
 
 // shared are the resources that others refer to.
 type shared struct {
@@ -333,71 +312,4 @@ func (b *Bag) resolve(reference string) string {
 		return id
 	}
 	return kind + "/" + id
-}
-
-// statusRank orders versions of one resource that carry no time: a retraction
-// over a correction over a first result.
-var statusRank = map[string]int{"entered-in-error": 9, "cancelled": 8, "corrected": 7, "amended": 6, "final": 5, "completed": 5, "stopped": 5, "preliminary": 4, "registered": 1}
-
-func newEntry(h *head, d *decoded, raw []byte, origin state.Origin) *entry {
-	e := &entry{}
-	e.fill(h, d, raw, origin)
-	return e
-}
-
-func (e *entry) fill(h *head, d *decoded, raw []byte, origin state.Origin) {
-	*e = entry{kind: h.kind, id: h.id, origin: origin, decoded: d, stamp: h.updated, digest: digestOf(raw)}
-	if len(d.records) > 0 && e.stamp == "" {
-		e.stamp = d.records[0].Issued
-	}
-}
-
-// rank orders versions of one resource by status.
-func (e *entry) rank() int {
-	if len(e.decoded.records) == 0 {
-		return 0
-	}
-	return statusRank[e.decoded.records[0].Status]
-}
-
-// since is the time of a version, in microseconds. Without one it is older
-// than any that has one, unless it takes back what was said.
-func (e *entry) since() int64 {
-	if t, err := instant(e.stamp); err == nil {
-		return t.UnixMicro()
-	}
-	if e.rank() >= statusRank["cancelled"] {
-		return math.MaxInt64
-	}
-	return math.MinInt64
-}
-
-// keep files an entry; of two versions of a resource the newer one counts, and
-// the same one whichever came first.
-func (b *Bag) keep(e *entry) {
-	is := resourceName{e.kind, e.id}
-	old, ok := b.entries[is]
-	if !ok {
-		b.entries[is] = e
-		return
-	}
-	if old.digest == e.digest {
-		if originLess(e.origin, old.origin) {
-			old.origin, old.mapped = e.origin, nil
-		}
-		b.ignore(reasonDuplicate)
-		return
-	}
-	if e.newer(old) {
-		b.entries[is] = e
-	}
-	b.ignore(reasonSuperseded)
-}
-
-func (e *entry) newer(old *entry) bool {
-	return cmp.Or(cmp.Compare(e.since(), old.since()), cmp.Compare(e.rank(), old.rank()), bytes.Compare(e.digest[:], old.digest[:])) > 0
-}
-
-func originLess(a, b state.Origin) bool {
-	return cmp.Or(cmp.Compare(a.Via, b.Via), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Line, b.Line)) < 0
 }
