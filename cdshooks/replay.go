@@ -32,8 +32,8 @@ type ReplayReport struct {
 	Decided bool   `json:"decided"` // false: the call ended before a decision; there is nothing to make again
 	OK      bool   `json:"ok"`      // every byte is the same
 	// Hashes names what the replay was made with that is not what the decision
-	// was made with: "model", "rules", "codemaps", "config", "build". A
-	// difference is then no surprise.
+	// was made with: "model", "rules", "codemaps", "config", "prompts",
+	// "build". A difference is then no surprise.
 	Hashes      []string     `json:"hashes,omitempty"`
 	Differences []Difference `json:"differences,omitempty"` // at most MaxDifferences
 }
@@ -121,7 +121,7 @@ func otherHashes(a, b engine.Hashes) []string {
 	var out []string
 	for _, h := range []struct{ name, a, b string }{
 		{"model", a.Model, b.Model}, {"rules", a.Rules, b.Rules}, {"codemaps", a.CodeMaps, b.CodeMaps},
-		{"config", a.Config, b.Config}, {"build", a.Build, b.Build},
+		{"config", a.Config, b.Config}, {"prompts", a.Prompts, b.Prompts}, {"build", a.Build, b.Build},
 	} {
 		if h.a != h.b {
 			out = append(out, h.name)

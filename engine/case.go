@@ -35,6 +35,9 @@ type Case struct {
 	Role     string          `json:"role,omitempty"`
 	Display  string          `json:"display"` // "silent","inform","suggest"
 	Prior    []Prior         `json:"prior,omitempty"`
+	// Transcript is a recorded conversation with a language model. With it the
+	// model is not asked again: its answers are these.
+	Transcript *agent.Transcript `json:"transcript,omitempty"`
 }
 
 // Hashes name what a decision was made with.
@@ -44,6 +47,7 @@ type Hashes struct {
 	Rules    string `json:"rules"`
 	CodeMaps string `json:"codemaps"`
 	Config   string `json:"config"`
+	Prompts  string `json:"prompts,omitempty"` // of a language model's prompt templates; empty without one
 }
 
 // Outcome is a decision with what is to be done about it.
@@ -53,6 +57,9 @@ type Outcome struct {
 	Suppressed string         `json:"suppressed,omitempty"` // why not, when it otherwise would
 	Topic      string         `json:"topic"`
 	Evidence   string         `json:"evidence"` // fingerprint for repeat suppression
+	// Transcript is the conversation with a language model, where one was to
+	// choose. Receipt puts it into the recorded case.
+	Transcript *agent.Transcript `json:"-"`
 }
 
 // Receipt is the self-contained record of one decision: with it and the named

@@ -6,10 +6,13 @@
 //
 // Decide is a pure function of the Case and of the model, rules and
 // configuration that Hashes name: no clock, no chance beyond the seed in the
-// Case, no state between calls. It trusts its caller to have put nothing into
-// the Case that was not known at the decision time, and the audit log to tell
-// the truth about prior decisions. It does not trust the agent: a decision that
-// breaks an invariant of design.md 5 is an error, never a card.
+// Case, no state between calls. A language model, where one is asked, is the
+// one exception, and what it said becomes part of the recorded Case.
+//
+// The package trusts its caller to have put nothing into the Case that was not
+// known at the decision time, and the audit log to tell the truth about prior
+// decisions. It does not trust the agent: a decision that breaks an invariant
+// of design.md 5 is an error, never a card.
 package engine
 
 import (
@@ -48,6 +51,16 @@ type Agent interface {
 }
 
 var _ Agent = (*agent.Native)(nil)
+
+// Consultant is an Agent that asks a language model. What comes back is
+// recorded, because asking again may answer otherwise.
+type Consultant interface {
+	Agent
+	// Consult is Decide with the conversation. Given a recorded one it asks
+	// nobody and is deterministic in its arguments. Whatever the model says or
+	// fails to say is no error.
+	Consult(ctx context.Context, tl *state.Timeline, seed uint64, recorded *agent.Transcript) (agent.Decision, *agent.Transcript, error)
+}
 
 // Config says what is done about a decision.
 type Config struct {
@@ -111,7 +124,7 @@ func (d *Decider) Decide(ctx context.Context, c Case) (Outcome, error) {
 	if err := c.check(); err != nil {
 		return Outcome{}, err
 	}
-	decision, err := d.agent.Decide(ctx, c.Timeline, c.Seed)
+	decision, transcript, err := d.ask(ctx, c)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -121,12 +134,22 @@ func (d *Decider) Decide(ctx context.Context, c Case) (Outcome, error) {
 	if err := sound(c.Timeline, &decision); err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Decision: decision, Topic: topic(&decision)}
+	out := Outcome{Decision: decision, Topic: topic(&decision), Transcript: transcript}
 	if out.Evidence, err = evidence(c.Timeline, &decision); err != nil {
 		return Outcome{}, err
 	}
 	out.Show, out.Suppressed = d.show(c, &out)
 	return out, nil
+}
+
+// ask asks the agent. A transcript in the case of an agent that consults nobody
+// is passed over: the decision then differs from the recorded one, as it must.
+func (d *Decider) ask(ctx context.Context, c Case) (agent.Decision, *agent.Transcript, error) {
+	if consultant, ok := d.agent.(Consultant); ok {
+		return consultant.Consult(ctx, c.Timeline, c.Seed, c.Transcript)
+	}
+	decision, err := d.agent.Decide(ctx, c.Timeline, c.Seed)
+	return decision, nil, err
 }
 
 func (c *Case) check() error {

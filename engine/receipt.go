@@ -43,7 +43,7 @@ func (d *Decider) Receipt(c Case, chart *state.Chart, o Outcome) (Receipt, error
 		return Receipt{}, err
 	}
 	at := c.Timeline.At
-	c.Timeline = nil
+	c.Timeline, c.Transcript = nil, o.Transcript
 	return Receipt{
 		Schema: ReceiptSchema, ID: c.ID, Hashes: d.hashes, Model: d.agent.Model(),
 		Person: kept.Person, Stay: withoutOutcome(kept.Stay, at),

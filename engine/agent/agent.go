@@ -58,13 +58,25 @@ func New(model world.Forecaster, judge policy.Judge, cfg Config) (*Native, error
 // Decision. The native agent uses no chance: seed is for proposers that do.
 // An error wraps ErrDecide; a context that ends before the decision is one.
 func (n *Native) Decide(ctx context.Context, tl *state.Timeline, _ uint64) (Decision, error) {
-	if err := soundTimeline(tl); err != nil {
-		return Decision{}, fmt.Errorf("%w: %w", ErrDecide, err)
+	x, err := n.Deliberate(ctx, tl)
+	if err != nil {
+		return Decision{}, err
 	}
-	d := Decision{Proposer: proposerNative}
+	return x.Native(), nil
+}
+
+// Deliberate does all of Decide and keeps the gated, simulated options at hand,
+// so that another chooser may choose among them. Errors are those of Decide.
+func (n *Native) Deliberate(ctx context.Context, tl *state.Timeline) (*Deliberation, error) {
+	if err := soundTimeline(tl); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDecide, err)
+	}
+	x := &Deliberation{agent: n, tl: tl}
+	d := &x.base
+	d.Proposer = proposerNative
 	chart, err := n.judge.Judge(tl, nil, nil)
 	if err != nil {
-		return Decision{}, fmt.Errorf("%w: %w", ErrDecide, err)
+		return nil, fmt.Errorf("%w: %w", ErrDecide, err)
 	}
 	d.addVerdicts(chart)
 	d.Missing = missing(tl, n.cfg)
@@ -74,34 +86,34 @@ func (n *Native) Decide(ctx context.Context, tl *state.Timeline, _ uint64) (Deci
 
 	if d.Reasons = notApplicable(tl); len(d.Reasons) > 0 {
 		d.Status = NotApplicable
-		return d, nil
+		return x, nil
 	}
 	d.Hazards = hazards(chart)
 	d.Advice.Recheck = rechecks(tl, n.cfg)
 	if d.Reasons = n.abstain(tl, chart); len(d.Reasons) > 0 {
 		d.Status = Abstain
-		return d, nil
+		return x, nil
 	}
-	if err := n.plan(ctx, tl, &d); err != nil {
-		return Decision{}, fmt.Errorf("%w: %w", ErrDecide, err)
+	if err := n.plan(ctx, x); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDecide, err)
 	}
-	return d, nil
+	return x, nil
 }
 
 // plan proposes, gates, simulates, gates again and chooses.
-func (n *Native) plan(ctx context.Context, tl *state.Timeline, d *Decision) error {
-	behaviour, err := n.behaviour(tl)
+func (n *Native) plan(ctx context.Context, x *Deliberation) error {
+	behaviour, err := n.behaviour(x.tl)
 	if err != nil {
 		return err
 	}
-	options, err := n.gate(tl, n.propose(tl, behaviour))
+	options, err := n.gate(x.tl, n.propose(x.tl, behaviour))
 	if err != nil {
 		return err
 	}
-	if err := n.simulate(ctx, tl, options); err != nil {
+	if err := n.simulate(ctx, x.tl, options); err != nil {
 		return err
 	}
-	return n.choose(tl, d, options)
+	return x.open(options)
 }
 
 // gate judges every candidate before simulation. Blocked candidates stay in

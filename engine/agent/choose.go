@@ -7,7 +7,6 @@ package agent
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -49,15 +48,10 @@ func (o *option) hear(verdicts []policy.Verdict) {
 	}
 }
 
-// choose sets the decision's status, advice, options and explanation.
-func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) error {
-	hold := options[0]
-	if !hold.current() || !hold.simulated {
-		return fmt.Errorf("%w: current treatment was not simulated", ErrForecast)
-	}
+// conclude sets the decision's status, advice, options and explanation. chosen
+// is one of the permitted options, nil when there is none.
+func (n *Native) conclude(tl *state.Timeline, d *Decision, options []*option, chosen *option) {
 	forbidden := n.affirmForbidden(tl)
-	m := tl.Present.MAP
-	chosen := n.best(permitted(options, n.course(tl)), hold, m.Newest.Value >= m.GoalMmHg)
 	switch {
 	case chosen == nil:
 		d.Status = Abstain
@@ -70,7 +64,6 @@ func (n *Native) choose(tl *state.Timeline, d *Decision, options []*option) erro
 		n.holdOrAbstain(tl, d, forbidden)
 	}
 	n.report(tl, d, options, chosen)
-	return nil
 }
 
 // best returns the option to go with, or nil when nothing is permitted, not
@@ -172,7 +165,7 @@ func (n *Native) report(tl *state.Timeline, d *Decision, options []*option, chos
 		if o.Role == "" {
 			o.Role = RoleConsidered
 		}
-		o.Why = n.why(o, speaker)
+		o.Why = n.why(d, o, speaker)
 		if o.Role == RoleConsidered {
 			o.Forecast.Steps = nil // the receipt keeps its value and support; the bands are those of a plan nobody is shown
 		}

@@ -85,5 +85,7 @@ type Decision struct {
 	Explanation []string         `json:"explanation,omitempty"`
 	NotAssessed []string         `json:"notassessed,omitempty"`
 	Missing     []string         `json:"missing,omitempty"`
-	Proposer    string           `json:"proposer"` // "native"
+	Proposer    string           `json:"proposer"` // who chose: "native" or "llm"
+	// Consulted says that somebody else was to choose, and what came of it.
+	Consulted *Consultation `json:"consulted,omitempty"`
 }

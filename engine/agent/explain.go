@@ -63,7 +63,11 @@ func (n *Native) explain(tl *state.Timeline, d *Decision, chosen, hold *option) 
 		}
 	}
 	if d.Status == Suggest && chosen == hold {
-		out = append(out, "No simulated change is clearly better than current treatment; an old or missing lactate does not allow to leave it at that.")
+		left := "No simulated change is clearly better than current treatment"
+		if d.Proposer != proposerNative {
+			left = fmt.Sprintf("The %s proposer leaves current treatment as it is", d.Proposer)
+		}
+		out = append(out, left+"; an old or missing lactate does not allow to leave it at that.")
 	}
 	out = append(out, fmt.Sprintf("Clinicians are estimated to treat %.0f %% of such states this way; %d similar steps are in the training data.",
 		100*chosen.Forecast.Support, chosen.Forecast.Similar))
@@ -109,7 +113,7 @@ func differences(a, b *option) string {
 }
 
 // why says why an option was not gone with.
-func (n *Native) why(o, chosen *option) string {
+func (n *Native) why(d *Decision, o, chosen *option) string {
 	if o == chosen {
 		return ""
 	}
@@ -117,6 +121,9 @@ func (n *Native) why(o, chosen *option) string {
 		if v.Effect == policy.Block {
 			return fmt.Sprintf("not permitted by %s: %s", v.ID, v.Text)
 		}
+	}
+	if o.Value > chosen.Value && d.Proposer != proposerNative {
+		return fmt.Sprintf("value %.2f against %.2f: not what the %s proposer chose", o.Value, chosen.Value, d.Proposer)
 	}
 	if o.Value > chosen.Value {
 		return fmt.Sprintf("value %.2f against %.2f: a smaller change is enough", o.Value, chosen.Value)
