@@ -101,6 +101,3 @@ func (t *scorer) course(samples []sample) {
 	}
 	t.add(list)
 }
-
-// Record is what the model remembers of its making. Do not change it.
-func (m *Model) Record() *TrainingRecord { return &m.file.Training }

@@ -5,9 +5,12 @@ package world
 // This file: scores by group of patients.
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
 )
 
 // minHospitalPatients is how many patients a hospital needs to be scored
@@ -117,4 +120,35 @@ func shortHospital(p *person) string {
 		return ""
 	}
 	return fmt.Sprintf("%.8s", hospitalHash(p.hospital))
+}
+
+// PeopleCount is how many patients of one kind trained and chose a model.
+type PeopleCount struct {
+	By       string `json:"by"` // age or sex
+	Name     string `json:"name"`
+	Patients int    `json:"patients"`
+}
+
+// peopleCounter counts real patients, once each in every band they reach.
+type peopleCounter map[[2]string]map[string]bool
+
+func (c peopleCounter) add(row *cohort.Row) {
+	if row.Synthetic {
+		return
+	}
+	p := &person{sex: row.Sex, ageYears: row.AgeYears, ageKnown: row.AgeKnown}
+	for _, key := range [][2]string{{"age", ageBand(p)}, {"sex", sexOf(p)}} {
+		if c[key] == nil {
+			c[key] = map[string]bool{}
+		}
+		c[key][row.Patient] = true
+	}
+}
+
+func (c peopleCounter) counts() (out []PeopleCount) {
+	for key, patients := range c {
+		out = append(out, PeopleCount{By: key[0], Name: key[1], Patients: len(patients)})
+	}
+	slices.SortFunc(out, func(a, b PeopleCount) int { return cmp.Or(cmp.Compare(a.By, b.By), cmp.Compare(a.Name, b.Name)) })
+	return out
 }

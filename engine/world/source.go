@@ -25,6 +25,7 @@ type survey struct {
 	counts   []SourceCount // training and validation, by source
 	patients []string      // hashes of training and validation patients, sorted
 	hospital []string      // hashes of their hospitals, sorted
+	people   []PeopleCount // of real ones
 }
 
 // moments sums measured values on the modelling scale.
@@ -67,6 +68,7 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error], leave LeaveOut) (*survey, err
 		steps           int
 	}
 	sources, seen, hospitals := map[string]*counter{}, map[string]bool{}, map[string]bool{}
+	people := peopleCounter{}
 	digest, err := cohort.Digest(func(yield func(cohort.Row, error) bool) {
 		for row, err := range rows {
 			part := leave.part(&row)
@@ -78,6 +80,7 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error], leave LeaveOut) (*survey, err
 				}
 				c.patients[row.Patient], c.stays[row.Stay] = true, true
 				c.steps++
+				people.add(&row)
 				seen[cohort.PatientHash(row.Patient)] = true
 				if row.Hospital != "" && !row.Synthetic {
 					hospitals[hospitalHash(row.Hospital)] = true
@@ -107,6 +110,7 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error], leave LeaveOut) (*survey, err
 	}
 	sort.Slice(s.counts, func(i, j int) bool { return s.counts[i].Source < s.counts[j].Source })
 	s.patients, s.hospital = slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(hospitals))
+	s.people = people.counts()
 	return s, nil
 }
 
