@@ -18,6 +18,9 @@ import (
 // maintenanceMlH runs under every plan.
 const maintenanceMlH = 50
 
+// cardPatients is how many simulated patients are asked for the model card.
+const cardPatients = 200
+
 // counterfactualDoses are the norepinephrine rates of the dose response.
 var counterfactualDoses = []float64{0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6}
 

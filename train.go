@@ -21,7 +21,7 @@ import (
 const checkpointName = "training.checkpoint"
 
 func trainWorld() *cobra.Command {
-	var file, out, config, leaveOut string
+	var file, out, config, leaveOut, kind string
 	var asJSON bool
 	var folds int
 	train := world.DefaultTrainConfig()
@@ -31,6 +31,9 @@ func trainWorld() *cobra.Command {
 			"Test patients (by hash) are never trained on. The same cohort and seed give the same weights.\n" +
 			"A training that was stopped goes on from its last epoch when the same command is given again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if kind != "native" && kind != "reference" {
+				return misuse("--kind %s: want native or reference", kind)
+			}
 			if folds != 0 {
 				if out != "" || leaveOut != "" {
 					return misuse("--cross-validate keeps no model; it goes without --out and --leave-out-hospitals")
@@ -56,9 +59,15 @@ func trainWorld() *cobra.Command {
 			if err := os.MkdirAll(out, 0o755); err != nil {
 				return err
 			}
+			if kind == "reference" {
+				return trainReference(cmd, file, out, train, asJSON)
+			}
 			train.Checkpoint = filepath.Join(out, checkpointName)
 			model, err := world.Train(cmd.Context(), cohort.Read(file), train, epochLines(cmd.ErrOrStderr()))
 			if err != nil {
+				return err
+			}
+			if err := model.RecordEffects(cmd.Context(), counterfactuals(cmd.Context(), cardPatients, train.Seed, cfg.State)); err != nil {
 				return err
 			}
 			if err := model.Write(out); err != nil {
@@ -79,12 +88,35 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
 	cmd.Flags().StringVar(&leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
 	cmd.Flags().IntVar(&folds, "cross-validate", 0, "`N`: train N throw-away models, each without a fold of the hospitals, and print how they did on those")
+	cmd.Flags().StringVar(&kind, "kind", "native", "native, or reference: the published architecture (no --members, and no going on after a kill)")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
 	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
 	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")
 	cmd.Flags().IntVar(&train.Epochs, "epochs", train.Epochs, "epochs at most")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// trainReference trains and writes a model of the published kind.
+func trainReference(cmd *cobra.Command, file, out string, train world.TrainConfig, asJSON bool) error {
+	if cmd.Flags().Changed("members") {
+		return misuse("--members: the published architecture has no ensemble")
+	}
+	if cmd.Flags().Changed("epochs") {
+		train.Reference.Epochs = train.Epochs
+	}
+	model, err := world.TrainReference(cmd.Context(), cohort.Read(file), train, train.Reference, epochLines(cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	if err := model.Write(out); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), model.Info())
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: kind reference, version %s, hash %s\n", out, model.Info().Version, model.Info().Hash)
+	return err
 }
 
 // crossValidate trains throw-away models and prints their pooled scores.
