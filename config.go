@@ -189,7 +189,11 @@ func (c Config) decisionHash() (string, error) {
 // Validate reports the first value that cannot be right, by its key. The
 // cdshooks section is validated by `serve`, which alone needs it.
 func (c Config) Validate() error {
-	if _, _, err := net.SplitHostPort(c.HTTP.Addr); err != nil {
+	_, port, err := net.SplitHostPort(c.HTTP.Addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
 		return fmt.Errorf("http.addr: %w (hint: host:port, e.g. 127.0.0.1:8080)", err)
 	}
 	for _, d := range []struct {

@@ -141,6 +141,9 @@ func (r *rooms) recordStart(ctx context.Context, log *sqlite.Log) error {
 
 // newRegistry registers the CDS clients.
 func newRegistry(cfg Config) (*trust.Registry, error) {
+	if len(cfg.CDSHooks.Clients) == 0 {
+		return nil, errors.New("no client is registered, so nobody would get an answer (hint: cdshooks.clients, see docs/integration.md)")
+	}
 	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway})
 }
 

@@ -35,10 +35,17 @@ func TestServeChecksBeforeItStarts(t *testing.T) {
 	t.Setenv("SEPSISAGENT_FILES__MODEL", testModel(t))
 	h := newAuditHouse(t)
 	sepsisagent(t, "serve", "--check", "--config", site(t, h, oneClient)).want(exitOK).prints("ok: 1 clients")
+	sepsisagent(t, "serve", "--check", "--addr", "127.0.0.1:99999").want(exitMisuse).says("http.addr")
 	tests := []struct {
 		name, more, says string
 	}{
-		{"no public URL", "", "public_url"},
+		{"no public URL", strings.Replace(oneClient, "  public_url: https://cds.example.org\n", "", 1), "public_url"},
+		{"no client", "cdshooks: {public_url: https://cds.example.org}\n", "cdshooks.clients"},
+		{"a public URL in clear text", strings.Replace(oneClient, "https://cds", "http://cds", 1), "TLS"},
+		{"a leeway above its ceiling", strings.Replace(oneClient, "clients:", "leeway: 5m\n  clients:", 1), "leeway"},
+		{"a kill switch that cannot be thrown", strings.Replace(oneClient, "clients:", "kill_switch_file: /nonexistent/off\n  clients:", 1), "kill_switch_file"},
+		{"a key set without keys", strings.Replace(oneClient, "jwks_url: https://ehr.example.org/jwks.json", `jwks: '{"keys":[]}'`, 1), "no key"},
+		{"prefetch keys renamed to nothing", strings.Replace(oneClient, "jwks.json}", "jwks.json, quirks: {prefetch_keys: {-vitals: vitalz}}}", 1), "vitalz"},
 		{"a client without keys", strings.Replace(oneClient, ", jwks_url: https://ehr.example.org/jwks.json", "", 1), "no keys"},
 		{"a client whose keys come over plain http", strings.Replace(oneClient, "jwks_url: https:", "jwks_url: http:", 1), "not https"},
 		{"a client with an unknown key", strings.Replace(oneClient, "issuer:", "isuer:", 1), `"isuer"`},

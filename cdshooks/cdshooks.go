@@ -129,6 +129,9 @@ func New(d Deps) (*Service, error) {
 	if d.Trust == nil || d.Charts == nil || d.Decider == nil || d.Log == nil || len(d.Templates) == 0 {
 		return nil, fmt.Errorf("%w: trust, charts, decider, log and templates are required", ErrConfig)
 	}
+	if err := checkPrefetchKeys(d.Trust.Clients(), d.Templates); err != nil {
+		return nil, err
+	}
 	if err := checkOwnAccess(d.Trust.Clients(), d.OwnAccess); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -27,7 +29,7 @@ type Config struct {
 	PublicURL string `yaml:"public_url"`
 	// Clients are the registered CDS clients. Nobody else gets an answer.
 	Clients []trust.Client `yaml:"clients"`
-	// Leeway is the clock skew allowed in tokens. Default and ceiling: 60s.
+	// Leeway is the clock skew allowed in tokens, at most 60s. Default 60s.
 	Leeway time.Duration `yaml:"leeway"`
 	// MaxBodyBytes is the largest request body. Default 32 MiB: whole ICU
 	// charts reach 23 MB.
@@ -64,7 +66,8 @@ type Config struct {
 	// project.
 	TopicSystem string `yaml:"topic_system"`
 	// KillSwitchFile: while a file of this name exists, every display mode is
-	// silent. It is looked for on every call.
+	// silent. It is looked for on every call. Its folder must exist, so that a
+	// switch that is misspelt is found before it is needed.
 	KillSwitchFile string `yaml:"kill_switch_file"`
 }
 
@@ -95,8 +98,12 @@ func (c Config) Validate() error {
 		return fail("public_url is not set (hint: the base URL that clients call, e.g. https://cds.example.org)")
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return fail("public_url %q is not a base URL", c.PublicURL)
+	case u.Scheme == "http" && !trust.IsLoopbackHost(u.Hostname()):
+		return fail("public_url %q is not https: tokens and charts would travel in clear text (hint: put TLS in front of the service, and name that address)", c.PublicURL)
 	case strings.HasSuffix(c.PublicURL, "/"):
 		return fail("public_url ends with a slash; remove it, so that audiences match")
+	case c.Leeway < 0 || c.Leeway > time.Minute:
+		return fail("leeway %v is not between 0 and 1m", c.Leeway)
 	case c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 1<<30:
 		return fail("max_body_bytes %d is not between 1 KiB and 1 GiB", c.MaxBodyBytes)
 	case c.Deadline <= 0 || c.Deadline > time.Minute:
@@ -113,6 +120,11 @@ func (c Config) Validate() error {
 		return fail("evidence_key is shorter than 32 characters")
 	case c.SourceLabel == "" || c.TopicSystem == "":
 		return fail("source_label and topic_system must not be empty")
+	}
+	if c.KillSwitchFile != "" {
+		if info, err := os.Stat(filepath.Dir(c.KillSwitchFile)); err != nil || !info.IsDir() {
+			return fail("kill_switch_file %q: its folder is not there, so the switch could not be thrown (hint: make the folder)", c.KillSwitchFile)
+		}
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
 		return fail("time_zone %q is not known (hint: an IANA name such as Europe/Berlin)", c.TimeZone)

@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 )
 
 type serviceEntry struct {
@@ -52,4 +54,18 @@ func discoveryDocument(templates map[string]string) (body []byte, etag string, e
 	body = bytes.TrimRight(buf.Bytes(), "\n")
 	sum := sha256.Sum256(body)
 	return body, `"` + hex.EncodeToString(sum[:12]) + `"`, nil
+}
+
+// checkPrefetchKeys demands that what a client's keys are renamed to are keys
+// that somebody reads.
+func checkPrefetchKeys(clients []*trust.Client, templates map[string]string) error {
+	for _, c := range clients {
+		for _, sent := range sortedKeys(c.Quirks.PrefetchKeys) {
+			if to := c.Quirks.PrefetchKeys[sent]; templates[to] == "" {
+				return fmt.Errorf("%w: client %q: quirks.prefetch_keys renames %q to %q, which is no key of ours (hint: one of %s)",
+					ErrConfig, c.Name, sent, to, strings.Join(sortedKeys(templates), ", "))
+			}
+		}
+	}
+	return nil
 }

@@ -91,8 +91,8 @@ func reserved(ip netip.Addr) bool {
 	return false
 }
 
-// isLoopbackHost reports a host that is loopback by its own text.
-func isLoopbackHost(host string) bool {
+// IsLoopbackHost reports a host that is loopback by its own text.
+func IsLoopbackHost(host string) bool {
 	if host == "localhost" {
 		return true
 	}

@@ -206,7 +206,7 @@ func checkAddress(address, network string) error {
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
 		return fmt.Errorf("%q is not an absolute URL", address)
 	}
-	loopback := isLoopbackHost(u.Hostname())
+	loopback := IsLoopbackHost(u.Hostname())
 	switch {
 	case network == NetworkLoopback && !loopback:
 		return fmt.Errorf("%q is not on loopback, as network: loopback says", address)
@@ -296,6 +296,9 @@ func (r *Registry) addKeys(c *Client) error {
 		set, err := parseKeySet([]byte(c.JWKS))
 		if err != nil {
 			return err
+		}
+		if len(set) == 0 {
+			return errors.New("jwks holds no key that can verify (hint: each needs a kid, and is EC with P-384 or RSA)")
 		}
 		r.keys[c.Issuer+" "] = &keySource{set: set, fixed: true}
 	}

@@ -134,7 +134,8 @@ var (
 	errHuge    = errors.New("the answer is over 64 KiB")
 	errBroken  = errors.New("the answer broke off")
 	errSlow    = errors.New("the time to ask was over")
-	errNet     = errors.New("cannot be reached")
+	errName    = errors.New("cannot be reached: its host name is not known here")
+	errNet     = errors.New("cannot be reached (hint: does a firewall or the network of the registration keep us from it?)")
 )
 
 // unreachable words a failed exchange without its address, which an error text
@@ -143,6 +144,10 @@ func unreachable(err error) error {
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
 		return errSlow
+	}
+	var name *net.DNSError
+	if errors.As(err, &name) {
+		return errName
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
