@@ -257,7 +257,7 @@ func (x *index) drugByName(text string) *drugSpec {
 	if text == "" {
 		return nil
 	}
-	low := strings.ToLower(text)
+	low := asName(text)
 	var found *drugSpec
 	for _, n := range x.drugNames { // longest first
 		if found != nil && classRank[n.drug.Class] <= classRank[found.Class] {

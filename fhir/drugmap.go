@@ -7,7 +7,6 @@ package fhir
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/fhir/ucum"
@@ -111,7 +110,7 @@ func (x *index) addDrugs(f mapFile) error {
 			return err
 		}
 		for _, n := range f.Drugs[i].Names {
-			x.drugNames = append(x.drugNames, name{strings.ToLower(n), d})
+			x.drugNames = append(x.drugNames, name{asName(n), d})
 		}
 	}
 	x.localWords = append(x.localWords, f.LocalWords...)

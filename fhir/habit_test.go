@@ -330,6 +330,11 @@ func TestFluidsByTheNamesThatRxNormGivesThem(t *testing.T) {
 		"Plasma-Lyte 148 1000 mL":                                       {"balanced crystalloid", 1},
 		"Hartmann's solution":                                           {"lactated ringer", 1},
 		"NaCl 0,9 % 500 ml Infusionslösung":                             {"sodium chloride 0.9%", 1},
+		"sodium chloride 0.45 % infusion 1,000 mL":                      {"sodium chloride 0.45%", 0.5},
+		"dextrose 5 % and sodium chloride 0.45 % with KCl 20 mEq/L":     {"sodium chloride 0.45%", 0.5},
+		"sodium chloride 3 % hypertonic":                                {"sodium chloride 3%", 3},
+		"albumin, human 25 % 50 mL":                                     {"albumin 25%", 5},
+		"Humanalbumin, albumin human 20 %":                              {"albumin 25%", 5},
 		"calcium chloride 0.0014 MEQ/ML / potassium chloride 0.004 MEQ/ML / sodium chloride 0.103 MEQ/ML / sodium lactate 0.028 MEQ/ML Injectable Solution":             {"lactated ringer", 1},
 		"magnesium chloride 0.3 MG/ML / potassium chloride 0.37 MG/ML / sodium acetate 3.68 MG/ML / sodium chloride 5.26 MG/ML / sodium gluconate 5.02 MG/ML Injection": {"balanced crystalloid", 1},
 	} {

@@ -21,6 +21,20 @@ func squeeze(s string) string {
 	return strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(s, " ", ""), "\t", ""))
 }
 
+// asName is the form in which names of drugs are compared: lower case, with
+// "0,9 %" as "0.9%".
+func asName(s string) string {
+	low := strings.ReplaceAll(strings.ToLower(s), " %", "%")
+	for i := 1; i+1 < len(low); i++ {
+		if low[i] == ',' && isDigit(low[i-1]) && isDigit(low[i+1]) {
+			low = low[:i] + "." + low[i+1:]
+		}
+	}
+	return low
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
 // meanings returns the tags of codings, or of the text where no code is known.
 // Tags come sorted and once each.
 func (x *index) meanings(codings []state.Coding, text string) []state.Tag {
