@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -55,6 +56,11 @@ func cohortBuild() *cobra.Command {
 			maps, err := fhir.LoadCodeMaps(configs.FS, cfg.Files.CodeMaps...)
 			if err != nil {
 				return err
+			}
+			if os.Getenv("GOGC") == "" {
+				// Memory is bounded by parts: half as many collections cost
+				// little of it.
+				debug.SetGCPercent(200)
 			}
 			report, err := buildCohort(cmd.Context(), fhir.NewMapper(maps), cfg.State, folders, out, cmd.ErrOrStderr())
 			if err != nil {

@@ -254,7 +254,7 @@ func entry[K comparable](m map[K]*drugCount, key K) *drugCount {
 
 // delaysOf measures the observations of a chart.
 func delaysOf(mapper *fhir.Mapper, c *state.Chart) []fhir.Delay {
-	var out []fhir.Delay
+	out := make([]fhir.Delay, 0, len(c.Records))
 	for i := range c.Records {
 		if d, ok := mapper.DelayOf(&c.Records[i]); ok {
 			out = append(out, d)

@@ -57,7 +57,11 @@ func (b *cohortBuilder) openLog(work string, folder *fhir.Folder, source string)
 // writeBatch logs the patients of one part.
 func writeBatch(log *cohort.Log, patients []patientRows) error {
 	notes := make([]patientNote, len(patients))
-	var rows []cohort.Row
+	total := 0
+	for _, p := range patients {
+		total += len(p.rows)
+	}
+	rows := make([]cohort.Row, 0, total)
 	for i, p := range patients {
 		n := &notes[i]
 		n.Rows, n.Stays, n.Seen, n.Tally = len(p.rows), p.stays, p.seen, p.tally

@@ -36,6 +36,7 @@ type Bag struct {
 	Base string
 
 	entries  map[resourceName]*entry
+	names    []resourceName    // of entries, as they came, which is nearly their order
 	shared   *shared           // things several patients refer to
 	own      shared            // the same, that came in this bag
 	aliases  map[string]string // urn:uuid: and other full URLs -> Type/id

@@ -76,7 +76,10 @@ func (m *Mapper) assemble(b *Bag, at time.Time) (assembly, state.Tally, []state.
 	a := assembly{at: at, events: make([]*placed, 0, len(b.entries)), resources: make([]fateOf, 0, len(b.entries))}
 	tally := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
 	rejects := slices.Clone(b.rejects)
-	for _, e := range slices.SortedFunc(maps.Values(b.entries), compareEntries) {
+	names := slices.Clone(b.names)
+	slices.SortFunc(names, compareNames)
+	for _, is := range names {
+		e := b.entries[is]
 		if e.kind == "Patient" || e.kind == "Encounter" {
 			if why := undated(e); why != "" {
 				tally.Rejected++
@@ -92,7 +95,7 @@ func (m *Mapper) assemble(b *Bag, at time.Time) (assembly, state.Tally, []state.
 	return a, tally, rejects
 }
 
-func compareEntries(a, b *entry) int {
+func compareNames(a, b resourceName) int {
 	if a.kind != b.kind {
 		return cmp.Compare(a.kind, b.kind)
 	}

@@ -238,6 +238,7 @@ func (f *Folder) Bag(patientID string) (*Bag, error) {
 func (p *FolderPart) Bag(patientID string) (*Bag, error) {
 	b := NewBag(patientID)
 	b.entries = make(map[resourceName]*entry, len(p.items[patientID]))
+	b.names = make([]resourceName, 0, len(p.items[patientID]))
 	b.store = stores.Get().(*store)
 	b.shared, b.charting = &p.folder.shared, p.folder.chartingAt
 	for kind := range p.folder.asked {

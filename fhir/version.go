@@ -76,6 +76,7 @@ func (b *Bag) keep(e *entry) {
 	old, ok := b.entries[is]
 	if !ok {
 		b.entries[is] = e
+		b.names = append(b.names, is)
 		return
 	}
 	if old.digest == e.digest {
