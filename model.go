@@ -16,7 +16,7 @@ func modelInfo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "info", Short: "Say which model this is, after checking its weights", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := loadModel(dir)
+			m, err := openModel(dir)
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ func modelCard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "card", Short: "Print the model card", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := loadModel(dir)
+			m, err := openModel(dir)
 			if err != nil {
 				return err
 			}

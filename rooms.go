@@ -6,6 +6,7 @@ package main
 // way for serve, decide, evaluate and replay.
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,7 +23,7 @@ import (
 // rooms are what a decision needs.
 type rooms struct {
 	cfg     Config
-	model   *world.Model
+	model   world.Stored
 	rules   *policy.Pack
 	maps    *fhir.CodeMaps
 	mapper  *fhir.Mapper
@@ -30,14 +31,18 @@ type rooms struct {
 	decider *engine.Decider
 }
 
-// loadModel reads a model from a folder, or the embedded one.
-func loadModel(dir string) (*world.Model, error) {
-	var fsys fs.FS = configs.FS
-	name := "model"
+// openModel reads a model of any kind from a folder, or the embedded one.
+func openModel(dir string) (world.Stored, error) { return world.Open(modelFolder(dir)) }
+
+// loadModel is openModel for what only the native kind can do.
+func loadModel(dir string) (*world.Model, error) { return world.Load(modelFolder(dir)) }
+
+// modelFolder names a model's folder in its file system.
+func modelFolder(dir string) (fs.FS, string) {
 	if dir != "" {
-		fsys, name = os.DirFS(dir), "."
+		return os.DirFS(dir), "."
 	}
-	return world.Load(fsys, name)
+	return configs.FS, "model"
 }
 
 // openRooms loads model, rules and code maps and makes the decider. modelDir
@@ -48,8 +53,8 @@ func openRooms(cfg Config, modelDir string) (*rooms, error) {
 	}
 	r := &rooms{cfg: cfg}
 	var err error
-	if r.model, err = loadModel(modelDir); err != nil {
-		return nil, fmt.Errorf("model: %w", err)
+	if r.model, err = openModel(modelDir); err != nil {
+		return nil, fmt.Errorf("model %s: %w", cmp.Or(modelDir, "built in"), err)
 	}
 	if r.rules, err = loadRules(cfg.Files.Rules); err != nil {
 		return nil, fmt.Errorf("rules: %w", err)

@@ -185,6 +185,9 @@ func Load(fsys fs.FS, dir string) (*Model, error) {
 	if meta[modelName] != digest(js) {
 		return nil, fmt.Errorf("%w: %s does not belong to %s", ErrCorrupt, modelName, weightsName)
 	}
+	if kind, err := kindIn(fsys, dir); err == nil && kind != kindNative {
+		return nil, fmt.Errorf("%w: the folder holds a model of kind %s (hint: give a native one, made by `train world`)", ErrKind, kind)
+	}
 	m := &Model{}
 	dec := json.NewDecoder(bytes.NewReader(js))
 	dec.DisallowUnknownFields()

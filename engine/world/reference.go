@@ -102,7 +102,7 @@ func (m *Model) Reference() (*Reference, bool) {
 	}
 	r := newReference(m.reference.file, m.reference.dynamics, m.reference.outcome)
 	r.support, r.info = m, m.info
-	r.info.Kind, r.info.Members = "reference", 1
+	r.info.Kind, r.info.Members = kindReference, 1
 	return r, true
 }
 

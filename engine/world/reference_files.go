@@ -10,6 +10,7 @@ package world
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -24,9 +25,35 @@ import (
 // refSchema names the layout of a reference model's model.json.
 const refSchema = "sepsisagent.reference/1"
 
-// KindOf reads which kind of model a folder holds, "native" or "reference",
-// without checking it.
-func KindOf(fsys fs.FS, dir string) (string, error) {
+// ErrKind: the model is sound, but of a kind that cannot do what is asked.
+var ErrKind = errors.New("another kind of model is needed")
+
+// Stored is a model that was read from a folder.
+type Stored interface {
+	Forecaster
+	Card() []byte // for people, as Markdown
+}
+
+// Open reads a model folder of either kind. Errors are those of Load and
+// LoadReference.
+func Open(fsys fs.FS, dir string) (Stored, error) {
+	kind, err := kindIn(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	if kind == kindReference {
+		return LoadReference(fsys, dir)
+	}
+	return Load(fsys, dir)
+}
+
+const (
+	kindNative    = "native"
+	kindReference = "reference"
+)
+
+// kindIn reads which kind of model a folder holds, without checking it.
+func kindIn(fsys fs.FS, dir string) (string, error) {
 	js, err := fs.ReadFile(fsys, path.Join(dir, modelName))
 	if err != nil {
 		return "", fmt.Errorf("load model (hint: train one with `train world`, or name its folder with --model): %w", err)
@@ -38,9 +65,9 @@ func KindOf(fsys fs.FS, dir string) (string, error) {
 		return "", fmt.Errorf("%w: %s: %w", ErrCorrupt, modelName, err)
 	}
 	if head.Schema == refSchema {
-		return "reference", nil
+		return kindReference, nil
 	}
-	return "native", nil
+	return kindNative, nil
 }
 
 // Write stores the model in dir, which is made if needed. Each file is
@@ -231,7 +258,7 @@ func hand(tensors []nn.Tensor) (take func(string, ...int) ([]float32, error), re
 
 // describe fills Info.
 func (r *Reference) describe(hash string) {
-	r.info = Info{Kind: "reference", Version: r.file.Version, Hash: hash, Trained: r.file.Origin, Members: 1}
+	r.info = Info{Kind: kindReference, Version: r.file.Version, Hash: hash, Trained: r.file.Origin, Members: 1}
 }
 
 // Card describes the model for people, as Markdown.

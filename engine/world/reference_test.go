@@ -374,8 +374,8 @@ func TestAReferenceModelSurvivesItsFilesAndNothingElseDoes(t *testing.T) {
 	if got.Info() != r.Info() || !slices.Equal(got.dynamics, r.dynamics) || !slices.Equal(got.outcome, r.outcome) {
 		t.Error("the model read is not the model written")
 	}
-	if kind, err := KindOf(os.DirFS(dir), "."); err != nil || kind != "reference" {
-		t.Errorf("kind %q, %v", kind, err)
+	if m, err := Open(os.DirFS(dir), "."); err != nil || m.Info() != r.Info() || len(m.Card()) == 0 {
+		t.Errorf("opened %v, %v", m, err)
 	}
 	for _, name := range []string{weightsName, modelName, sumsName} {
 		whole, err := os.ReadFile(dir + "/" + name)

@@ -92,12 +92,22 @@ func windowAt(tl *state.Timeline) *window {
 			w.value[i][f] = nan32
 		}
 	}
-	for i := n - w.steps; i < n; i++ {
+	var last [numF]float32 // the published inputs are carried forward without limit; the mask tells
+	for f := range last {
+		last[f] = nan32
+	}
+	for i := range n {
 		st, row := &steps[i], outcomeWindow-n+i
 		for f := range numF {
 			if st.Presence[f] != state.Missing {
-				w.value[row][f] = float32(st.Value[f])
+				last[f] = float32(st.Value[f])
 			}
+		}
+		if i < n-w.steps { // padding: what is known of it is carried into the stay
+			continue
+		}
+		w.value[row] = last
+		for f := range numF {
 			if st.Presence[f] == state.Measured {
 				w.measured[row] |= 1 << f
 			}
