@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package configs carries the default files inside the binary (configuration,
-// code maps, rule packs, model weights and card) and the one way YAML is read
-// anywhere in this product: Decode.
+// code maps, rule packs, prompts, model weights and card) and the one way YAML
+// is read anywhere in this product: Decode.
 //
 // It is a leaf and trusts nothing. What is embedded was reviewed with the
 // source; what a site supplies goes through the same Decode, which refuses an
@@ -22,10 +22,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// FS holds the embedded files: config.yaml, codes/*.yaml, rules/*.yaml and
-// model/*. Paths are relative to this folder and use forward slashes.
+// FS holds the embedded files: config.yaml, codes/*.yaml, rules/*.yaml,
+// prompts/*.tmpl and model/*. Paths are relative to this folder and use forward
+// slashes.
 //
-//go:embed codes rules model config.yaml
+//go:embed codes rules model prompts config.yaml
 var FS embed.FS
 
 // MaxBytes is the largest YAML file that Decode reads, 8 MiB. The largest
