@@ -190,8 +190,8 @@ func (m *Model) coverage(samples []*sample) (in80, in95, n float64) {
 		for f := range numF {
 			if y := sm.y[f]; !isNaN(y) {
 				n++
-				in80 += m.inside(f, y, b[f].Lo80, b[f].Hi80)
-				in95 += m.inside(f, y, b[f].Lo95, b[f].Hi95)
+				in80 += m.file.Scale.inside(f, y, b[f].Lo80, b[f].Hi80)
+				in95 += m.file.Scale.inside(f, y, b[f].Lo95, b[f].Hi95)
 			}
 		}
 	})
@@ -208,9 +208,9 @@ func (m *Model) bands(h int, s *spreadOf) (b [state.NumFeatures]Band) {
 }
 
 // inside is 1 when the standardised truth lies within lo..hi (canonical units).
-func (m *Model) inside(f int, z float32, lo, hi float64) float64 {
+func (s *Scale) inside(f int, z float32, lo, hi float64) float64 {
 	const slack = 1e-4 // float32 of the standardised truth
-	if float64(z) >= float64(m.file.Scale.z(f, lo))-slack && float64(z) <= float64(m.file.Scale.z(f, hi))+slack {
+	if float64(z) >= float64(s.z(f, lo))-slack && float64(z) <= float64(s.z(f, hi))+slack {
 		return 1
 	}
 	return 0

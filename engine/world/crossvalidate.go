@@ -74,7 +74,7 @@ func CrossValidate(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg T
 	}
 	// Every hospital was new to the model that forecast for it, so they are
 	// not broken down by whether the last one knew them.
-	pooled.m.file.Training.Hospitals = nil
+	pooled.m.Record().Hospitals = nil
 	cv.Scores = *pooled.scores()
 	return cv, nil
 }

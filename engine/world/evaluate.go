@@ -24,6 +24,9 @@ var (
 	ErrEmptyCohort = errors.New("the cohort has no rows (hint: `cohort build` says why stays are missing)")
 )
 
+// ErrNotScored: this kind of model cannot be scored on a cohort.
+var ErrNotScored = errors.New("models of this kind are not scored")
+
 // Evaluation is the result of Evaluate. Its JSON keys are those of `evaluate
 // world --json`.
 type Evaluation struct {
@@ -41,16 +44,20 @@ type Evaluation struct {
 // shapeEvery is every how many decision times the dose response is looked at.
 const shapeEvery = 3
 
-// Evaluate scores m on the patients of rows that it has never seen. Where real
+// Evaluate scores a model of the native or reference kind on the patients of rows that it has never seen. Where real
 // and simulated patients are mixed, the scores are those of the real ones and
 // the simulated ones stand apart. rows is read twice, and one stay at a time
 // is in memory.
-func Evaluate(ctx context.Context, rows iter.Seq2[cohort.Row, error], m *Model) (*Evaluation, error) {
+func Evaluate(ctx context.Context, rows iter.Seq2[cohort.Row, error], of Forecaster) (*Evaluation, error) {
+	m, ok := of.(judged)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNotScored, of.Info().Kind)
+	}
 	digest, err := cohort.Digest(rows)
 	if err != nil {
 		return nil, err
 	}
-	e := &Evaluation{DataDigest: digest, ModelHash: m.info.Hash}
+	e := &Evaluation{DataDigest: digest, ModelHash: m.Info().Hash}
 	real, simulated, stays := newScorer(m), newScorer(m), 0
 	realShape, simulatedShape := &shaper{}, &shaper{}
 	for group, err := range cohort.ByStay(rows) {
@@ -58,7 +65,7 @@ func Evaluate(ctx context.Context, rows iter.Seq2[cohort.Row, error], m *Model) 
 			return nil, err
 		}
 		stays++
-		if m.file.Training.knows(group[0].Patient) {
+		if m.Record().knows(group[0].Patient) {
 			e.LeftOut++
 			continue
 		}
@@ -70,7 +77,7 @@ func Evaluate(ctx context.Context, rows iter.Seq2[cohort.Row, error], m *Model) 
 		if c.synthetic {
 			to, shape = simulated, simulatedShape
 		}
-		to.course(m.file.Scale.samples(c, stays))
+		to.course(m.scoringScale().samples(c, stays))
 		for k := 0; k < len(c.timelines); k += shapeEvery {
 			if err := shape.add(ctx, m, c.timelines[k]); err != nil {
 				return nil, err

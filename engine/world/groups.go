@@ -22,7 +22,7 @@ const minHospitalPatients = 10
 func (t *scorer) groupings() []grouping {
 	return []grouping{
 		{"source", 1, func(p *person) string { return p.source }},
-		{"hospitals", 1, t.m.file.Training.metHospital},
+		{"hospitals", 1, t.m.Record().metHospital},
 		{"age", 1, ageBand},
 		{"sex", 1, sexOf},
 		{"hospital", minHospitalPatients, shortHospital},

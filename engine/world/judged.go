@@ -5,14 +5,39 @@ package world
 // This file: what a scored model and its baselines say of a sample, in one
 // shape, so that every kind of model meets the same measures.
 
-import "math"
+import (
+	"math"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// judged is a model that can be scored. Errors are taken on its scale, which
+// also encodes the samples.
+type judged interface {
+	Forecaster
+	// predict looks at samples in order and gives each one's prediction,
+	// which is valid until f returns.
+	predict(samples []*sample, f func(*sample, *prediction))
+	// baseline gives the standardised forecast of every step by one of the
+	// forecasts below but the model's own, or false where there is none.
+	baseline(by int, sm *sample, z *[Horizon * numF]float64) bool
+	scoringScale() *Scale
+	levelsConfig() state.Config
+	// Record is what is known of the training; empty where nothing is.
+	Record() *TrainingRecord
+}
+
+var (
+	_ judged = (*Model)(nil)
+	_ judged = (*Reference)(nil)
+)
 
 // prediction is everything that is scored of one decision time.
 type prediction struct {
 	band  [Horizon][numF]Band // as served
-	tail  [numF]tail          // of the next step
+	tail  [numF]tail          // of the next step; unit 0: the model gives no density
 	event [numEvents]float64  // chances; NaN: the model has no such head
-	pairs [numPairs]float64   // of the levels given next; sums to 1 where it is known
+	pairs [numPairs]float64   // of the levels given next; sums to 1, or all 0 where the model does not say
 }
 
 // tail is a Student t distribution on the standardised scale.
@@ -26,8 +51,10 @@ const (
 	numEvents
 )
 
-// predict looks at samples in order and gives each one's prediction, which is
-// valid until f returns.
+func (m *Model) scoringScale() *Scale       { return &m.file.Scale }
+func (m *Model) levelsConfig() state.Config { return m.file.config() }
+
+// predict implements judged.
 func (m *Model) predict(samples []*sample, f func(*sample, *prediction)) {
 	var p prediction
 	m.each(samples, func(sm *sample, v *view) {
@@ -62,18 +89,11 @@ const (
 // isBaseline tells which of them the model is held against.
 func isBaseline(by int) bool { return by == byPersistence || by == byRidge || by == byReference }
 
-// baseline gives a baseline's standardised forecast of every step, or false
-// where the model file has none.
+// baseline implements judged.
 func (m *Model) baseline(by int, sm *sample, z *[Horizon * numF]float64) bool {
 	switch by {
 	case byPersistence, byNewest:
-		for at := range z {
-			in := sm.x[at%numF*perFeature:]
-			z[at] = float64(in[inLast])
-			if by == byNewest {
-				z[at] += float64(in[inNewest])
-			}
-		}
+		persist(by, sm, z)
 		return true
 	case byRidge:
 		m.ridge.course(sm, z)
@@ -91,4 +111,74 @@ func (m *Model) baseline(by int, sm *sample, z *[Horizon * numF]float64) bool {
 // logScore is minus the log density of the standardised truth.
 func (t tail) logScore(y float64) float64 {
 	return studentNLL((y-t.mu)/t.unit, t.nu) + math.Log(t.unit)
+}
+
+// persist carries the newest step's value, or the newest single reading, on.
+func persist(by int, sm *sample, z *[Horizon * numF]float64) {
+	for at := range z {
+		in := sm.x[at%numF*perFeature:]
+		z[at] = float64(in[inLast])
+		if by == byNewest {
+			z[at] += float64(in[inNewest])
+		}
+	}
+}
+
+// scoringScale is the scale of the native model that lends its atlas, so that
+// both are held to the same measure, or else the published one.
+func (r *Reference) scoringScale() *Scale {
+	if r.support != nil {
+		return r.support.scoringScale()
+	}
+	return defaultScale()
+}
+
+func (r *Reference) levelsConfig() state.Config { return r.config() }
+
+// Record is what is known of the training; empty for imported weights.
+func (r *Reference) Record() *TrainingRecord {
+	if r.file.Training == nil {
+		return &TrainingRecord{}
+	}
+	return r.file.Training
+}
+
+// predict implements judged. The published model says nothing of vasopressors
+// to come or of what clinicians do, and its density is on another scale.
+func (r *Reference) predict(samples []*sample, f func(*sample, *prediction)) {
+	windows := make([]*window, len(samples))
+	for i, sm := range samples {
+		windows[i] = sm.past
+	}
+	var deaths []float64
+	if r.file.Outcome == outcomeInHospital {
+		deaths = r.deaths(windows)
+	}
+	for i, sm := range samples {
+		p := prediction{event: [numEvents]float64{math.NaN(), math.NaN(), math.NaN()}}
+		moments := r.simulate(sm.past, [][]uint16{sm.past.future[:]})[0]
+		for h := range Horizon {
+			st := r.step(sm.past, &moments[h], h, 65)
+			p.band[h] = st.Band
+			if h == 0 {
+				p.event[eventVent] = st.PVent
+			}
+		}
+		if deaths != nil {
+			p.event[eventDeath] = deaths[i]
+		}
+		f(sm, &p)
+	}
+}
+
+// baseline implements judged.
+func (r *Reference) baseline(by int, sm *sample, z *[Horizon * numF]float64) bool {
+	switch {
+	case by == byPersistence || by == byNewest:
+		persist(by, sm, z)
+		return true
+	case r.support != nil:
+		return r.support.baseline(by, sm, z)
+	}
+	return false
 }

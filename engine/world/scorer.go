@@ -5,7 +5,11 @@ package world
 // This file: scoring a model on samples that it never saw. Nothing is fitted
 // here.
 
-import "math"
+import (
+	"math"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
 
 // landmarkHours are the times in the ICU at which outcomes are predicted, once
 // per stay each. The headline numbers are those at 24 h.
@@ -15,7 +19,9 @@ const headline = 1 // place of 24 h
 
 // scorer adds up what a model does on samples, stay by stay.
 type scorer struct {
-	m        *Model
+	m        judged
+	scale    *Scale
+	cuts     state.Config
 	patients map[string]int // number of each, in order of appearance
 	stays    []stayTally
 	place    map[int]int // of a sample's stay in stays
@@ -50,12 +56,13 @@ func (m *Model) score(samples []*sample) *Scores {
 	return t.scores()
 }
 
-func newScorer(m *Model) *scorer {
+func newScorer(m judged) *scorer {
 	return &scorer{m: m, patients: map[string]int{}, place: map[int]int{}}
 }
 
 // add scores samples; those of one stay must come in order.
 func (t *scorer) add(samples []*sample) {
+	t.scale, t.cuts = t.m.scoringScale(), t.m.levelsConfig()
 	t.m.predict(samples, t.one)
 }
 
@@ -102,7 +109,7 @@ func (t *scorer) states(stay *stayTally, sm *sample, p *prediction) {
 	if !sm.observed() {
 		return
 	}
-	scale, stratum := &t.m.file.Scale, strataOf(sm, &t.m.file)
+	scale, stratum := t.scale, strataOf(sm, &t.cuts)
 	var base [Horizon * numF]float64
 	for by := byPersistence; by < numForecasts; by++ {
 		if !t.m.baseline(by, sm, &base) {
@@ -125,7 +132,7 @@ func (t *scorer) states(stay *stayTally, sm *sample, p *prediction) {
 		h, f := at/numF, at%numF
 		b := &p.band[h][f]
 		off := math.Abs(float64(y) - float64(scale.z(f, b.Median)))
-		in80, in95 := t.m.inside(f, y, b.Lo80, b.Hi80), t.m.inside(f, y, b.Lo95, b.Hi95)
+		in80, in95 := scale.inside(f, y, b.Lo80, b.Hi80), scale.inside(f, y, b.Lo95, b.Hi95)
 		t.roll[byModel][h].add(off)
 		t.in80[h].add(in80)
 		t.in95[h].add(in95)
@@ -141,7 +148,9 @@ func (t *scorer) states(stay *stayTally, sm *sample, p *prediction) {
 		t.ownStill[f].add(math.Abs(truth - scale.value(f, last)))
 		t.own80[f].add(in80)
 		t.own95[f].add(in95)
-		t.nll.add(p.tail[f].logScore(float64(y)))
+		if p.tail[f].unit > 0 {
+			t.nll.add(p.tail[f].logScore(float64(y)))
+		}
 		for _, s := range stratum {
 			t.strata[s].add(off, math.Abs(float64(y)-last), in80, in95)
 		}

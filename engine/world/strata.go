@@ -4,6 +4,8 @@ package world
 
 // This file: scores of the next step by the treatment that was given in it.
 
+import "github.com/sepsisagent/sepsisagent/engine/state"
+
 // The strata of treatment, by what was given in the forecast step.
 const (
 	noVaso = iota
@@ -22,7 +24,7 @@ var strataNames = [numStrata]string{"no vasopressor", "vasopressor level 1 or 2"
 
 // strataOf finds the two strata of a sample's next step: by its vasopressor,
 // and by its fluid.
-func strataOf(sm *sample, file *modelFile) [2]int {
+func strataOf(sm *sample, cfg *state.Config) [2]int {
 	out := [2]int{unknownVaso, unknownFluid}
 	place := func(given float32, half float64, cuts [3]float64, into *int, first int) {
 		if isNaN(given) {
@@ -37,8 +39,8 @@ func strataOf(sm *sample, file *modelFile) [2]int {
 		}
 		*into = first + (level+1)/2
 	}
-	place(sm.ne[0], halfNEUgKgMin, file.VasopressorCuts, &out[0], noVaso)
-	place(sm.fluid[0], halfFluidMl, file.FluidCuts, &out[1], noFluid)
+	place(sm.ne[0], halfNEUgKgMin, cfg.VasopressorCuts, &out[0], noVaso)
+	place(sm.fluid[0], halfFluidMl, cfg.FluidCuts, &out[1], noFluid)
 	return out
 }
 
