@@ -40,6 +40,8 @@ var (
 	// ErrUnreachable: the server did not answer, or not to the end, however
 	// often it was asked.
 	ErrUnreachable = errors.New("server cannot be reached")
+	// ErrLate: Config.Timeout is over. What is here is kept.
+	ErrLate = errors.New("export is not here in time")
 	// ErrManifest: the manifest is not one.
 	ErrManifest = errors.New("export manifest")
 	// ErrContent: a file is not the NDJSON that the manifest promises.
@@ -161,12 +163,12 @@ func Fetch(ctx context.Context, cfg Config) (*Local, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, f.cfg.Timeout,
-		fmt.Errorf("%w: not done after %s (hint: run the same command again, with a longer timeout)", ErrUnreachable, f.cfg.Timeout))
+		fmt.Errorf("%w: stopped after %s (hint: run the same command again, with a longer timeout)", ErrLate, f.cfg.Timeout))
 	defer cancel()
 	defer f.client.close()
 	defer f.folder.release()
 	local, err := f.run(ctx)
-	if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), ErrUnreachable) {
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), ErrLate) {
 		err = context.Cause(ctx)
 	}
 	return local, err

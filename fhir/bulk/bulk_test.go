@@ -266,7 +266,7 @@ func TestTheWholeFetchIsBounded(t *testing.T) {
 	}))
 	cfg := s.config()
 	cfg.Timeout, cfg.Pause, cfg.MaxPoll = 30*time.Millisecond, nil, time.Millisecond
-	if _, err := bulk.Fetch(t.Context(), cfg); !errors.Is(err, bulk.ErrUnreachable) || !strings.Contains(err.Error(), "longer timeout") {
+	if _, err := bulk.Fetch(t.Context(), cfg); !errors.Is(err, bulk.ErrLate) || !strings.Contains(err.Error(), "longer timeout") {
 		t.Errorf("error %v", err)
 	}
 	if s.jobs() != 1 {
