@@ -73,6 +73,7 @@ func read(t interface {
 	add(f.Read)
 	var all bytes.Buffer
 	err = f.Each(context.Background(), func(b *Bag) error {
+		defer b.Release() // so that the next one takes the same room
 		whole, stays, err := m.StayCharts(b)
 		if err != nil {
 			add(b.CountNobody())
