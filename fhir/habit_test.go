@@ -130,6 +130,23 @@ func TestWhatWasNotGivenIsNoTreatment(t *testing.T) {
 	}
 }
 
+func TestAVasoconstrictorThatStaysWhereItIsPutIsNoVasopressor(t *testing.T) {
+	m := testMapper(t)
+	for text, local := range map[string]bool{
+		"lidocaine 1 % with epinephrine 1:100,000 injection":                    true,
+		"bupivacaine-epinephrine PF 0.25 %-1:200,000":                           true,
+		"epinephrine 0.01 MG/ML / lidocaine hydrochloride 10 MG/ML Injection":   true,
+		"racemic epinephrine 2.25 % inhalation":                                 true,
+		"epinephrine 4 mg in sodium chloride 0.9 % 250 mL":                      false,
+		"nor-epinephrine 8 mg in dextrose 5 % 250 mL with phenylephrine labels": false,
+	} {
+		p := timelineOf(t, chartOf(t, m, mar("a", "completed", commas(fmt.Sprintf(`"medicationCodeableConcept":{"text":%q}`, text), instantly(60), `"dosage":{"dose":{"value":10,"unit":"mL"}}`))), "").Present
+		if known := len(p.Agents) == 0 && p.VasoKnown; known != local {
+			t.Errorf("%s: %+v, known %t", text, p.Agents, p.VasoKnown)
+		}
+	}
+}
+
 func TestASmallSingleDoseIsAPush(t *testing.T) {
 	m := testMapper(t)
 	for _, dose := range []string{`{"value":10,"unit":"mcg"}`, `{"value":0.02,"unit":"mg"}`} {
