@@ -47,6 +47,7 @@ func auditReplay() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			cfg.LLM.Offline = true // what a language model said is in the record
 			r, err := openRooms(cfg, model)
 			if err != nil {
 				return err

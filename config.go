@@ -21,6 +21,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/agent/llm"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
@@ -45,6 +46,9 @@ type Config struct {
 	State state.Config `yaml:"state"`
 	// Agent is how proposals are made and weighed.
 	Agent agent.Config `yaml:"agent"`
+	// LLM is a language model that chooses among what the agent proposes.
+	// Without base_url there is none.
+	LLM llm.Config `yaml:"llm"`
 	// Engine is what is done about a decision: repeats, and what is shown.
 	Engine engine.Config `yaml:"engine"`
 }
@@ -124,6 +128,7 @@ func defaultConfig() Config {
 		CDSHooks: cdshooks.DefaultConfig(),
 		State:    state.DefaultConfig(),
 		Agent:    agent.DefaultConfig(),
+		LLM:      llm.DefaultConfig(),
 		Engine:   engine.DefaultConfig(),
 	}
 }
@@ -173,12 +178,18 @@ func (c *Config) readSecrets() error {
 }
 
 // decisionHash names the part of the configuration that decisions depend on.
+// Without a language model its section has no part in it.
 func (c Config) decisionHash() (string, error) {
-	data, err := json.Marshal(struct {
+	part := struct {
 		State  state.Config  `json:"state"`
 		Agent  agent.Config  `json:"agent"`
 		Engine engine.Config `json:"engine"`
-	}{c.State, c.Agent, c.Engine})
+		LLM    *llm.Config   `json:"llm,omitempty"`
+	}{State: c.State, Agent: c.Agent, Engine: c.Engine}
+	if c.LLM.Enabled() {
+		part.LLM = &c.LLM
+	}
+	data, err := json.Marshal(part)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errConfig, err)
 	}
@@ -222,7 +233,7 @@ func (c Config) Validate() error {
 	for _, section := range []struct {
 		key string
 		err error
-	}{{"state", c.State.Validate()}, {"agent", c.Agent.Validate()}, {"engine", c.Engine.Validate()}} {
+	}{{"state", c.State.Validate()}, {"agent", c.Agent.Validate()}, {"llm", c.LLM.Validate()}, {"engine", c.Engine.Validate()}} {
 		if section.err != nil {
 			return fmt.Errorf("%s: %w", section.key, section.err)
 		}

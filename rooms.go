@@ -11,10 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
+	"github.com/sepsisagent/sepsisagent/engine/agent/llm"
 	"github.com/sepsisagent/sepsisagent/engine/world"
 	"github.com/sepsisagent/sepsisagent/fhir"
 	"github.com/sepsisagent/sepsisagent/policy"
@@ -29,6 +31,9 @@ type rooms struct {
 	mapper  *fhir.Mapper
 	hashes  engine.Hashes
 	decider *engine.Decider
+	// consulted hears how each consultation of a language model went. Set
+	// before the first decision, or never.
+	consulted func(llm.Observation)
 }
 
 // openModel reads a model of any kind from a folder, or the embedded one.
@@ -72,10 +77,43 @@ func openRooms(cfg Config, modelDir string) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.decider, err = engine.New(native, r.hashes, cfg.Engine); err != nil {
+	var decides engine.Agent = native
+	if cfg.LLM.Enabled() {
+		model, err := r.openLLM(native)
+		if err != nil {
+			return nil, fmt.Errorf("llm: %w", err)
+		}
+		decides, r.hashes.Prompts = model, model.PromptsHash()
+	}
+	if r.decider, err = engine.New(decides, r.hashes, cfg.Engine); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// openLLM makes the agent that lets a language model choose. It opens no
+// connection.
+func (r *rooms) openLLM(native *agent.Native) (*llm.Agent, error) {
+	deps := llm.Deps{Native: native, State: r.cfg.State, Prompts: configs.FS, Observe: func(o llm.Observation) {
+		if r.consulted != nil {
+			r.consulted(o)
+		}
+	}}
+	if path := r.cfg.LLM.APIKeyFile; path != "" && !r.cfg.LLM.Offline {
+		key, err := configs.ReadSecret(path)
+		if err != nil {
+			return nil, fmt.Errorf("api_key_file: %w", err)
+		}
+		deps.APIKey = strings.TrimSpace(string(key))
+	}
+	if path := r.cfg.LLM.CAFile; path != "" && !r.cfg.LLM.Offline {
+		ca, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		deps.CA = ca
+	}
+	return llm.New(r.cfg.LLM, deps)
 }
 
 // build names the program: version, commit, and whether the source was clean.

@@ -21,6 +21,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/engine/agent/llm"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
@@ -79,6 +80,7 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	}
 	defer log.Close()
 	logger := newLogger(cmd.ErrOrStderr())
+	r.consulted = logConsulted(logger)
 	registry, err := newRegistry(cfg)
 	if err != nil {
 		return err
@@ -115,6 +117,15 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	defer own.watch(logger)()
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
+}
+
+// logConsulted logs what came of asking a language model. Nothing of what was
+// said is in it.
+func logConsulted(logger *zap.Logger) func(llm.Observation) {
+	return func(o llm.Observation) {
+		logger.Info("language model consulted", zap.String("outcome", o.Outcome), zap.String("fault", o.Fault),
+			zap.Int("rounds", o.Rounds), zap.Int("tokens", o.Tokens), zap.Duration("took", o.Took))
+	}
 }
 
 // recordStart appends what the service works with from now on: who may call,
