@@ -114,11 +114,6 @@ func takeSurvey(rows iter.Seq2[cohort.Row, error], leave LeaveOut) (*survey, err
 	return s, nil
 }
 
-// gather encodes the stays that want asks for, by part.
-func (s *Scale) gather(rows iter.Seq2[cohort.Row, error], want func(*cohort.Row) bool) (map[cohort.Split][]*sample, error) {
-	return s.gatherParts(rows, func(first *cohort.Row) (cohort.Split, bool) { return first.Part, want(first) })
-}
-
 // gatherParts encodes the stays that part wants, each into the part it names.
 func (s *Scale) gatherParts(rows iter.Seq2[cohort.Row, error], part func(first *cohort.Row) (cohort.Split, bool)) (map[cohort.Split][]*sample, error) {
 	parts, stay := map[cohort.Split][]*sample{}, 0
