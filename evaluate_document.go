@@ -20,7 +20,8 @@ type worldDocument struct {
 	r        *world.TrainingRecord
 	info     world.Info
 	pictures []picture
-	figures  string // folder of the figures, as the document links to it; empty: none
+	cv       *world.CrossValidation // nil: none was given
+	figures  string                 // folder of the figures, as the document links to it; empty: none
 }
 
 func (d *worldDocument) say(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
@@ -59,7 +60,7 @@ func ranged(n world.Number, r world.Interval) string {
 	if n != n {
 		return "not measured"
 	}
-	if r.Low != r.Low || r.High != r.High {
+	if r == (world.Interval{}) || r.Low != r.Low || r.High != r.High {
 		return digits(n)
 	}
 	return fmt.Sprintf("%s [%s, %s]", digits(n), digits(r.Low), digits(r.High))
@@ -72,6 +73,7 @@ func (d *worldDocument) write() []byte {
 	d.say("Printed by `sepsisagent evaluate world --markdown`; nothing here is typed. Model %s %s, hash `%s`. Data digest `%s`.\n", d.info.Kind, d.info.Version, e.ModelHash, e.DataDigest)
 	d.say("Scored on %d patients (%d stays, %d decision times, %d observed next-step values) that neither trained nor chose the model; %d stays of patients that did are left out. Nothing is fitted here: the baselines were fitted with the model. Errors are mean absolute errors of observed values on the modelling scale, in standard deviations. Ranges in brackets are 95 %% intervals over %d resamples of whole patients.", e.Patients, e.Stays, e.Steps, e.Entries, e.LeftOut, world.Resamples)
 	d.bars()
+	d.hospitals()
 	d.next()
 	d.coverage()
 	d.outcomes()
@@ -86,11 +88,18 @@ func (d *worldDocument) write() []byte {
 func (d *worldDocument) bars() {
 	e := d.e
 	d.say("\n## Against the bar")
+	d.say("\nOn the patients above:")
+	d.against(&e.Scores)
+	d.say("\nThe calibration error of few predictions is never near zero even for a perfect model, so its interval lies high.")
+}
+
+// against compares one set of scores with the bar.
+func (d *worldDocument) against(s *world.Scores) {
 	d.table("measure", "measured", "bar", "")
 	put := func(name, key string, v world.Number, bar string, holds func(float64) bool) {
 		verdict := "not measured"
 		if v == v {
-			r := e.Bootstrap[key]
+			r := s.Bootstrap[key]
 			low, high := holds(float64(r.Low)), holds(float64(r.High))
 			switch in := holds(float64(v)); {
 			case r.Low != r.Low:
@@ -105,15 +114,32 @@ func (d *worldDocument) bars() {
 				verdict = "not met"
 			}
 		}
-		d.row(name, d.ranged(v, key), bar, verdict)
+		d.row(name, ranged(v, s.Bootstrap[key]), bar, verdict)
 	}
 	above := func(bar float64) func(float64) bool { return func(v float64) bool { return v >= bar } }
-	put("next-state error under the best baseline, share", "improvement", e.Improvement, "at least 0.05", above(0.05))
-	put("80 % intervals hold", "interval80_coverage", e.Interval80, "0.78 to 0.82", func(v float64) bool { return v >= 0.78 && v <= 0.82 })
-	put("ventilation in the next 4 h, AUROC", "vent_auroc", e.VentAUROC, "at least 0.94", above(0.94))
-	put("death in hospital at 24 h, AUROC", "mortality_auroc", e.MortalityAUROC, "at least 0.80", above(0.80))
-	put("death in hospital at 24 h, ECE", "mortality_ece", e.MortalityECE, "at most 0.03", func(v float64) bool { return v <= 0.03 })
-	d.say("\nThe calibration error of few predictions is never near zero even for a perfect model, so its interval lies high.")
+	put("next-state error under the best baseline, share", "improvement", s.Improvement, "at least 0.05", above(0.05))
+	put("80 % intervals hold", "interval80_coverage", s.Interval80, "0.78 to 0.82", func(v float64) bool { return v >= 0.78 && v <= 0.82 })
+	put("ventilation in the next 4 h, AUROC", "vent_auroc", s.VentAUROC, "at least 0.94", above(0.94))
+	put("death in hospital at 24 h, AUROC", "mortality_auroc", s.MortalityAUROC, "at least 0.80", above(0.80))
+	put("death in hospital at 24 h, ECE", "mortality_ece", s.MortalityECE, "at most 0.03", func(v float64) bool { return v <= 0.03 })
+}
+
+// hospitals is what cross-validation found on hospitals never seen.
+func (d *worldDocument) hospitals() {
+	cv := d.cv
+	if cv == nil {
+		return
+	}
+	d.say("\nOn hospitals and patients never seen (`train world --cross-validate`): %d patients, %d stays and %d decision times, each forecast by a throw-away model of the same settings that was trained without the hospital; %d stays are left out because their patients were also treated in a hospital of training. Data digest `%s`.", cv.Patients, cv.Stays, cv.Steps, cv.LeftOut, cv.DataDigest)
+	d.against(&cv.Scores)
+	d.say("\nThe error is %s, that of persistence %s, of ridge %s, of the published network %s.", ranged(cv.StateMAE, cv.Bootstrap["state_mae"]),
+		ranged(cv.PersistenceMAE, cv.Bootstrap["persistence_mae"]), ranged(cv.RidgeMAE, cv.Bootstrap["ridge_mae"]), ranged(cv.ReferenceMAE, cv.Bootstrap["reference_mae"]))
+	d.table("fold", "hospitals", "patients", "stays", "deaths at 24 h", "error", "under the best baseline", "80 % hold", "death AUROC")
+	for _, f := range cv.Folds {
+		d.row(f.Fold, f.Hospitals, f.Patients, f.Stays, f.Deaths, f.StateMAE, fmt.Sprintf("%.1f %%", 100*float64(f.Improvement)), f.Interval80, f.MortalityAUROC)
+	}
+	d.say("\nDeath in hospital on hospitals never seen:")
+	d.landmarks(cv.Landmarks)
 }
 
 // next is the forecast of the state.

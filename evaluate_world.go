@@ -5,8 +5,11 @@ package main
 // This file: `evaluate world`.
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"text/tabwriter"
 
@@ -18,7 +21,7 @@ import (
 )
 
 func evaluateWorld() *cobra.Command {
-	var file, dir, figures string
+	var file, dir, figures, folds string
 	var asJSON, markdown bool
 	var patients int
 	var seed uint64
@@ -51,11 +54,15 @@ func evaluateWorld() *cobra.Command {
 				}
 			}
 			if markdown {
-				d := worldDocument{e: scores, r: model.Record(), info: model.Info(), pictures: drawn}
+				cv, err := readCrossValidation(folds)
+				if err != nil {
+					return err
+				}
+				d := worldDocument{cv: cv, e: scores, r: model.Record(), info: model.Info(), pictures: drawn}
 				if figures != "" {
 					d.figures = filepath.Base(figures)
 				}
-				_, err := cmd.OutOrStdout().Write(d.write())
+				_, err = cmd.OutOrStdout().Write(d.write())
 				return err
 			}
 			if asJSON {
@@ -70,27 +77,65 @@ func evaluateWorld() *cobra.Command {
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of the simulated patients")
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print docs/world-model.md")
 	cmd.Flags().StringVar(&figures, "figures", "", "folder to write the figures to; the document links to it as its neighbour")
+	cmd.Flags().StringVar(&folds, "cross-validation", "", "file that `train world --cross-validate N --json` printed, for the document")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.MarkFlagsMutuallyExclusive("markdown", "json")
 	return cmd
 }
 
+// readCrossValidation reads what `train world --cross-validate N --json`
+// printed; nothing where no file is named.
+func readCrossValidation(name string) (*world.CrossValidation, error) {
+	if name == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	cv := &world.CrossValidation{}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(cv); err != nil {
+		return nil, fmt.Errorf("%s is not what `train world --cross-validate N --json` prints: %w", name, err)
+	}
+	return cv, nil
+}
+
+// printScores prints for a terminal.
 func printScores(w io.Writer, e *world.Evaluation) error {
-	fmt.Fprintf(w, "%d patients, %d stays, %d steps the model has never seen (%d stays left out)\n\n", e.Patients, e.Stays, e.Steps, e.LeftOut)
+	fmt.Fprintf(w, "%d patients, %d stays, %d steps the model has never seen (%d stays left out)\n", e.Patients, e.Stays, e.Steps, e.LeftOut)
+	fmt.Fprintf(w, "Brackets: 95 %% intervals over resampled patients.\n\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range []struct {
-		name  string
-		value world.Number
+		name, key string
+		value     world.Number
 	}{
-		{"next-step error, model", e.StateMAE}, {"next-step error, persistence", e.PersistenceMAE}, {"next-step error, ridge", e.RidgeMAE},
-		{"negative log-likelihood", e.NLL}, {"80 % intervals hold", e.Interval80}, {"95 % intervals hold", e.Interval95},
-		{"ventilation AUROC", e.VentAUROC}, {"death in hospital AUROC", e.MortalityAUROC}, {"death in hospital AUPRC", e.MortalityAUPRC},
-		{"death in hospital ECE", e.MortalityECE}, {"vasopressor within 24 h AUROC", e.Vaso24hAUROC},
+		{"next-step error, model", "state_mae", e.StateMAE}, {"next-step error, persistence", "persistence_mae", e.PersistenceMAE},
+		{"next-step error, ridge", "ridge_mae", e.RidgeMAE}, {"next-step error, published network", "reference_mae", e.ReferenceMAE},
+		{"share under the best baseline", "improvement", e.Improvement}, {"negative log-likelihood", "", e.NLL},
+		{"80 % intervals hold", "interval80_coverage", e.Interval80}, {"95 % intervals hold", "interval95_coverage", e.Interval95},
+		{"ventilation AUROC", "vent_auroc", e.VentAUROC}, {"death in hospital AUROC", "mortality_auroc", e.MortalityAUROC},
+		{"death in hospital AUPRC", "mortality_auprc", e.MortalityAUPRC}, {"death in hospital ECE", "mortality_ece", e.MortalityECE},
+		{"vasopressor within 24 h AUROC", "vaso24h_auroc", e.Vaso24hAUROC},
 	} {
-		fmt.Fprintf(t, "%s\t%.4f\n", row.name, float64(row.value))
+		fmt.Fprintf(t, "%s\t%s\n", row.name, ranged(row.value, e.Bootstrap[row.key]))
 	}
 	for h := range e.RolloutMAE {
-		fmt.Fprintf(t, "error at %d h (persistence)\t%.4f (%.4f)\n", state.StepHours*(h+1), float64(e.RolloutMAE[h]), float64(e.PersistRollout[h]))
+		fmt.Fprintf(t, "error at %d h (persistence)\t%s (%s)\n", state.StepHours*(h+1), digits(e.RolloutMAE[h]), digits(e.PersistRollout[h]))
+	}
+	for _, s := range e.Strata {
+		fmt.Fprintf(t, "%s: 80 %% intervals hold\t%s of %d\n", s.Name, digits(s.Interval80), s.Entries)
+	}
+	for _, g := range e.Groups {
+		fmt.Fprintf(t, "%s %s (n=%d)\t%s\n", g.By, g.Name, g.Patients, ranged(g.StateMAE, g.MAERange))
+	}
+	if e.Effects != nil {
+		for _, f := range e.Effects.Effects {
+			if f.Hours == state.StepHours {
+				fmt.Fprintf(t, "%s, %s after 4 h\ttrue %s, forecast %s %s\n", f.Question, labelOf(f.Feature), signed(f.Truth), signed(f.Forecast), f.Unit)
+			}
+		}
 	}
 	fmt.Fprintf(t, "data digest\t%s\nmodel hash\t%s\n", e.DataDigest, e.ModelHash)
 	return t.Flush()
