@@ -99,6 +99,7 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	if err != nil {
 		return nil, err
 	}
+	r.consulted = logConsulted(logger)
 	log, err := sqlite.Open(ctx, path, sqlite.Options{Key: key})
 	if err != nil {
 		return nil, err

@@ -25,13 +25,16 @@ import (
 
 // startDemo runs the demonstration on a free port of loopback until the test
 // ends.
-func startDemo(t testing.TB) *demo {
+func startDemo(t testing.TB, change ...func(*Config)) *demo {
 	t.Helper()
 	cfg, err := loadConfig("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Files.Model = testModel(t)
+	for _, c := range change {
+		c(&cfg)
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
