@@ -86,7 +86,8 @@ func (b *Bootstrap) validate() error {
 // there is no interval: one patient, or too many resamples without a value.
 type Estimate struct {
 	Value, Low, High float64
-	// StdErr is the linearised standard error with patients as clusters.
+	// StdErr is the linearised standard error with patients as clusters; a
+	// Contrast has none.
 	StdErr float64
 	// Undefined is the share of resamples that had no value.
 	Undefined float64

@@ -38,12 +38,17 @@ type Named struct {
 
 // Rank sorts policies by falling value and leaves out those whose evidence is
 // too thin to place, with the reason of each by name. All must be of one
-// method: numbers of different methods do not compare.
+// method, beside Logged for the clinicians: numbers of different methods do not
+// compare.
 func Rank(policies []Named) (ranked []Named, refused map[string]error, err error) {
 	refused = map[string]error{}
+	method := Logged
 	for _, p := range policies {
-		if p.Method != policies[0].Method && p.Method != Logged && policies[0].Method != Logged {
-			return nil, nil, fmt.Errorf("ranking %s with %s: %w", p.Method, policies[0].Method, ErrOption)
+		if method == Logged {
+			method = p.Method
+		}
+		if p.Method != method && p.Method != Logged {
+			return nil, nil, fmt.Errorf("ranking %s with %s: %w", p.Method, method, ErrOption)
 		}
 		if why := p.Rankable(); why != nil {
 			refused[p.Name] = why

@@ -58,8 +58,8 @@
 // by the returns (WIS) and usually far closer. DR is unbiased with an exact b or an exact
 // Q̂, if Q̂ was fitted on other patients (CrossFQE). WDR trades that for less
 // variance. DM has little variance and the whole bias of Q̂, which no interval
-// of fixed values shows: to see it, refit in each resample (Draw, and the
-// weights of FQE). WPDISAlive is inconsistent: with π = b it exceeds the
+// of fixed values shows: Refit, with the weights of FQE, shows at least how the fit
+// varies. WPDISAlive is inconsistent: with π = b it exceeds the
 // mean return whenever lengths differ and rewards come last. PHWIS and its kin
 // condition on the length, which treatment changes: they estimate
 // Σ_ℓ P_b(ℓ) E_π[G|ℓ] (PHWIS), not π's value, and take away the preference for
@@ -79,8 +79,8 @@
 // is taken within each draw, so what both share cancels. Kinds: percentile;
 // BCa, with the acceleration from the influence values; studentised, with the
 // linearised (infinitesimal jackknife) cluster standard error of each draw.
-// Intervals are of b and Q̂ as given: refit these per resample to
-// include their uncertainty. All intervals are too short when a few patients
+// Intervals are of b and Q̂ as given; Refit draws the whole pipeline, their
+// fits included. All intervals are too short when a few patients
 // carry the weight, since a bootstrap cannot draw whom it never saw. Therefore
 // an estimate with an effective sample size (Σw)²/Σw² below MinESS is not
 // ranked (Result.Rankable, Rank).

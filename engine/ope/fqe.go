@@ -45,6 +45,9 @@ type FQEOptions struct {
 	Low, High float64
 }
 
+// diverged is a change of a target that no return explains.
+const diverged = 1e12
+
 // FQEFit is a fitted value function of one target policy.
 type FQEFit[S any] struct {
 	// Rounds is how many were run, and Moved how far the last moved a target;
@@ -135,7 +138,7 @@ func (f *FQEFit[S]) run(episodes []Episode[S], rows int) error {
 			}
 		}
 		targets, next = next, targets
-		if !finite(f.Moved) || f.Moved > 1e12 {
+		if !finite(f.Moved) || f.Moved > diverged {
 			return fmt.Errorf("fit Q: round %d: %w (hint: set Low and High, or a stronger penalty)", round, ErrNumber)
 		}
 		if err := f.model.Solve(targets); err != nil {
