@@ -58,7 +58,7 @@ func (b *Builder) Build(at time.Time) (*Timeline, error) {
 func (b *Builder) viewAt(at time.Time) *view {
 	v := &view{b: b, t: floorInstant(at)}
 	overlap := b.cfg.overlap()
-	v.vaso, v.fluid, v.other = runsAt(b.vaso, v.t, overlap), runsAt(b.fluid, v.t, overlap), runsAt(b.other, v.t, overlap)
+	v.vaso, v.fluid, v.other = doubted(runsAt(b.vaso, v.t, overlap)), runsAt(b.fluid, v.t, overlap), runsAt(b.other, v.t, overlap)
 	v.means = v.mean()
 	v.vent = v.ventilation()
 	v.weight = v.weigh()

@@ -141,6 +141,7 @@ type run struct {
 	// lapsed: never ended in the chart, but silent for so long that it is taken
 	// as over at `to`; what it gave after its documentation ran out is unknown.
 	lapsed bool
+	unsure bool    // one of two that may be the same infusion (see dropCopies)
 	doc    instant // last documentation at or before T
 }
 
@@ -198,28 +199,48 @@ func runsAt(rows []row, t, overlap instant) []run {
 // dropCopies drops rows of a vasoactive that start with another one of the same
 // drug at the same rate: the pump's record and the nurse's of one infusion. Of
 // the 4,761 vasopressor rows of the two open data sets no two start together,
-// so lines that do are taken for copies. The longer one stays.
+// so lines that do are taken for copies. The longer one stays. Two that start
+// together in different units may be one infusion or two lines; their rates
+// count as unknown, since the sum could be twice what runs.
 func dropCopies(runs []run) []run {
-	copied := func(x, y *run) bool {
+	together := func(x, y *run) bool {
 		return x.start == y.start && x.a.Drug == y.a.Drug && vasoactive(x.a.Class) && x.a.Form == FormInfusion && y.a.Form == FormInfusion &&
-			x.a.RateKnown && y.a.RateKnown && x.a.RateUnit == y.a.RateUnit && math.Abs(x.a.Rate-y.a.Rate) <= 1e-6*x.a.Rate
+			x.a.RateKnown && y.a.RateKnown
 	}
 	out := runs[:0]
 	for i := range runs {
-		x, kept := &runs[i], true
+		x, kept := runs[i], true
 		for k := len(out) - 1; k >= 0 && out[k].start == x.start && kept; k-- {
-			if copied(&out[k], x) {
+			switch y := &out[k]; {
+			case !together(y, &x):
+			case x.a.RateUnit != y.a.RateUnit:
+				y.unsure, x.unsure = true, true
+			case math.Abs(x.a.Rate-y.a.Rate) <= 1e-6*x.a.Rate:
 				kept = false
-				if x.to > out[k].to {
-					out[k] = *x
+				x.unsure = x.unsure || y.unsure
+				if x.to > y.to {
+					*y = x
 				}
 			}
 		}
 		if kept {
-			out = append(out, *x)
+			out = append(out, x)
 		}
 	}
 	return out
+}
+
+// doubted takes the rate from runs that may be one infusion charted twice. The
+// rows themselves belong to the chart and stay as they are.
+func doubted(runs []run) []run {
+	for i := range runs {
+		if runs[i].unsure {
+			r, a := *runs[i].row, *runs[i].a
+			a.RateKnown, a.Unknown = false, "charted twice in different units"
+			r.a, runs[i].row = &a, &r
+		}
+	}
+	return runs
 }
 
 // uncross ends rows where a later row of their drug took over (see runsAt).

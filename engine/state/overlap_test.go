@@ -52,6 +52,19 @@ func TestOverlappingRowsOfOneDrug(t *testing.T) {
 	}
 }
 
+func TestOneInfusionChartedInTwoUnitsIsNotCountedTwice(t *testing.T) {
+	for _, second := range []float64{8, 16} { // ug/min: the same rate at 80 kg, and another
+		c := icuChart()
+		c.Measurements = []Measurement{measure("meanbp", 70, 1, ""), measure(ConceptWeight, 80, 5, "")}
+		c.Administrations = []Administration{infusion(DrugNorepinephrine, 0.1, UnitUgKgMin, 3, open), infusion(DrugNorepinephrine, second, UnitUgMin, 3, open)}
+		tl := mustBuild(t, c)
+		agents := tl.Present.Agents
+		if tl.Present.VasoKnown || tl.Last().Given.VasoKnown || len(agents) == 0 || agents[0].State != AgentUnknownRate || agents[0].Why != "charted twice in different units" {
+			t.Errorf("%g ug/min beside 0.1 ug/kg/min: known %v, %+v", second, tl.Present.VasoKnown, agents)
+		}
+	}
+}
+
 func TestAnUnidentifiedInfusionMakesBothUnknownWhileItRuns(t *testing.T) {
 	what := func(from, to float64) Administration {
 		return Administration{Drug: "unidentified medication", Class: ClassUnidentified, Form: FormInfusion, Start: ago(from), Available: ago(from),
