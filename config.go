@@ -97,6 +97,10 @@ type FilesConfig struct {
 	// CodeMaps are code maps of this site, added to the embedded ones. They
 	// are trusted: a wrong unit here is a wrong dose on a card.
 	CodeMaps []string `yaml:"code_maps"`
+	// CardAttributes is a YAML file with the source attributes of the model
+	// card that only this site knows, text by number (1: developer and contact;
+	// `model card --json` lists them). Empty: the card says that they are owed.
+	CardAttributes string `yaml:"card_attributes"`
 	// EvidenceKey is a file that holds cdshooks.evidence_key, so that the
 	// secret is not in this file. Mode 0600 or 0440.
 	EvidenceKey string `yaml:"evidence_key_file"`

@@ -161,11 +161,15 @@ func newRegistry(cfg Config) (*trust.Registry, error) {
 // newService wires the CDS Hooks service. own may be nil. validated says whether this model
 // may be shown in suggest mode; nil: never, so that suggest falls to inform.
 func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.Log, logger *zap.Logger, validated func(string, time.Time) error) (*cdshooks.Service, error) {
+	card, err := cardOf(r.model, r.cfg.Files.CardAttributes)
+	if err != nil {
+		return nil, fmt.Errorf("files.card_attributes: %w", err)
+	}
 	return cdshooks.New(cdshooks.Deps{
 		Config: r.cfg.CDSHooks, State: r.cfg.State, Trust: registry,
 		Charts: cdshooks.MappedCharts{Mapper: r.mapper}, Templates: r.cfg.CDSHooks.Prefetch.Templates(r.maps),
 		Decider: r.decider, Log: log, Proofs: log,
-		Model: r.model.Info(), Hashes: r.hashes, ModelCard: r.model.Card(),
+		Model: r.model.Info(), Hashes: r.hashes, ModelCard: card,
 		OwnAccess: own.grants(), KeySet: own.keySet,
 		Validated: validated,
 		// An EHR that grants us no token does not make the service unready: it
