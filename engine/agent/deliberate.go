@@ -6,7 +6,8 @@ package agent
 // than the native agent (a language model) may choose among them. What can be
 // chosen is what the native agent itself might have gone with: options that no
 // rule blocks, before or after simulation, on the course that the chart asks
-// for. Whoever chooses, then, a higher MAP never raises the vasopressor.
+// for. So whoever chooses, no vasopressor goes up with MAP at goal, and below it
+// the chart alone says how far: the choices then differ in volume only.
 
 import (
 	"errors"
