@@ -5,6 +5,8 @@ package fhir
 // This file: the survey of a folder that was read: how many patients it has, in
 // how many parts they have to be mapped, and what each hospital charts.
 
+import "strings"
+
 // survey reads through the spill once: what is charted where, and in how many
 // parts it has to be mapped.
 func (f *Folder) survey() error {
@@ -78,9 +80,12 @@ func (p *facility) sum(f *Folder) {
 		}
 		f.total.Infusions += c.Infusions
 		f.total.Fluids += c.Fluids
-		at := f.charting[hospital]
+		at, known := f.charting[hospital]
 		at.Infusions += c.Infusions
 		at.Fluids += c.Fluids
+		if !known {
+			hospital = strings.Clone(hospital) // else it holds the block that it was read from
+		}
 		f.charting[hospital] = at
 	}
 }
