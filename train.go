@@ -93,6 +93,7 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
 	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")
 	cmd.Flags().IntVar(&train.Epochs, "epochs", train.Epochs, "epochs at most")
+	cmd.Flags().BoolVar(&train.EffectsFromRecords, "effects-from-records", false, "let confounded records teach the effects of treatment too: to see what comes of it, not for use")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

@@ -33,22 +33,15 @@ type logistic struct {
 
 func (l logistic) chance(z float64) float64 { return 1 / (1 + math.Exp(-(l.A*z + l.B))) }
 
-// fitLogistic finds A and B by Newton's method. weight is that of each label
-// (nil: 1), and prior how many stays' worth it takes to move A and B away from
-// 1 and 0. With fewer than ten of either outcome the logit is taken as it is.
-// A negative slope, which would turn the ranking round, is refused likewise.
-func fitLogistic(z []float64, y []int8, weight []float64, prior float64) logistic {
-	of := func(i int) float64 {
-		if weight == nil {
-			return 1
-		}
-		return weight[i]
+// fitLogistic finds A and B by Newton's method. With fewer than ten of either
+// outcome the logit is taken as it is. A negative slope, which would turn the
+// ranking round, is refused likewise.
+func fitLogistic(z []float64, y []int8) logistic {
+	var ones int
+	for _, v := range y {
+		ones += int(v)
 	}
-	var ones, all float64
-	for i, v := range y {
-		ones, all = ones+of(i)*float64(v), all+of(i)
-	}
-	if ones < 10 || all-ones < 10 {
+	if ones < 10 || len(y)-ones < 10 {
 		return logistic{A: 1}
 	}
 	l := logistic{A: 1}
@@ -56,12 +49,12 @@ func fitLogistic(z []float64, y []int8, weight []float64, prior float64) logisti
 		var ga, gb, haa, hab, hbb float64
 		for i, v := range z {
 			p := l.chance(v)
-			d, w := of(i)*(p-float64(y[i])), of(i)*p*(1-p)
+			d, w := p-float64(y[i]), p*(1-p)
 			ga, gb = ga+d*v, gb+d
 			haa, hab, hbb = haa+w*v*v, hab+w*v, hbb+w
 		}
-		haa, hbb = haa+prior, hbb+prior
-		ga, gb = ga+prior*(l.A-1), gb+prior*l.B
+		haa, hbb = haa+1, hbb+1 // damping
+		ga += l.A - 1
 		det := haa*hbb - hab*hab
 		if det < 1e-9 {
 			break
@@ -79,8 +72,8 @@ func fitLogistic(z []float64, y []int8, weight []float64, prior float64) logisti
 // trained nothing. m must forecast with free widths before.
 func (m *Model) calibrate(validation []*sample) {
 	file := &m.file
-	file.PairTemperature = 1
-	file.VentScaling, file.DeathScaling, file.VasoScaling = logistic{A: 1}, logistic{A: 1}, logistic{A: 1}
+	file.PairTemperature, file.Stretch = 1, evenly
+	file.VentScaling, file.VasoScaling = logistic{A: 1}, logistic{A: 1}
 	var residuals [Horizon][numF][]float64
 	var z [2][]float64
 	var y [2][]int8
@@ -124,26 +117,60 @@ func (m *Model) calibrate(validation []*sample) {
 			file.Width95[h][f] = math.Max(file.Width95[h][f], 1.1*file.Width80[h][f])
 		}
 	}
-	file.VentScaling, file.VasoScaling = fitLogistic(z[0], y[0], nil, 1), fitLogistic(z[1], y[1], nil, 1)
-	file.DeathScaling = m.calibrateDeath(validation)
+	file.VentScaling, file.VasoScaling = fitLogistic(z[0], y[0]), fitLogistic(z[1], y[1])
 	file.PairTemperature = sharpness(logits, pairs)
+	m.stretch(validation)
 	m.trim(validation)
 }
 
-// calibrateDeath scales the outcome model's logit, each stay counting once.
-// Deaths in the validation split are few, so the logit must be far off before
-// it is moved.
-func (m *Model) calibrateDeath(validation []*sample) logistic {
-	in, weight := outcomeSamples(validation)
-	z, y := make([]float64, len(in)), make([]int8, len(in))
-	for i, s := range in {
-		z[i], y[i] = m.death.logit(s.x), s.died
+// The strata of intervals, by the vasopressor that runs at T. Patients on
+// vasopressors are fewer and less steady than the rest; widths that suit the
+// many are too narrow for them.
+const (
+	runsNone = iota // or nobody knows
+	runsLow         // published level 1 or 2
+	runsHigh        // published level 3 or 4
+	numDrives
+)
+
+// evenly stretches nothing.
+var evenly = [numDrives]float64{1, 1, 1}
+
+// drives finds the stratum of an encoded timeline.
+func (f *modelFile) drives(x []float32) int {
+	ne := float64(x[globalAt+inNEEnd])
+	switch {
+	case ne <= 0:
+		return runsNone
+	case ne <= saturate(f.VasopressorCuts[1], halfNEUgKgMin):
+		return runsLow
 	}
-	return fitLogistic(z, y, weight, deathPrior)
+	return runsHigh
 }
 
-// deathPrior is the prior of calibrateDeath.
-const deathPrior = 10
+// stretchShrinkage is how many residuals a stratum needs for its own stretch
+// to weigh as much as none.
+const stretchShrinkage = 500
+
+// stretch finds by how much the intervals of each stratum must be wider than
+// those of all to hold 80 %. None is made narrower: the strata on vasopressors
+// are small, and their patients differ most from hospital to hospital.
+func (m *Model) stretch(validation []*sample) {
+	var ratios [numDrives][]float64
+	m.each(validation, func(sm *sample, v *view) {
+		s := v.under(&sm.ne, &sm.fluid, Horizon)
+		at := m.file.drives(sm.x)
+		for i, y := range sm.y {
+			if !isNaN(y) {
+				ratios[at] = append(ratios[at], math.Abs(float64(y)-s.mu[i])/(s.sigma[i]*m.file.Width80[i/numF][i%numF]))
+			}
+		}
+	})
+	for i, r := range ratios {
+		own := float64(len(r)) / float64(len(r)+stretchShrinkage)
+		m.file.Stretch[i] = math.Max(1, own*quantile(r, 0.8, 1)+1-own)
+	}
+}
 
 // trim rescales all widths together so that the bands as served (rounded
 // scores, ordered pressures, ends of ranges) cover 80 % and 95 %.

@@ -87,7 +87,7 @@ func TestTrainingThatWasKilledEndsWithTheBytesOfOneThatWasNot(t *testing.T) {
 // keyIn is the key that a training of slowToy looks for.
 func keyIn(name string) string {
 	cfg := slowToy(name)
-	cfg.mix = defaultMix
+	cfg.settle()
 	digest, err := toyDigest()
 	if err != nil {
 		return err.Error()

@@ -110,9 +110,7 @@ func readAll(rows iter.Seq2[cohort.Row, error]) (*wholeCohort, error) {
 // without trains a model without the hospitals that cfg leaves out, and
 // returns it with their samples.
 func (w *wholeCohort) without(ctx context.Context, cfg TrainConfig, report func(Progress)) (*Model, []*sample, error) {
-	if cfg.mix == (mix{}) {
-		cfg.mix = defaultMix
-	}
+	cfg.settle()
 	found, err := takeSurvey(cohort.Seq(w.bare), cfg.LeaveOut)
 	if err != nil {
 		return nil, nil, err

@@ -39,7 +39,7 @@ const (
 )
 
 // schema names the layout of model.json that this code reads.
-const schema = "sepsisagent.world/1"
+const schema = "sepsisagent.world/2"
 
 // ErrCorrupt: a model file is damaged, changed or incomplete. The error names
 // the file. Get the folder again from where it was released, or train.
@@ -59,8 +59,8 @@ type modelFile struct {
 	Width95         [Horizon][numF]float64 `json:"width95"`
 	Persist80       [Horizon][numF]float64 `json:"persistence80"`
 	Persist95       [Horizon][numF]float64 `json:"persistence95"`
+	Stretch         [numDrives]float64     `json:"stretch"` // of all widths, by what runs at T
 	VentScaling     logistic               `json:"vent_scaling"`
-	DeathScaling    logistic               `json:"death_scaling"`
 	VasoScaling     logistic               `json:"vaso24h_scaling"`
 	PairTemperature float64                `json:"pair_temperature"`
 	Far             [strata][]float64      `json:"far"`
@@ -137,9 +137,6 @@ func (m *Model) tensors() []nn.Tensor {
 		real = append(real, m.atlas.real[i][:]...)
 		all = append(all, m.atlas.all[i][:]...)
 	}
-	if m.death != nil {
-		ts = append(ts, m.death.tensor())
-	}
 	if m.reference != nil {
 		ts = append(ts, m.reference.tensors(referencePrefix)...)
 	}
@@ -148,7 +145,8 @@ func (m *Model) tensors() []nn.Tensor {
 		nn.Tensor{Name: "atlas.real", Shape: []int{n, numPairs}, Data: real},
 		nn.Tensor{Name: "atlas.all", Shape: []int{n, numPairs}, Data: all},
 		nn.Tensor{Name: "atlas.steps", Shape: []int{n}, Data: m.atlas.realSteps},
-		nn.Tensor{Name: "ridge.weight", Shape: []int{ridgeInputs, numF}, Data: m.ridge.weight.Data})
+		nn.Tensor{Name: "ridge.weight", Shape: []int{ridgeInputs, numF}, Data: m.ridge.weight.Data},
+		m.death.tensor())
 }
 
 // Load reads a model folder and verifies every hash and shape before it uses
@@ -238,7 +236,12 @@ func (f *modelFile) check() error {
 			return fmt.Errorf("scale of %s", f.Features[i])
 		}
 	}
-	if !(f.PairTemperature > 0) || !(f.VentScaling.A > 0) || !(f.DeathScaling.A > 0) || !(f.VasoScaling.A > 0) {
+	for _, v := range f.Stretch {
+		if !(v > 0) || math.IsInf(v, 0) {
+			return errors.New("a stretch of the intervals is not positive")
+		}
+	}
+	if !(f.PairTemperature > 0) || !(f.VentScaling.A > 0) || !(f.VasoScaling.A > 0) {
 		return errors.New("a calibration is not positive")
 	}
 	return f.config().Validate()
@@ -281,12 +284,10 @@ func (m *Model) adopt(tensors []nn.Tensor) error {
 		return err
 	}
 	m.ridge = &ridge{weight: &nn.Mat{Rows: ridgeInputs, Cols: numF, Data: w}}
-	if _, ok := byName[outcomeTensor]; ok {
-		if w, err = take(outcomeTensor, 1+outcomeSize); err != nil {
-			return err
-		}
-		m.death = &outcome{weight: w}
+	if w, err = take(outcomeTensor, 1+outcomeSize); err != nil {
+		return err
 	}
+	m.death = &outcome{weight: w}
 	if m.file.Reference != nil {
 		if m.reference, err = restoreReference(*m.file.Reference, referencePrefix, take); err != nil {
 			return fmt.Errorf("stored reference: %w", err)

@@ -67,7 +67,7 @@ func (m *Model) predict(samples []*sample, f func(*sample, *prediction)) {
 			p.tail[i] = tail{s.mu[i], unit * s.sigma[i], nu}
 		}
 		p.event[eventVent] = m.file.VentScaling.chance(v.mean(outVent))
-		p.event[eventDeath] = m.deathChance(sm.x, v)
+		p.event[eventDeath] = m.deathChance(sm.x)
 		p.event[eventVaso24] = m.file.VasoScaling.chance(v.mean(outVaso24))
 		for i, row := range m.behaviour(v) {
 			copy(p.pairs[5*i:], row[:])

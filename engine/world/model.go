@@ -59,7 +59,7 @@ type spreadOf struct {
 
 // under combines the members for one course of saturated doses (NaN: unknown,
 // then usual care is assumed). The variance is the members' own plus that of
-// their means.
+// their means, stretched for the state.
 func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 	for k, out := range v.out {
 		dev := deviationOf(out, ne, fluid)
@@ -83,7 +83,7 @@ func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 			between += d * d
 		}
 		between /= n
-		s.sigma[at] = math.Sqrt(v.within[at] + between)
+		s.sigma[at] = v.wider * math.Sqrt(v.within[at]+between)
 		if at%numF == mbp {
 			s.apart[at/numF] = math.Sqrt(between)
 		}

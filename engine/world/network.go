@@ -24,8 +24,7 @@ const (
 	outVent   = outSpread + Horizon*numF // logit of invasive ventilation per step
 	outUsual  = outVent + Horizon        // usual treatment: norepinephrine per step, then fluid
 	outPairs  = outUsual + 2*Horizon     // logits of the next step's pair of levels
-	outDeath  = outPairs + numPairs      // logit of death in hospital
-	outVaso24 = outDeath + 1             // logit of a vasopressor within 24 h
+	outVaso24 = outPairs + numPairs      // logit of a vasopressor within 24 h
 	outSize   = outVaso24 + 1
 )
 

@@ -37,7 +37,7 @@ func TestForwardPassEqualsAnIndependentImplementation(t *testing.T) {
 	theta, x := make([]float32, m.net.layout.Size()), make([]float32, InputSize)
 	wave(theta, 0.3, 1)
 	wave(x, 1, 2)
-	m.members = [][]float32{theta}
+	m.members, m.file.Stretch = [][]float32{theta}, evenly
 	v := m.look(m.newWorkspace(1), [][]float32{x}, Horizon)[0]
 	doses := make([]Dose, Horizon)
 	for h := range doses {

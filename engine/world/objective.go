@@ -23,10 +23,10 @@ type mix struct {
 	vent       float32
 	usual      float32
 	pairs      float32
-	outcome    float32
+	vaso24     float32
 }
 
-var defaultMix = mix{synthetic: 0.05, realEffect: 0, vent: 0.05, usual: 0.3, pairs: 0.05, outcome: 0.01}
+var defaultMix = mix{synthetic: 0.05, realEffect: 0, vent: 0.05, usual: 0.3, pairs: 0.05, vaso24: 0.01}
 
 // tally sums the log-likelihood part over observed entries.
 type tally struct{ loss, weight float64 }
@@ -123,13 +123,9 @@ func heads(out, dOut []float32, sm *sample, w mix, k float32) {
 			dOut[outPairs+i] += k * w.pairs * d
 		}
 	}
-	if sm.died != unknown && !sm.synthetic {
-		_, dz := nn.LogisticNLL(out[outDeath], float32(sm.died))
-		dOut[outDeath] += k * w.outcome * dz
-	}
 	if sm.vaso24 != unknown {
 		_, dz := nn.LogisticNLL(out[outVaso24], float32(sm.vaso24))
-		dOut[outVaso24] += k * w.outcome * dz
+		dOut[outVaso24] += k * w.vaso24 * dz
 	}
 }
 

@@ -6,7 +6,9 @@ package world
 // Deaths are few (some hundred in a cohort of a thousand), so it is kept apart
 // from the networks: a logistic regression, strongly penalised, on few inputs
 // that every hospital charts in the same sense. A stay counts once, however
-// long it was.
+// long it was. It needs no validation split: nothing stops it early, and the
+// penalty, chosen once by cross-validation over hospitals, leaves it calibrated
+// there, so that those few deaths train it too.
 
 import (
 	"fmt"
@@ -80,19 +82,8 @@ func (o *outcome) logit(x []float32) float64 {
 	return z
 }
 
-// deathLogit is the logit of death in hospital before calibration: that of the
-// outcome model, or of the networks' own head in a model that has none.
-func (m *Model) deathLogit(x []float32, v *view) float64 {
-	if m.death == nil {
-		return v.mean(outDeath)
-	}
-	return m.death.logit(x)
-}
-
-// deathChance is the calibrated chance of death in hospital.
-func (m *Model) deathChance(x []float32, v *view) float64 {
-	return m.file.DeathScaling.chance(m.deathLogit(x, v))
-}
+// deathChance is the chance of death in hospital.
+func (m *Model) deathChance(x []float32) float64 { return logistic{A: 1}.chance(m.death.logit(x)) }
 
 // outcomeSamples keeps decision times of real patients whose outcome is known,
 // with the weight of each: those of a stay add up to one.

@@ -49,9 +49,9 @@ func windowOf(tls []*state.Timeline, k int) *window {
 		return w
 	}
 	for h := range min(Horizon, len(tls)-k-1) {
-		w.future[h] = actionOf(&newest(tls[k+1+h]).Given)
+		w.future[h] = actionOf(&settled(tls, k+1+h).Given)
 	}
-	after := newest(tls[k+1])
+	after := settled(tls, k+1)
 	w.action[outcomeWindow-1] = w.future[0]
 	for f := range numF {
 		if after.Presence[f] == state.Measured {

@@ -40,14 +40,14 @@ const settleSteps = 3
 // step's own timeline shows is what was known when the step ended, without the
 // results that were still on their way; a label taken from there would teach
 // that laboratories are silent.
-func (c *course) settled(k int) *state.Step {
-	for j := min(settleSteps, len(c.timelines)-1-k); j > 0; j-- {
-		steps := c.timelines[k+j].Steps
-		if i := len(steps) - 1 - j; i >= 0 && steps[i].End.Equal(c.timelines[k].At) {
+func settled(tls []*state.Timeline, k int) *state.Step {
+	for j := min(settleSteps, len(tls)-1-k); j > 0; j-- {
+		steps := tls[k+j].Steps
+		if i := len(steps) - 1 - j; i >= 0 && steps[i].End.Equal(tls[k].At) {
 			return &steps[i]
 		}
 	}
-	return newest(c.timelines[k])
+	return newest(tls[k])
 }
 
 // sample is one decision time with its future.
@@ -73,7 +73,7 @@ func (s *Scale) samples(c *course, stay int) []sample {
 	out := make([]sample, 0, len(c.timelines))
 	steps := make([]*state.Step, len(c.timelines))
 	for k := range steps {
-		steps[k] = c.settled(k)
+		steps[k] = settled(c.timelines, k)
 	}
 	for k := range c.timelines {
 		sm := sample{x: make([]float32, InputSize), died: c.died, vaso24: unknown, synthetic: c.synthetic,

@@ -37,6 +37,9 @@ type TrainConfig struct {
 	RidgeLambda  float64 `json:"ridge_lambda"`
 	// Reference says how the stored baseline of the published kind is trained.
 	Reference RefConfig `json:"reference"`
+	// EffectsFromRecords lets real, confounded records teach the effect part
+	// too. It shows what would come of that and is not for use.
+	EffectsFromRecords bool `json:"effects_from_records,omitempty"`
 	// LeaveOut names hospitals that training does not see at all; their patients
 	// are scored apart.
 	LeaveOut LeaveOut `json:"leave_out_hospitals,omitzero"`
@@ -52,9 +55,19 @@ type TrainConfig struct {
 
 // DefaultTrainConfig returns the settings the shipped model was trained with.
 func DefaultTrainConfig() TrainConfig {
-	return TrainConfig{Seed: 1, Version: "0.1.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
+	return TrainConfig{Seed: 1, Version: "0.2.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
 		LearningRate: 3e-3, WeightDecay: 0.5, Dropout: 0.2, Centres: 256, RidgeLambda: 30, Reference: DefaultRefConfig(),
 		Levels: state.DefaultConfig(), mix: defaultMix}
+}
+
+// settle fills in what follows from the rest.
+func (c *TrainConfig) settle() {
+	if c.mix == (mix{}) {
+		c.mix = defaultMix
+	}
+	if c.EffectsFromRecords {
+		c.mix.realEffect = 1
+	}
 }
 
 // check refuses settings that cannot work.
@@ -97,9 +110,7 @@ func Train(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConf
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if cfg.mix == (mix{}) {
-		cfg.mix = defaultMix
-	}
+	cfg.settle()
 	found, err := takeSurvey(rows, cfg.LeaveOut)
 	if err != nil {
 		return nil, err
@@ -157,7 +168,7 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 	if m.ridge, err = fitRidge(preferReal(learn), cfg.RidgeLambda); err != nil {
 		return err
 	}
-	if m.death, err = fitOutcome(training); err != nil {
+	if m.death, err = fitOutcome(slices.Concat(training, validation)); err != nil {
 		return err
 	}
 	if err := m.fitBaseline(ctx, learn, watch, cfg); err != nil {
@@ -236,6 +247,7 @@ func (s *sample) observed() bool {
 
 // freeWidths sets the widths that hold before calibration.
 func (m *Model) freeWidths() {
+	m.file.Stretch = evenly
 	for h := range Horizon {
 		for f := range numF {
 			m.file.Width80[h][f], m.file.Width95[h][f] = freeWidth80, freeWidth95

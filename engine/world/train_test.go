@@ -87,7 +87,7 @@ func TestObjectiveDerivativesEqualFiniteDifferences(t *testing.T) {
 	// The written derivative stops at two places on purpose: real patients do
 	// not move the gains, and nobody moves usual treatment through the gains.
 	// The finite difference is told the same by weights that switch those off.
-	w := mix{synthetic: 1, realEffect: 1, vent: 0.3, usual: 0, pairs: 0.2, outcome: 0.1}
+	w := mix{synthetic: 1, realEffect: 1, vent: 0.3, usual: 0, pairs: 0.2, vaso24: 0.1}
 	norm := entries(batch)
 	value := func() float64 {
 		net.forward(theta, p)
@@ -144,13 +144,9 @@ func headLoss(out []float32, sm *sample, w mix) (sum float64) {
 	if sm.pairs != 0 {
 		sum += float64(w.pairs * nn.SetNLL(dz[:], out[outPairs:outPairs+numPairs], allowed[:]))
 	}
-	if sm.died != unknown && !sm.synthetic {
-		l, _ := nn.LogisticNLL(out[outDeath], float32(sm.died))
-		sum += float64(w.outcome * l)
-	}
 	if sm.vaso24 != unknown {
 		l, _ := nn.LogisticNLL(out[outVaso24], float32(sm.vaso24))
-		sum += float64(w.outcome * l)
+		sum += float64(w.vaso24 * l)
 	}
 	return sum * 40
 }

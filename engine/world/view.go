@@ -16,6 +16,7 @@ type view struct {
 	gain   [][numF][2]float32        // gains of norepinephrine and fluid per member
 	memory [][2][numF]float32        // memories per member
 	z      [][Horizon * numF]float32 // scratch: forecast under a plan per member
+	wider  float64                   // stretch of the intervals in this state
 }
 
 // workspace is the memory of a look at up to a number of states. It serves one
@@ -63,8 +64,9 @@ func (m *Model) giveBack(w *workspace) { m.spare.Put(w) }
 // plans of so many steps.
 func (m *Model) look(w *workspace, states [][]float32, steps int) []*view {
 	views := w.views[:len(states)]
-	for _, v := range views {
+	for i, v := range views {
 		clear(v.within[:])
+		v.wider = m.file.Stretch[m.file.drives(states[i])]
 	}
 	for k, theta := range m.members {
 		p := w.passes[k]

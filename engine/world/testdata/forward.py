@@ -11,7 +11,7 @@ import numpy as np
 F, H, PER = 39, 6, 9                     # features, steps, inputs of a feature
 TREAT, GLOBAL = 6 * 4, 11                # inputs of treatment history, of no feature
 INPUTS = F * PER + TREAT + GLOBAL
-OUTPUTS = 2 * H * F + H + 2 * H + 25 + 2
+OUTPUTS = 2 * H * F + H + 2 * H + 25 + 1
 HIDDEN, EFFECT = 5, 4
 SYS, DIA, MEAN = 1, 2, 3
 CONTEXT_FEATURES = [0, 1, 2, 3, 4, 5, 6, 26, 30, 14, 21, 23, 29, 7, 31, 16, 10, 38]
