@@ -33,9 +33,13 @@ func evaluateWorld() *cobra.Command {
 			if err := require(cmd, "cohort"); err != nil {
 				return err
 			}
-			model, err := loadModel(dir)
+			stored, err := openModel(dir)
 			if err != nil {
 				return err
+			}
+			model, ok := stored.(scoredModel)
+			if !ok {
+				return fmt.Errorf("%w: %s", world.ErrNotScored, stored.Info().Kind)
 			}
 			scores, err := world.Evaluate(cmd.Context(), cohort.Read(file), model)
 			if err != nil {
@@ -81,6 +85,12 @@ func evaluateWorld() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.MarkFlagsMutuallyExclusive("markdown", "json")
 	return cmd
+}
+
+// scoredModel is a model whose training is known, as far as it is.
+type scoredModel interface {
+	world.Stored
+	Record() *world.TrainingRecord
 }
 
 // readCrossValidation reads what `train world --cross-validate N --json`

@@ -177,3 +177,26 @@ func TestNorepinephrineOnlyRaisesPressureAndByLessAndLess(t *testing.T) {
 		t.Errorf("shape of the dose response: %+v", s)
 	}
 }
+
+// The published architecture is scored by the same measures, on the scale of
+// the model that lends it its atlas; what it does not say stays unmeasured.
+func TestTheReferenceKindIsScored(t *testing.T) {
+	r, ok := mustToy(t).Reference()
+	if !ok {
+		t.Skip("the toy model stores no reference network")
+	}
+	rows := strangers(t, func(r *cohort.Row) { r.Synthetic = false })
+	e, err := Evaluate(context.Background(), cohort.Seq(rows), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !e.StateMAE.known() || !e.VentAUROC.known() || !e.Interval80.known() || e.NLL.known() || e.Vaso24hAUROC.known() || e.BehaviourNLL.known() {
+		t.Errorf("error %v, ventilation %v, coverage %v, likelihood %v, vasopressor %v, behaviour %v", e.StateMAE, e.VentAUROC, e.Interval80, e.NLL, e.Vaso24hAUROC, e.BehaviourNLL)
+	}
+	if native := evaluate(t, rows); native.PersistenceMAE != e.PersistenceMAE || native.Entries != e.Entries {
+		t.Errorf("persistence is %v for one kind and %v for the other", native.PersistenceMAE, e.PersistenceMAE)
+	}
+	if _, err := Evaluate(context.Background(), cohort.Seq(rows), Persistence{}); !errors.Is(err, ErrNotScored) {
+		t.Errorf("persistence: %v", err)
+	}
+}
