@@ -269,7 +269,7 @@ func (r *Reference) Card() []byte {
 	if r.outcome != nil {
 		fmt.Fprintf(&b, " and one for %s (%d parameters)", r.file.Outcome, refOutcomeSize)
 	}
-	fmt.Fprintf(&b, ".\n\nWeights: %s.\n\n", r.file.Origin)
+	fmt.Fprintf(&b, ".\n\nOrigin of the weights: %s.\n\n", r.file.Origin)
 	if r.file.Training == nil {
 		b.WriteString("These weights were imported. Which patients trained them is not known, so evaluating them on patients of the same hospitals may flatter them. Their licence is their owner's.\n\n")
 	}

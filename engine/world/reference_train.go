@@ -41,7 +41,7 @@ func TrainReference(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg 
 	r.file.Version, r.file.Settings = cfg.Version, &ref
 	record := TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital, Curves: r.file.Training.Curves}
 	r.file.Training = &record
-	r.file.Origin = record.sources()
+	r.file.Origin = "fitted to " + record.sources()
 	_, weights, err := r.encode()
 	if err != nil {
 		return nil, err
