@@ -66,7 +66,9 @@ func Write(path string, rows iter.Seq2[Row, error]) (info Info, err error) {
 
 // Encode writes rows as a Parquet file to w.
 func Encode(w io.Writer, rows iter.Seq2[Row, error]) (Info, error) {
-	pw := parquet.NewGenericWriter[any](w, schema, parquet.MaxRowsPerRowGroup(rowsPerGroup),
+	// The writer keeps the bounds of every page until the end; those of timelines
+	// are whole timelines, and of no use.
+	pw := parquet.NewGenericWriter[any](w, schema, parquet.MaxRowsPerRowGroup(rowsPerGroup), parquet.SkipPageBounds("timeline"),
 		parquet.CreatedBy("sepsisagent", "cohort", "1"), parquet.KeyValueMetadata(formatKey, formatValue))
 	var info Info
 	sum := newDigest()
