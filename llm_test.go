@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
@@ -166,4 +167,47 @@ func TestAKeyThatOthersMayReadIsRefused(t *testing.T) {
 	if _, err := openRooms(cfg, testModel(t)); err == nil || !strings.Contains(err.Error(), "llm: api_key_file") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestOnRealStaysAModelChoosesAndIsToldNoIdentifier lets the model choose on
+// real charts and looks for what must not be in a prompt.
+func TestOnRealStaysAModelChoosesAndIsToldNoIdentifier(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads real exports")
+	}
+	server := httptest.NewServer(&lastChoice{})
+	defer server.Close()
+	cfg := defaultConfig()
+	cfg.LLM.BaseURL, cfg.LLM.Model = server.URL, "last"
+	r, err := openRooms(cfg, testModel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := map[string]int{}
+	for _, set := range []string{"mimic-iv-demo-fhir", "eicu-demo-fhir"} {
+		for _, chart := range realSample(t, set, 12) {
+			for _, hours := range []int{8, 20, 32} {
+				at := chart.Stay.Start.Add(time.Duration(hours) * time.Hour)
+				d, err := r.decideChart(t.Context(), chart, at, "real", "os/test", 1)
+				if err != nil {
+					t.Fatalf("%s: %v", set, err)
+				}
+				outcomes[d.outcome().Decision.Consulted.Outcome]++
+				transcript := d.record.Receipt.Case.Transcript
+				if transcript == nil {
+					continue
+				}
+				said := transcript.Opening[1].Content
+				for _, bad := range []string{chart.Person.ID, chart.Stay.ID, d.timeline.StayID, at.Format("2006-01-02"), at.Format("15:04")} {
+					if bad != "" && strings.Contains(said, bad) {
+						t.Errorf("%s: the prompt has an identifier or a date", set)
+					}
+				}
+				if d.outcome().Decision.Consulted.Outcome != agent.ConsultChosen || len(said) > 10<<10 {
+					t.Errorf("%s: %+v with a prompt of %d bytes", set, d.outcome().Decision.Consulted, len(said))
+				}
+			}
+		}
+	}
+	t.Logf("consultations on real stays: %v", outcomes)
 }
