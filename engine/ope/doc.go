@@ -81,7 +81,10 @@
 // linearised (infinitesimal jackknife) cluster standard error of each draw.
 // Intervals are of b and Q̂ as given; Refit draws the whole pipeline, their
 // fits included. All intervals are too short when a few patients
-// carry the weight, since a bootstrap cannot draw whom it never saw. Therefore
+// carry the weight, since a bootstrap cannot draw whom it never saw: with 1,000
+// episodes of ICU-Sepsis and a smallest effective sample size near 46, 95 %
+// percentile intervals held the exact value in 59 (WIS), 58 (DR), 58 (WDR) and
+// 52 (WPDIS) of 60 logs, and the other kinds helped WPDIS no further. Therefore
 // an estimate with an effective sample size (Σw)²/Σw² below MinESS is not
 // ranked (Result.Rankable, Rank).
 //
