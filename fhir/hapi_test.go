@@ -181,11 +181,6 @@ func simulated(t testing.TB, scenario physiology.Scenario, hours float64) physio
 	return physiology.New(uint64(time.Now().UnixNano()), scenario).Run(hours, treatment)
 }
 
-// ofKind selects resources of a type.
-func ofKind(resources []json.RawMessage, kind string) []json.RawMessage {
-	return slices.DeleteFunc(slices.Clone(resources), func(r json.RawMessage) bool { return kindOf(r) != kind })
-}
-
 // complete fails unless every key was fetched whole.
 func complete(t testing.TB, g *Gathered) {
 	t.Helper()
