@@ -55,7 +55,7 @@ func TestWhenAnObservationCouldBeKnown(t *testing.T) {
 		{"issued before sampling is not believed", observation("2160-0", `"issued":"2026-03-01T09:00:00Z",`+value), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("lab")), true},
 		{"a laboratory value without issued is late", observation("2160-0", value), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("lab")), true},
 		{"a blood gas without issued is late by the lag of gases", observation("32693-4", valueIn("2.1", "mmol/L")), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("gas")), true},
-		{"lactate of plasma went to the laboratory", observation("2524-7", valueIn("2.1", "mmol/L")), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("lab")), true},
+		{"lactate of plasma went to the laboratory at once", observation("2524-7", valueIn("2.1", "mmol/L")), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("urgent")), true},
 		{"a monitor value is known at its time", observation("8867-4", valueIn("88", "/min")), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("monitor")), true},
 		{"a nurse-charted value is known when she has charted it", observation("9267-6", valueIn("3", "{score}")), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("chart")), true},
 		{"urine without issued is late by the lag of output", observation("9187-6", valueIn("80", "mL")), clock(10, 0), time.Time{}, clock(10, 0).Add(lag("output")), true},

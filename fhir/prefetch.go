@@ -136,7 +136,7 @@ func (m *CodeMaps) asked() askedCodes {
 		switch o := x.observations[k]; {
 		case x.panels[k]:
 			to = &a.dense
-		case o == nil || o.Lag == "lab" || o.Lag == "gas":
+		case o == nil || o.Lag == "lab" || o.Lag == "urgent" || o.Lag == "gas":
 		case o.Lag == "monitor" || o.Lag == "chart":
 			to = &a.dense
 		case o.Lag == "weight":
