@@ -54,6 +54,9 @@ func repeats(a, b *placed) bool {
 	if x.Concept != y.Concept || x.Method != y.Method || x.Comparator != y.Comparator || !x.End.Equal(y.End) {
 		return false
 	}
+	if state.ReportRank(x.Status) != state.ReportRank(y.Status) {
+		return false // a later report replaces the earlier one when it is known, not before
+	}
 	if summed(x.Concept) {
 		// Two drains can give the same volume at the same time.
 		return x.Value == y.Value && !codedApart(a.record.Codes, b.record.Codes)

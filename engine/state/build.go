@@ -107,7 +107,7 @@ func (v *view) mean() []obs {
 	out := make([]obs, 0, len(s)+len(v.b.derived))
 	i := 0
 	for _, d := range v.b.derived {
-		if d.at > v.t || d.avail > v.t || charted(s, d.at, v.t) {
+		if d.at > v.t || !d.known(v.t) || charted(s, d.at, v.t) {
 			continue
 		}
 		// Pressures charted twice at one instant give one computed mean.
@@ -177,14 +177,14 @@ func (v *view) bin(steps []Step, f int) {
 		var newest *obs
 		first := i
 		for ; i < len(s) && s[i].at <= end; i++ {
-			if s[i].avail <= v.t {
+			if s[i].known(v.t) {
 				last = &s[i]
 			}
 		}
 		in := after(s[first:i], end-stepLen)
 		method, one := v.source(f, in)
 		for j := range in {
-			if in[j].avail <= v.t && (!one || in[j].method == method) {
+			if in[j].known(v.t) && (!one || in[j].method == method) {
 				sum += in[j].value
 				n++
 				newest = &in[j]
@@ -242,7 +242,7 @@ func (v *view) source(f int, in []obs) (method string, one bool) {
 		return "", false
 	}
 	for i := len(in) - 1; i >= 0 && in[i].at > last.at-lineFresh; i-- {
-		if in[i].avail <= v.t && in[i].method == MethodArterial {
+		if in[i].known(v.t) && in[i].method == MethodArterial {
 			return MethodArterial, true
 		}
 	}
@@ -277,7 +277,7 @@ func (v *view) urine(from, to instant) (ml float64, newest instant, ok bool) {
 				break
 			}
 			part := share(&o, from, to)
-			if o.avail > v.t || part == 0 {
+			if !o.known(v.t) || part == 0 {
 				continue
 			}
 			if c == catalogue[Urine].Name {

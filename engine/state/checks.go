@@ -305,7 +305,7 @@ func (v *view) hbFall() (fall float64, top, now *obs, compared bool) {
 		n := 0
 		for i := len(s) - 1; i >= 0 && (last == nil || s[i].at >= last.at-hbBack); i-- {
 			o := &s[i]
-			if o.avail > v.t || (o.method == MethodBloodGas) != gas {
+			if !o.known(v.t) || (o.method == MethodBloodGas) != gas {
 				continue
 			}
 			if last == nil {

@@ -151,9 +151,10 @@ func (v *view) explainValue(concept Concept, refs []int, tl *Timeline) ValueWhy 
 	if concept == catalogue[MeanBP].Name && tl.Present.MAP.Newest != nil {
 		reading, shown = *tl.Present.MAP.Newest, true
 	}
-	inSeries := map[int32]bool{}
-	for _, o := range v.b.series[concept] {
-		inSeries[o.ref] = true
+	inSeries := map[int32]*obs{}
+	for i := range v.b.series[concept] {
+		o := &v.b.series[concept][i]
+		inSeries[o.ref] = o
 	}
 	var all []Candidate
 	for _, i := range refs {
@@ -168,8 +169,10 @@ func (v *view) explainValue(concept Concept, refs []int, tl *Timeline) ValueWhy 
 			c.Use = "not used: its period ends after the decision"
 		case o.avail > v.t:
 			c.Use = "not used: not known before " + o.avail.time().Format(time.RFC3339)
-		case !inSeries[int32(i)]:
+		case inSeries[int32(i)] == nil:
 			c.Use = "not used: says the same as another one"
+		case !inSeries[int32(i)].known(v.t):
+			c.Use = "not used: a later report of the same result replaces it"
 		default:
 			c.Use = "known"
 		}
@@ -315,7 +318,7 @@ func (v *view) explainStep(f int, st *Step) *StepWhy {
 	in := after(v.feature(f), v.t-stepLen)
 	method, one := v.source(f, in)
 	for _, o := range in {
-		if o.avail <= v.t && (!one || o.method == method) {
+		if o.known(v.t) && (!one || o.method == method) {
 			used = append(used, fmt.Sprintf("%.4g", o.value))
 		}
 	}

@@ -44,7 +44,7 @@ func (v *view) fluids() FluidBook {
 	urineMl, _, urineCharted := v.urine(start, v.t)
 	f.OutStayMl = urineMl
 	for _, o := range after(v.b.upTo(ConceptOtherOutput, v.t), start) {
-		if o.avail <= v.t {
+		if o.known(v.t) {
 			f.OutStayMl += o.value * share(&o, start, v.t)
 		}
 	}

@@ -49,6 +49,7 @@ type obs struct {
 	at      instant // when it speaks for: End of its period, else Effective
 	from    instant // start of its period, else at
 	avail   instant // when it could be known, never before at
+	until   instant // when a later report of the same result replaces it; never when none does
 	value   float64
 	method  string
 	ref     int32 // index into Chart.Measurements; -1 for a derived one
@@ -140,8 +141,11 @@ func (b *Builder) indexMeasurements() {
 		s := *list
 		sums := concept == ConceptUrineIrrig || concept == ConceptOtherOutput || concept == catalogue[Urine].Name
 		slices.SortFunc(s, func(x, y obs) int { return b.compareObs(&x, &y, sums) })
+		if !sums {
+			b.replace(s)
+		}
 		b.series[concept] = slices.CompactFunc(s, func(x, y obs) bool {
-			same := x.at == y.at && x.from == y.from && x.value == y.value && x.method == y.method &&
+			same := x.at == y.at && x.from == y.from && x.until == y.until && x.value == y.value && x.method == y.method &&
 				b.measured(&x).Comparator == b.measured(&y).Comparator
 			// Two equal volumes from two resources are two volumes (two drains);
 			// two equal readings are one reading, known when the first was.
@@ -157,7 +161,7 @@ func observe(m *Measurement) (obs, bool) {
 	if !known || !within(m.Value, r.lo, r.hi) || m.Effective.IsZero() || m.Available.IsZero() {
 		return obs{}, false
 	}
-	o := obs{from: ceilInstant(m.Effective), avail: ceilInstant(m.Available), value: m.Value, method: m.Method}
+	o := obs{from: ceilInstant(m.Effective), avail: ceilInstant(m.Available), until: never, value: m.Value, method: m.Method}
 	o.at = o.from
 	switch {
 	case !m.End.IsZero():
@@ -229,7 +233,7 @@ func after(s []obs, t instant) []obs {
 // Among several at one time it is the last in the total order.
 func newest(s []obs, t instant) *obs {
 	for i := len(s) - 1; i >= 0; i-- {
-		if s[i].avail <= t {
+		if s[i].known(t) {
 			return &s[i]
 		}
 	}
@@ -258,7 +262,7 @@ func (b *Builder) deriveMAP() {
 			if !charted(mean, s.at, avail) {
 				ms := b.measured(s)
 				v := (s.value + 2*d.value) / 3
-				b.derived = append(b.derived, obs{at: s.at, from: s.from, avail: avail, value: v,
+				b.derived = append(b.derived, obs{at: s.at, from: s.from, avail: avail, until: min(s.until, d.until), value: v,
 					method: s.method, ref: -1, derived: &Measurement{
 						Concept: catalogue[MeanBP].Name, Value: v, Effective: ms.Effective, End: ms.End,
 						Method: s.method, Received: ms.Received + "; " + b.measured(d).Received,
@@ -276,7 +280,7 @@ func charted(s []obs, at, t instant) bool {
 		if o.at > at+hour {
 			return false
 		}
-		if o.avail <= t {
+		if o.known(t) {
 			return true
 		}
 	}

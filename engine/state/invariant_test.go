@@ -45,6 +45,7 @@ func drawMeasurement(t *rapid.T, record int) Measurement {
 	m := Measurement{Concept: c, Effective: at, Available: drawLater(t, at, "avail"), Record: record,
 		Value:    lo + (hi-lo)*float64(rapid.IntRange(-1, 41).Draw(t, "value"))/40,
 		Method:   rapid.SampledFrom([]string{"", MethodArterial, MethodArterial, MethodCuff, MethodHourlyMedian, MethodIntubated, MethodPumpWeight, MethodEstimated}).Draw(t, "method"),
+		Status:   rapid.SampledFrom([]string{"final", "final", "", "preliminary", "corrected"}).Draw(t, "status"),
 		Received: "as received"}
 	if c == catalogue[Urine].Name && rapid.Bool().Draw(t, "period") {
 		m.End = drawLater(t, at, "end")

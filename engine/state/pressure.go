@@ -47,7 +47,7 @@ func (v *view) pressure() Pressure {
 	same := after(v.means, v.t-hour)
 	for i := range same {
 		o := &same[i]
-		if o.avail <= v.t && o.method == chosen.method && (lowest == nil || o.value < lowest.value) {
+		if o.known(v.t) && o.method == chosen.method && (lowest == nil || o.value < lowest.value) {
 			lowest = o
 		}
 	}
@@ -64,7 +64,7 @@ func (v *view) pressure() Pressure {
 // enough in time to be compared with o, nil when there is none.
 func (v *view) otherSource(o *obs) *obs {
 	for i := len(v.means) - 1; i >= 0 && v.means[i].at >= o.at-sourcesTogether; i-- {
-		if x := &v.means[i]; x.avail <= v.t && x.method != o.method && x.at <= o.at+sourcesTogether {
+		if x := &v.means[i]; x.known(v.t) && x.method != o.method && x.at <= o.at+sourcesTogether {
 			return x
 		}
 	}
@@ -75,7 +75,7 @@ func (v *view) otherSource(o *obs) *obs {
 // goes before a computed one of the same time.
 func (v *view) newestBy(want func(method string) bool) *obs {
 	for i := len(v.means) - 1; i >= 0; i-- {
-		if o := &v.means[i]; o.avail <= v.t && want(o.method) {
+		if o := &v.means[i]; o.known(v.t) && want(o.method) {
 			return o
 		}
 	}
@@ -92,7 +92,7 @@ func (v *view) loneOutlier(o *obs) bool {
 		if x.at <= o.at-outlierBack {
 			break
 		}
-		if x.avail <= v.t && x.at < o.at && x.method == o.method {
+		if x.known(v.t) && x.at < o.at && x.method == o.method {
 			lowest, highest = min(lowest, x.value), max(highest, x.value)
 			n++
 		}
@@ -122,7 +122,7 @@ func (v *view) goal() (mmHg float64, ordered bool) {
 		}
 	}
 	for _, o := range v.b.upTo(ConceptMAPGoal, v.t) {
-		if o.avail <= v.t {
+		if o.known(v.t) {
 			take(o.value, o.at)
 		}
 	}

@@ -74,7 +74,7 @@ func (v *view) score(steps []Step) {
 func (v *view) worstLabs(first instant, at func(instant) *worst) {
 	for _, f := range []int{MeanBP, Platelet, Bilirubin, Creatinine} {
 		for _, o := range after(v.feature(f), first) {
-			if o.avail > v.t {
+			if !o.known(v.t) {
 				continue
 			}
 			w := at(o.at)
@@ -115,11 +115,11 @@ func (v *view) ratios(from instant) []ratio {
 	var out []ratio
 	for i := range gases {
 		g := &gases[i]
-		if g.avail > v.t || g.method != MethodArterial {
+		if !g.known(v.t) || g.method != MethodArterial {
 			continue
 		}
 		for k := len(oxygen) - len(after(oxygen, g.at)) - 1; k >= 0 && oxygen[k].at >= g.at-fio2ForPF; k-- {
-			if oxygen[k].avail > v.t {
+			if !oxygen[k].known(v.t) {
 				continue
 			}
 			if mmHg := 100 * g.value / max(oxygen[k].value, 21); mmHg <= maxPF {
@@ -155,7 +155,7 @@ func (v *view) worstGCS(first instant, at func(instant) *worst) {
 	}
 	for _, o := range after(v.b.upTo(ConceptGCSTotal, v.t), first) {
 		switch {
-		case o.avail > v.t:
+		case !o.known(v.t):
 		case o.method == MethodIntubated:
 			put(o.at, 15)
 		default:
@@ -170,7 +170,7 @@ func (v *view) worstGCS(first instant, at func(instant) *worst) {
 	for {
 		now, found := never, false
 		for i := range parts {
-			for len(parts[i]) > 0 && parts[i][0].avail > v.t {
+			for len(parts[i]) > 0 && !parts[i][0].known(v.t) {
 				parts[i] = parts[i][1:]
 			}
 			if len(parts[i]) > 0 && parts[i][0].at < now {
@@ -181,8 +181,8 @@ func (v *view) worstGCS(first instant, at func(instant) *worst) {
 			return
 		}
 		for i := range parts {
-			for len(parts[i]) > 0 && (parts[i][0].at == now || parts[i][0].avail > v.t) {
-				if parts[i][0].avail <= v.t {
+			for len(parts[i]) > 0 && (parts[i][0].at == now || !parts[i][0].known(v.t)) {
+				if parts[i][0].known(v.t) {
 					last[i] = &parts[i][0]
 				}
 				parts[i] = parts[i][1:]
@@ -262,7 +262,7 @@ func (v *view) urineDay(end instant) (float64, bool) {
 	i := len(s) - len(after(s, from))
 	prev := instant(math.MinInt64)
 	for k := i - 1; k >= 0; k-- {
-		if s[k].avail <= v.t {
+		if s[k].known(v.t) {
 			prev = s[k].at
 			break
 		}
@@ -272,7 +272,7 @@ func (v *view) urineDay(end instant) (float64, bool) {
 	}
 	covered := instant(0)
 	for _, o := range s[i:] {
-		if o.avail > v.t {
+		if !o.known(v.t) {
 			continue
 		}
 		since := o.at

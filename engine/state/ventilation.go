@@ -49,7 +49,7 @@ func (v *view) ventilation() []span {
 		}
 	}
 	for _, o := range v.feature(GCSVerbal) {
-		if o.avail <= v.t && o.method == MethodIntubated {
+		if o.known(v.t) && o.method == MethodIntubated {
 			out = append(out, span{o.at, o.at})
 		}
 	}

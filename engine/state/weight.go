@@ -35,7 +35,7 @@ func (v *view) weigh() Weight {
 	var by [3]*Reading // pump, measured, estimated: the newest of each
 	var previous *obs  // last measured one before the newest
 	for _, o := range after(v.b.upTo(ConceptWeight, v.t), v.t-hoursOf(v.b.cfg.WeightHoldH)) {
-		if o.avail > v.t {
+		if !o.known(v.t) {
 			continue
 		}
 		k := 1
