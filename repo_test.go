@@ -43,6 +43,7 @@ var importTable = map[string][]string{
 	"engine/world":      {"engine/state", "engine/cohort", "engine/nn"},
 	"engine/agent":      {"engine/state", "engine/nn", "engine/world", "policy"},
 	"engine/agent/llm":  {"engine/agent", "engine/state", "engine/nn", "engine/world", "policy"},
+	"engine/learn":      {"engine", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/ope", "policy"},
 	"engine/physiology": {"engine/state"},
 	"engine/figure":     {},
 	"engine/ope":        {},
