@@ -40,15 +40,11 @@ func (a *Adam) Restore(s AdamState) {
 
 // Step moves theta against grad with learning rate lr.
 func (a *Adam) Step(layout *Layout, theta, grad []float32, lr float64) {
-	check("Adam.Step", len(theta) == len(a.m) && len(grad) == len(a.m))
+	check("Adam.Step", len(theta) == len(a.m) && len(grad) == len(a.m) && layout.size == len(theta))
 	a.step++
 	b1, b2 := float32(a.Beta1), float32(a.Beta2)
 	rate := lr * math.Sqrt(1-math.Pow(a.Beta2, float64(a.step))) / (1 - math.Pow(a.Beta1, float64(a.step)))
-	for i, g := range grad {
-		a.m[i] = b1*a.m[i] + (1-b1)*g
-		a.v[i] = b2*a.v[i] + (1-b2)*g*g
-		theta[i] -= float32(rate * float64(a.m[i]) / (math.Sqrt(float64(a.v[i])) + a.Eps))
-	}
+	adam(theta, grad, a.m, a.v, &adamConstants{rate: rate, eps: a.Eps, keep1: b1, take1: 1 - b1, keep2: b2, take2: 1 - b2})
 	for _, s := range layout.Spans {
 		if !s.Decay {
 			continue

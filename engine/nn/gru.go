@@ -138,22 +138,13 @@ func blend(out, z, n, h []float32) {
 // before receives through gh is the caller's to add: dGH·Whᵀ.
 func (g GRU) StepBack(s *GRUState, h, dH, dGX, dGH *Mat) {
 	n := g.Hidden
+	check("GRU.StepBack", s.Gates.Cols == 3*n && dH.Rows == s.H.Rows && dGX.Cols == 3*n && dGH.Cols == 3*n && (h == nil || h.Rows == s.H.Rows))
 	for i := range s.H.Rows {
-		gates, fresh, d := s.Gates.Row(i), s.New.Row(i), dH.Row(i)
-		dx, dp := dGX.Row(i), dGH.Row(i)
-		for j := range n {
-			r, z, c := gates[j], gates[n+j], gates[2*n+j]
-			var before float32
-			if h != nil {
-				before = h.Data[i*n+j]
-			}
-			dc := d[j] * (1 - z) * (1 - c*c)
-			dr := dc * fresh[j] * r * (1 - r)
-			dz := d[j] * (before - c) * z * (1 - z)
-			dx[j], dx[n+j], dx[2*n+j] = dr, dz, dc
-			dp[j], dp[n+j], dp[2*n+j] = dr, dz, dc*r
-			d[j] *= z
+		var before []float32
+		if h != nil {
+			before = h.Row(i)
 		}
+		stepBack(n, s.Gates.Row(i), s.New.Row(i), before, dH.Row(i), dGX.Row(i), dGH.Row(i))
 	}
 }
 
@@ -163,24 +154,26 @@ func (g GRU) StepBack(s *GRUState, h, dH, dGX, dGH *Mat) {
 func (g GRU) Accumulate(grad []float32, x, dGX, h, dGH *Mat) {
 	if x != nil {
 		MatMulTransA(g.Wx.Mat(grad), x, dGX, 1)
-		addRows(g.Bx.In(grad), dGX)
+		AddRows(g.Bx.In(grad), dGX)
 	}
 	if h != nil {
 		MatMulTransA(g.Wh.Mat(grad), h, dGH, 1)
 	}
 	if dGH != nil {
-		addRows(g.Bh.In(grad), dGH)
+		AddRows(g.Bh.In(grad), dGH)
 	}
 }
 
-// addRows adds every row of m to out.
-func addRows(out []float32, m *Mat) {
-	for i := range m.Rows {
-		for j, v := range m.Row(i) {
-			out[j] += v
-		}
+// AddRows adds every row of m, in their order, to out.
+func AddRows(out []float32, m *Mat) {
+	check("AddRows", len(out) == m.Cols && len(m.Data) >= m.Rows*m.Cols)
+	if len(out) > 0 && m.Rows > 0 {
+		product(1, m.Cols, m.Rows, one[:], 0, 0, m.Data, m.Cols, out, m.Cols) // a row of ones, times m
 	}
 }
+
+// one is what AddRows multiplies with, again and again.
+var one = [1]float32{1}
 
 // repeat sets every row of m to row.
 func repeat(m *Mat, row []float32) {

@@ -102,3 +102,38 @@ func tanhAll(y, x []float32) {
 	check("tanhAll", len(x) == len(y))
 	logistic(y, x, tanhConstants)
 }
+
+// stepBackGo goes back through one row of a recurrent step of n units, from
+// unit from on: see GRU.StepBack. A nil before is the zero state.
+func stepBackGo(from, n int, gates, fresh, before, d, dx, dp []float32) {
+	for j := from; j < n; j++ {
+		r, z, c := gates[j], gates[n+j], gates[2*n+j]
+		var h float32
+		if before != nil {
+			h = before[j]
+		}
+		dc := d[j] * (1 - z) * (1 - float32(c*c))
+		dr := dc * fresh[j] * r * (1 - r)
+		dz := d[j] * (h - c) * z * (1 - z)
+		dx[j], dx[n+j], dx[2*n+j] = dr, dz, dc
+		dp[j], dp[n+j], dp[2*n+j] = dr, dz, dc*r
+		d[j] *= z
+	}
+}
+
+// adamConstants are the numbers of one step of Adam, in the order the assembly
+// reads them.
+type adamConstants struct {
+	rate, eps                  float64
+	keep1, take1, keep2, take2 float32 // of the moments: what stays, and what of the gradient is added
+}
+
+// adamGo moves theta by one step and brings the moments up to date.
+func adamGo(theta, grad, m, v []float32, c *adamConstants) {
+	theta, m, v = theta[:len(grad)], m[:len(grad)], v[:len(grad)]
+	for i, g := range grad {
+		m[i] = float32(c.keep1*m[i]) + float32(c.take1*g)
+		v[i] = float32(c.keep2*v[i]) + float32(c.take2*g*g)
+		theta[i] -= float32(float64(c.rate*float64(m[i])) / (math.Sqrt(float64(v[i])) + c.eps))
+	}
+}

@@ -26,6 +26,12 @@ func tile1x8(k int, a *float32, al int, b *float32, ldb int, c *float32, mask *u
 //go:noescape
 func logistic8(n int, y, x *float32, c *logisticConstants)
 
+//go:noescape
+func stepBack8(n, wide int, gates, fresh, before, d, dx, dp *float32)
+
+//go:noescape
+func adam8(n int, theta, grad, m, v *float32, c *adamConstants)
+
 // window8 holds the masks of the first 1 to 8 columns: that of n columns
 // begins at 8-n.
 var window8 = [16]uint32{0: ^uint32(0), 1: ^uint32(0), 2: ^uint32(0), 3: ^uint32(0),
@@ -38,6 +44,20 @@ func product(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []flo
 		productGo(m, n, k, a, ai, al, b, ldb, c, ldc)
 		return
 	}
+	for ; al > 1 && m >= 16 && k > longest; k -= longest {
+		tiles(m, n, longest, a, ai, al, b, ldb, c, ldc)
+		a, b = a[longest*al:], b[longest*ldb:]
+	}
+	tiles(m, n, k, a, ai, al, b, ldb, c, ldc)
+}
+
+// longest is the number of terms after which a product whose a is turned over
+// begins anew: what the tiles of one column of c read again then is still in
+// the processor's first cache.
+const longest = 96
+
+// tiles is product, with assembly.
+func tiles(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []float32, ldc int) {
 	rows := m - m%4
 	for j := 0; j < n && rows > 0; {
 		if n-j >= 16 {
@@ -76,4 +96,30 @@ func logistic(y, x []float32, c *logisticConstants) {
 		}
 	}
 	logisticGo(y[n:], x[n:], c)
+}
+
+// stepBack is stepBackGo.
+func stepBack(n int, gates, fresh, before, d, dx, dp []float32) {
+	from := 0
+	if vectorised && n >= 8 {
+		from = n &^ 7
+		var h *float32
+		if before != nil {
+			h = &before[0]
+		}
+		_, _, _, _ = gates[3*n-1], fresh[n-1], dx[3*n-1], dp[3*n-1]
+		stepBack8(from, n, &gates[0], &fresh[0], h, &d[0], &dx[0], &dp[0])
+	}
+	stepBackGo(from, n, gates, fresh, before, d, dx, dp)
+}
+
+// adam is adamGo.
+func adam(theta, grad, m, v []float32, c *adamConstants) {
+	n := 0
+	if vectorised {
+		if n = len(grad) &^ 7; n > 0 {
+			adam8(n, &theta[0], &grad[0], &m[0], &v[0], c)
+		}
+	}
+	adamGo(theta[n:], grad[n:], m[n:], v[n:], c)
 }

@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// Kernels of MatMul and Logistic for processors with AVX2. Each computes many
-// output columns at the same time and, for every one of them, the same
+// Kernels of products, logistics and training for processors with AVX2. Each
+// computes many output columns at the same time and, for every one of them, the same
 // multiplications and additions in the same order as the plain loops of
 // kernel.go, each rounded on its own: no fused multiply-add, no sums split over
 // lanes. Results are therefore equal bit for bit.
@@ -261,5 +261,122 @@ loop8:
 	ADDQ $32, DI
 	DECQ CX
 	JNZ  loop8
+	VZEROUPPER
+	RET
+
+// func stepBack8(n, wide int, gates, fresh, before, d, dx, dp *float32)
+// One row of GRU.StepBack over n units, a multiple of 8, of a layer that is
+// wide units wide. The steps are those of stepBackGo. A nil before is the zero
+// state.
+TEXT ·stepBack8(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), CX
+	MOVQ wide+8(FP), R12
+	MOVQ gates+16(FP), SI
+	MOVQ fresh+24(FP), R8
+	MOVQ before+32(FP), R9
+	MOVQ d+40(FP), DI
+	MOVQ dx+48(FP), R10
+	MOVQ dp+56(FP), R11
+	SHLQ $2, R12 // bytes from one gate to the next
+	SHRQ $3, CX
+	MOVL $0x3f800000, AX
+	VMOVD AX, X15
+	VPBROADCASTD X15, Y15 // 1
+back8:
+	VMOVUPS (SI), Y0         // r
+	VMOVUPS (SI)(R12*1), Y1  // z
+	VMOVUPS (SI)(R12*2), Y2  // candidate
+	VMOVUPS (DI), Y3         // d
+	VXORPS Y4, Y4, Y4
+	TESTQ R9, R9
+	JZ   none8
+	VMOVUPS (R9), Y4
+	ADDQ $32, R9
+none8:
+	VSUBPS Y1, Y15, Y5 // 1-z
+	VMULPS Y2, Y2, Y6
+	VSUBPS Y6, Y15, Y6 // 1-c*c
+	VMULPS Y5, Y3, Y7
+	VMULPS Y6, Y7, Y7 // dc
+	VMULPS (R8), Y7, Y8
+	VMULPS Y0, Y8, Y8
+	VSUBPS Y0, Y15, Y9
+	VMULPS Y9, Y8, Y8 // dr
+	VSUBPS Y2, Y4, Y9
+	VMULPS Y9, Y3, Y9
+	VMULPS Y1, Y9, Y9
+	VMULPS Y5, Y9, Y9  // dz
+	VMULPS Y0, Y7, Y10 // dc*r
+	VMULPS Y1, Y3, Y3
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y8, (R10)
+	VMOVUPS Y9, (R10)(R12*1)
+	VMOVUPS Y7, (R10)(R12*2)
+	VMOVUPS Y8, (R11)
+	VMOVUPS Y9, (R11)(R12*1)
+	VMOVUPS Y10, (R11)(R12*2)
+	ADDQ $32, SI
+	ADDQ $32, R8
+	ADDQ $32, DI
+	ADDQ $32, R10
+	ADDQ $32, R11
+	DECQ CX
+	JNZ  back8
+	VZEROUPPER
+	RET
+
+// func adam8(n int, theta, grad, m, v *float32, c *adamConstants)
+// The steps of adamGo for n parameters, a multiple of 8.
+TEXT ·adam8(SB), NOSPLIT, $0-48
+	MOVQ n+0(FP), CX
+	MOVQ theta+8(FP), DI
+	MOVQ grad+16(FP), SI
+	MOVQ m+24(FP), R8
+	MOVQ v+32(FP), R9
+	MOVQ c+40(FP), AX
+	VBROADCASTSD 0(AX), Y15  // rate
+	VBROADCASTSD 8(AX), Y14  // eps
+	VBROADCASTSS 16(AX), Y13 // keep1
+	VBROADCASTSS 20(AX), Y12 // take1
+	VBROADCASTSS 24(AX), Y11 // keep2
+	VBROADCASTSS 28(AX), Y10 // take2
+	SHRQ $3, CX
+adam8loop:
+	VMOVUPS (SI), Y0
+	VMULPS (R8), Y13, Y1
+	VMULPS Y0, Y12, Y2
+	VADDPS Y2, Y1, Y1 // m
+	VMOVUPS Y1, (R8)
+	VMULPS (R9), Y11, Y3
+	VMULPS Y0, Y10, Y4
+	VMULPS Y0, Y4, Y4
+	VADDPS Y4, Y3, Y3 // v
+	VMOVUPS Y3, (R9)
+	VCVTPS2PD X1, Y5
+	VCVTPS2PD X3, Y6
+	VEXTRACTF128 $1, Y1, X1
+	VEXTRACTF128 $1, Y3, X3
+	VCVTPS2PD X1, Y7
+	VCVTPS2PD X3, Y8
+	VSQRTPD Y6, Y6
+	VSQRTPD Y8, Y8
+	VADDPD Y14, Y6, Y6
+	VADDPD Y14, Y8, Y8
+	VMULPD Y5, Y15, Y5
+	VMULPD Y7, Y15, Y7
+	VDIVPD Y6, Y5, Y5
+	VDIVPD Y8, Y7, Y7
+	VCVTPD2PSY Y5, X5
+	VCVTPD2PSY Y7, X7
+	VINSERTF128 $1, X7, Y5, Y5
+	VMOVUPS (DI), Y0
+	VSUBPS Y5, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, R8
+	ADDQ $32, R9
+	ADDQ $32, DI
+	DECQ CX
+	JNZ  adam8loop
 	VZEROUPPER
 	RET

@@ -13,3 +13,9 @@ func product(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []flo
 }
 
 func logistic(y, x []float32, c *logisticConstants) { logisticGo(y, x, c) }
+
+func stepBack(n int, gates, fresh, before, d, dx, dp []float32) {
+	stepBackGo(0, n, gates, fresh, before, d, dx, dp)
+}
+
+func adam(theta, grad, m, v []float32, c *adamConstants) { adamGo(theta, grad, m, v, c) }

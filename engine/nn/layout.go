@@ -77,7 +77,7 @@ func (d Dense) Forward(theta []float32, x, y *Mat) {
 // not nil, to the derivative of the input.
 func (d Dense) Backward(theta, grad []float32, x, dy, dx *Mat) {
 	MatMulTransA(d.W.Mat(grad), x, dy, 1)
-	addRows(d.B.In(grad), dy)
+	AddRows(d.B.In(grad), dy)
 	if dx != nil {
 		MatMulTransB(dx, dy, d.W.Mat(theta), 0)
 	}
