@@ -239,9 +239,9 @@ func TestReferenceNetworksEqualAnIndependentImplementation(t *testing.T) {
 		copy(p.static.Row(0), []float32{0.5, 1, 0})
 		for s := net.steps - real; s < net.steps; s++ {
 			for f := range numF {
-				p.x.Row(s)[f] = float32(1.5 * math.Sin(0.9*float64(s)+0.41*float64(f)))
+				p.measured.Row(s)[f] = float32(1.5 * math.Sin(0.9*float64(s)+0.41*float64(f)))
 				if f < refMasks && (f+s)%3 == 0 {
-					p.x.Row(s)[numF+f] = 1
+					p.measured.Row(s)[numF+f] = 1
 				}
 			}
 			p.action.Row(s)[s%5], p.action.Row(s)[5+(2*s+1)%5] = 1, 1

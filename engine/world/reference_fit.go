@@ -135,10 +135,7 @@ func (f *refFitter) gradient(theta []float32, batch []refExample, seed uint64) (
 			p := f.borrow(len(part))
 			defer f.giveBack(p)
 			f.net.load(p, f.scale, windowsOf(part))
-			drop := rand.New(rand.NewPCG(seed, uint64(s)))
-			for _, m := range []*nn.Mat{p.mask, p.dropPre, p.dropHead} {
-				nn.DropoutMask(m, f.cfg.Dropout, drop)
-			}
+			p.drop(f.cfg.Dropout, rand.New(rand.NewPCG(seed, uint64(s))))
 			clear(f.grads[s])
 			f.net.forward(theta, p)
 			sums[s] = f.net.objective(p, f.scale, part, by)

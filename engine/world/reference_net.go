@@ -84,49 +84,57 @@ func (n *refNet) init(rng *rand.Rand) []float32 {
 
 // refPass holds the activations of a batch of windows. Rows of a sequence
 // matrix are ordered by time, then by window: those of one step lie together.
+// Embeddings and input projection of the first layer are linear, so what an
+// action adds to the projection is a sum of rows of a table, and what the
+// statics add is the same at every step of a window: neither is embedded.
 type refPass struct {
 	rows, steps            int
-	static, staticE        *nn.Mat // rows
-	action, actionE, x     *nn.Mat // sequence
-	gx, h, mask, masked    *nn.Mat // sequence; gx is used by one layer at a time
-	gh                     *nn.Mat // rows
+	static, staticE        *nn.Mat    // rows
+	shared                 *nn.Mat    // rows: what the statics add to the first layer's projection, its bias included
+	table                  *nn.Mat    // one row per action and one for the bias of their embedding
+	measured, action       *nn.Mat    // sequence; the last column of action is 1
+	gx, mask, masked       *nn.Mat    // sequence; gx is used by one layer at a time
+	gh                     *nn.Mat    // rows
+	h                      [2]*nn.Mat // sequence: the states of each layer
 	layer                  [2][]*nn.GRUState
-	last                   *nn.Mat // rows: the state after the last step
 	hidden1, logit         *nn.Mat // rows
 	joined, pre, mu, sigma *nn.Mat // rows; dynamics only
-	dropPre, dropHead      *nn.Mat // rows
+	dropPre, dropHead      *nn.Mat // rows; of dynamics and of outcome
 	back                   *refBack
 	next                   *refPass // in a list of passes to borrow
 }
+
+// last is the state after the last step.
+func (p *refPass) last() *nn.Mat { return p.layer[1][p.steps-1].H }
 
 // refBack holds derivatives.
 type refBack struct {
 	dLogit, dHidden1, dLast, dPre, dJoined, dMu, dSigma *nn.Mat // rows
 	dGX, dGH, dSeq                                      *nn.Mat // sequence
-	dStep                                               *nn.Mat // rows
-	dEmbed, dActionE                                    *nn.Mat // sequence
-	dStaticE                                            *nn.Mat // rows
-	turnedH, turnedX1, turnedEmbed                      *nn.Mat // weights turned over
+	dStep, dStaticE, dShared                            *nn.Mat // rows
+	dTable                                              *nn.Mat // as table
+	turnedH, turnedX                                    *nn.Mat // weights turned over
 }
 
 func (n *refNet) newPass(rows int, training bool) *refPass {
-	seq, in, embed := rows*n.steps, n.gru[0].Wx.Rows, n.static.W.Cols
+	seq, embed := rows*n.steps, n.static.W.Cols
 	mat := nn.NewMat
 	p := &refPass{rows: rows, steps: n.steps,
-		static: mat(rows, refStatics), staticE: mat(rows, embed), action: mat(seq, refActions), actionE: mat(seq, embed),
-		x: mat(seq, in), gx: mat(seq, 3*n.hidden), gh: mat(rows, 3*n.hidden), last: mat(rows, n.hidden),
+		static: mat(rows, refStatics), staticE: mat(rows, embed), shared: mat(rows, 3*n.hidden), table: mat(refActions+1, 3*n.hidden),
+		measured: mat(seq, refMeasures), action: mat(seq, refActions+1), gx: mat(seq, 3*n.hidden), gh: mat(rows, 3*n.hidden),
 		hidden1: mat(rows, n.head1.W.Cols), logit: mat(rows, 1)}
-	p.h = mat(seq, n.hidden)
-	p.masked = p.h
 	for l := range p.layer {
+		p.h[l] = mat(seq, n.hidden)
 		for t := range n.steps {
 			s := nn.NewGRUState(rows, n.hidden)
-			if l == 0 { // the first layer's states lie together: the second reads them in one product
-				s.H = p.h.Slice(t*rows, (t+1)*rows)
-			}
+			s.H = p.at(p.h[l], t)
 			p.layer[l] = append(p.layer[l], s)
 		}
 	}
+	for at := range seq {
+		p.action.Row(at)[refActions] = 1
+	}
+	p.masked = p.h[0]
 	if n.dynamics {
 		p.joined, p.pre = mat(rows, n.hidden+1), mat(rows, n.hidden)
 		p.mu, p.sigma = mat(rows, numF), mat(rows, numF)
@@ -135,18 +143,32 @@ func (n *refNet) newPass(rows int, training bool) *refPass {
 		return p
 	}
 	p.mask, p.masked = mat(seq, n.hidden), mat(seq, n.hidden)
-	p.dropPre, p.dropHead = mat(rows, n.hidden), mat(rows, n.head1.W.Cols)
 	b := &refBack{dLogit: mat(rows, 1), dHidden1: mat(rows, n.head1.W.Cols), dLast: mat(rows, n.hidden),
 		dGX: mat(seq, 3*n.hidden), dGH: mat(seq, 3*n.hidden), dSeq: mat(seq, n.hidden), dStep: mat(rows, n.hidden),
-		dEmbed: mat(seq, 2*embed), dActionE: mat(seq, embed), dStaticE: mat(rows, embed),
-		turnedH: mat(3*n.hidden, n.hidden), turnedX1: mat(3*n.hidden, n.hidden), turnedEmbed: mat(3*n.hidden, 2*embed)}
+		dStaticE: mat(rows, embed), dShared: mat(rows, 3*n.hidden), dTable: mat(refActions+1, 3*n.hidden),
+		turnedH: mat(3*n.hidden, n.hidden), turnedX: mat(3*n.hidden, n.hidden)}
 	if n.dynamics {
+		p.dropPre = mat(rows, n.hidden)
 		b.dPre, b.dJoined = mat(rows, n.hidden), mat(rows, n.hidden+1)
 		b.dMu, b.dSigma = mat(rows, numF), mat(rows, numF)
+	} else {
+		p.dropHead = mat(rows, n.head1.W.Cols)
 	}
 	p.back = b
 	return p
 }
+
+// drop draws the masks of a training pass.
+func (p *refPass) drop(chance float64, rng *rand.Rand) {
+	for _, m := range []*nn.Mat{p.mask, p.dropPre, p.dropHead} {
+		if m != nil {
+			nn.DropoutMask(m, chance, rng)
+		}
+	}
+}
+
+// at is the part of a sequence matrix that belongs to step t.
+func (p *refPass) at(m *nn.Mat, t int) *nn.Mat { return m.Slice(t*p.rows, (t+1)*p.rows) }
 
 // load standardises windows into the pass, which has as many rows.
 func (n *refNet) load(p *refPass, s *refScale, windows []*window) {
@@ -158,47 +180,69 @@ func (n *refNet) load(p *refPass, s *refScale, windows []*window) {
 		for i, w := range windows {
 			at := t*p.rows + i
 			a := p.action.Row(at)
-			for j := range a {
+			for j := range refActions {
 				a[j] = float32(w.action[row] >> j & 1)
 			}
-			s.measures(w, row, p.x.Row(at))
+			s.measures(w, row, p.measured.Row(at))
 		}
 	}
 }
 
-// forward fills last, logit, and for the dynamics network mu and sigma (the
-// unbounded log-scale). Masks must be filled before when training.
+// inputWeights are the first layer's input weights by what they read: features,
+// embedded statics and embedded action.
+func (n *refNet) inputWeights(flat []float32) (measured, static, action *nn.Mat) {
+	w, embed := n.gru[0].Wx.Mat(flat), n.static.W.Cols
+	return w.Slice(0, refMeasures), w.Slice(refMeasures, refMeasures+embed), w.Slice(refMeasures+embed, refMeasures+2*embed)
+}
+
+// actionEmbedding is the embedding of actions with its bias, which lies behind
+// it, as the last row.
+func (n *refNet) actionEmbedding(flat []float32) *nn.Mat {
+	w := n.action.W
+	return &nn.Mat{Rows: refActions + 1, Cols: w.Cols, Data: flat[w.Offset : w.Offset+(refActions+1)*w.Cols]}
+}
+
+// forward fills the states, logit, and for the dynamics network mu and sigma
+// (the unbounded log-scale). Masks must be filled before when training.
 func (n *refNet) forward(theta []float32, p *refPass) {
-	n.static.Forward(theta, p.static, p.staticE)
-	n.action.Forward(theta, p.action, p.actionE)
-	embed := p.staticE.Cols
-	for at := range p.x.Rows {
-		row := p.x.Row(at)
-		copy(row[refMeasures:], p.staticE.Row(at%p.rows))
-		copy(row[refMeasures+embed:], p.actionE.Row(at))
-	}
-	in := p.x
+	n.project(theta, p)
 	for l, g := range n.gru {
-		g.Project(theta, in, p.gx)
+		if l == 1 {
+			if p.mask != nil {
+				copy(p.masked.Data, p.h[0].Data)
+				nn.Scale(p.masked, p.mask)
+			}
+			g.Project(theta, p.masked, p.gx)
+		}
 		var h *nn.Mat
 		for t, s := range p.layer[l] {
 			g.Recur(theta, h, p.gh)
-			g.Step(s, p.gx.Slice(t*p.rows, (t+1)*p.rows), p.gh, h)
+			g.Step(s, p.at(p.gx, t), p.gh, h)
 			h = s.H
 		}
-		if l == 0 && p.mask != nil {
-			copy(p.masked.Data, p.h.Data)
-			nn.Scale(p.masked, p.mask)
-		}
-		in = p.masked
 	}
-	copy(p.last.Data, p.layer[1][n.steps-1].H.Data)
 	n.heads(theta, p)
+}
+
+// project fills gx with the first layer's input projection of every step.
+func (n *refNet) project(theta []float32, p *refPass) {
+	measured, static, action := n.inputWeights(theta)
+	n.static.Forward(theta, p.static, p.staticE)
+	for i := range p.rows {
+		copy(p.shared.Row(i), n.gru[0].Bx.In(theta))
+	}
+	nn.MatMul(p.shared, p.staticE, static, 1)
+	nn.MatMul(p.table, n.actionEmbedding(theta), action, 0)
+	for t := range p.steps {
+		copy(p.at(p.gx, t).Data, p.shared.Data)
+	}
+	nn.MatMul(p.gx, p.action, p.table, 1)
+	nn.MatMul(p.gx, p.measured, measured, 1)
 }
 
 // heads goes from the last state to the outputs.
 func (n *refNet) heads(theta []float32, p *refPass) {
-	n.head1.Forward(theta, p.last, p.hidden1)
+	n.head1.Forward(theta, p.last(), p.hidden1)
 	nn.ReLU(p.hidden1, p.hidden1)
 	if !n.dynamics {
 		if p.dropHead != nil {
@@ -210,7 +254,7 @@ func (n *refNet) heads(theta []float32, p *refPass) {
 	n.head2.Forward(theta, p.hidden1, p.logit)
 	for i := range p.joined.Rows {
 		row := p.joined.Row(i)
-		copy(row, p.last.Row(i))
+		copy(row, p.last().Row(i))
 		row[n.hidden] = nn.Sigmoid(p.logit.Data[i])
 	}
 	n.pre.Forward(theta, p.joined, p.pre)
@@ -257,7 +301,7 @@ func (n *refNet) backward(theta, grad []float32, p *refPass) {
 		nn.Scale(b.dHidden1, p.dropHead)
 	}
 	nn.ReLUBackward(b.dHidden1, p.hidden1, b.dHidden1)
-	n.head1.Backward(theta, grad, p.last, b.dHidden1, b.dLast)
+	n.head1.Backward(theta, grad, p.last(), b.dHidden1, b.dLast)
 	if n.dynamics {
 		for i := range p.rows {
 			for j, v := range b.dJoined.Row(i)[:n.hidden] {
@@ -270,7 +314,7 @@ func (n *refNet) backward(theta, grad []float32, p *refPass) {
 
 // throughTime goes back through both recurrent layers and the embeddings.
 func (n *refNet) throughTime(theta, grad []float32, p *refPass) {
-	b, rows := p.back, p.rows
+	b := p.back
 	for l := 1; l >= 0; l-- {
 		g := n.gru[l]
 		nn.Transpose(b.turnedH, g.Wh.Mat(theta))
@@ -280,7 +324,7 @@ func (n *refNet) throughTime(theta, grad []float32, p *refPass) {
 		}
 		for t := n.steps - 1; t >= 0; t-- {
 			if l == 0 {
-				for i, v := range b.dSeq.Slice(t*rows, (t+1)*rows).Data {
+				for i, v := range p.at(b.dSeq, t).Data {
 					b.dStep.Data[i] += v
 				}
 			}
@@ -288,39 +332,41 @@ func (n *refNet) throughTime(theta, grad []float32, p *refPass) {
 			if t > 0 {
 				before = p.layer[l][t-1].H
 			}
-			dGH := b.dGH.Slice(t*rows, (t+1)*rows)
-			g.StepBack(p.layer[l][t], before, b.dStep, b.dGX.Slice(t*rows, (t+1)*rows), dGH)
+			g.StepBack(p.layer[l][t], before, b.dStep, p.at(b.dGX, t), p.at(b.dGH, t))
 			if t > 0 {
-				nn.MatMul(b.dStep, dGH, b.turnedH, 1)
-				g.Accumulate(grad, nil, nil, before, dGH)
-			} else {
-				g.Accumulate(grad, nil, nil, nil, dGH)
+				nn.MatMul(b.dStep, p.at(b.dGH, t), b.turnedH, 1)
 			}
 		}
+		// The states before the steps are those after them, one step on: the
+		// weights' derivatives of all steps but the first are one product.
+		from, seq := p.rows, b.dGH.Rows
+		nn.MatMulTransA(g.Wh.Mat(grad), p.h[l].Slice(0, seq-from), b.dGH.Slice(from, seq), 1)
+		nn.AddRows(g.Bh.In(grad), b.dGH)
 		if l == 1 {
-			g.Accumulate(grad, p.masked, b.dGX, nil, nil)
-			nn.Transpose(b.turnedX1, g.Wx.Mat(theta))
-			nn.MatMul(b.dSeq, b.dGX, b.turnedX1, 0)
+			nn.MatMulTransA(g.Wx.Mat(grad), p.masked, b.dGX, 1)
+			nn.AddRows(g.Bx.In(grad), b.dGX)
+			nn.Transpose(b.turnedX, g.Wx.Mat(theta))
+			nn.MatMul(b.dSeq, b.dGX, b.turnedX, 0)
 			nn.Scale(b.dSeq, p.mask)
-			continue
 		}
-		g.Accumulate(grad, p.x, b.dGX, nil, nil)
 	}
 	n.throughEmbeddings(theta, grad, p)
 }
 
+// throughEmbeddings goes back through project.
 func (n *refNet) throughEmbeddings(theta, grad []float32, p *refPass) {
-	b, embed := p.back, p.staticE.Cols
-	nn.Transpose(b.turnedEmbed, n.gru[0].Wx.Mat(theta).Slice(refMeasures, refMeasures+2*embed))
-	nn.MatMul(b.dEmbed, b.dGX, b.turnedEmbed, 0)
-	clear(b.dStaticE.Data)
-	for at := range b.dEmbed.Rows {
-		d, out := b.dEmbed.Row(at), b.dStaticE.Row(at%p.rows)
-		for j, v := range d[:embed] {
-			out[j] += v
-		}
-		copy(b.dActionE.Row(at), d[embed:])
-	}
+	b := p.back
+	_, static, action := n.inputWeights(theta)
+	gMeasured, gStatic, gAction := n.inputWeights(grad)
+	nn.MatMulTransA(gMeasured, p.measured, b.dGX, 1)
+	nn.MatMulTransA(b.dTable, p.action, b.dGX, 0)
+	nn.MatMulTransB(n.actionEmbedding(grad), b.dTable, action, 1)
+	nn.MatMulTransA(gAction, n.actionEmbedding(theta), b.dTable, 1)
+	// A window's statics meet the sum of what its steps say: steps as rows.
+	clear(b.dShared.Data)
+	nn.AddRows(b.dShared.Data, &nn.Mat{Rows: p.steps, Cols: len(b.dShared.Data), Data: b.dGX.Data})
+	nn.AddRows(n.gru[0].Bx.In(grad), b.dShared)
+	nn.MatMulTransA(gStatic, p.staticE, b.dShared, 1)
+	nn.MatMulTransB(b.dStaticE, b.dShared, static, 0)
 	n.static.Backward(theta, grad, p.static, b.dStaticE, nil)
-	n.action.Backward(theta, grad, p.action, b.dActionE, nil)
 }

@@ -129,9 +129,7 @@ func TestReferenceDerivativesEqualFiniteDifferences(t *testing.T) {
 		scale.Limit = 3
 		p := net.newPass(len(ex), true)
 		net.load(p, &scale, windowsOf(ex))
-		for _, m := range []*nn.Mat{p.mask, p.dropPre, p.dropHead} {
-			nn.DropoutMask(m, 0.3, rng)
-		}
+		p.drop(0.3, rng)
 		by := net.terms(ex)
 		loss := func() float64 {
 			net.forward(theta, p)
