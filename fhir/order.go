@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fhir
+
+// This file: the drafted orders of an order hook: the draftOrders Bundle taken
+// apart, and what each dosage instruction means, by the code maps and the drug
+// arithmetic of administrations. What is no medication order is counted by its
+// type; a medication order that is not understood is kept with the reason.
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// maxDrafts bounds the medication orders of one Bundle. An order set has tens.
+const maxDrafts = 200
+
+// Reasons why a drafted order is not judged.
+const (
+	skipOther    = "not a vasopressor and not a resuscitation fluid"
+	skipUnknown  = "an inotrope or vasoactive drug that the model does not know"
+	skipPushed   = "a single dose maps to no level"
+	skipProhibit = "an order not to give it"
+	skipError    = "entered in error"
+)
+
+// DraftOrders is a draftOrders Bundle taken apart.
+type DraftOrders struct {
+	Records []state.Drafted // medication orders in the order of the Bundle, one per dosage instruction
+	Others  map[string]int  // entries of other types, which are not judged, by type
+	Entries []string        // Type/id of every entry, which selections name
+}
+
+// ReadDrafts takes the draftOrders of an order hook apart. base is the FHIR
+// server of the client, into which absolute references must point; empty: any.
+// Errors are ErrMalformed (no Bundle, or far too many orders) and
+// ErrWrongPatient. An order that names no patient is taken to be for the
+// patient of the hook: drafts may be incomplete.
+func (m *Mapper) ReadDrafts(raw json.RawMessage, patientID, base string) (*DraftOrders, error) {
+	p, err := m.openPage(raw)
+	if err != nil {
+		return nil, err
+	}
+	b := NewBag(patientID)
+	b.Base = base
+	b.alias(p)
+	out := &DraftOrders{Others: map[string]int{}}
+	for i := range p.entries {
+		e := &p.entries[i]
+		if len(e.resource) == 0 || string(e.resource) == "null" {
+			continue
+		}
+		if e.patient != "" && !b.same(e.patient, "Patient", patientID) && (e.kind == "MedicationRequest" || ofAPatient(e.patient)) {
+			return nil, fmt.Errorf("%w: a drafted %s", ErrWrongPatient, typeName(e.kind))
+		}
+		if e.id == "" {
+			e.id = fmt.Sprintf("entry[%d]", i)
+		}
+		switch out.Entries = append(out.Entries, typeName(e.kind)+"/"+e.id); e.kind {
+		case "Medication":
+			_ = m.Add(b, e.resource, state.Origin{Via: "hook"}) // one that cannot be read leaves its orders unnamed
+		case "MedicationRequest":
+		default:
+			out.Others[typeName(e.kind)]++
+		}
+	}
+	for i := range p.entries {
+		if e := &p.entries[i]; e.kind == "MedicationRequest" && len(e.resource) > 0 {
+			if len(out.Records) >= maxDrafts {
+				return nil, fmt.Errorf("%w: more than %d drafted medication orders", ErrMalformed, maxDrafts)
+			}
+			out.Records = append(out.Records, m.drafted(b, e)...)
+		}
+	}
+	return out, nil
+}
+
+// ofAPatient reports a reference that says itself that it is to a Patient.
+func ofAPatient(reference string) bool {
+	kind, _ := splitReference(reference)
+	return kind == "Patient"
+}
+
+// typeName keeps a resource type that looks like one.
+func typeName(kind string) string {
+	for _, c := range kind {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return "unknown"
+		}
+	}
+	if kind == "" || len(kind) > 40 {
+		return "unknown"
+	}
+	return kind
+}
+
+// drafted reduces one order to its records, with its medication resolved.
+func (m *Mapper) drafted(b *Bag, e *pageEntry) []state.Drafted {
+	records, refers, err := m.decodeDraft(&e.head, e.resource)
+	if err != nil {
+		records = []state.Drafted{{Fault: err.Error()}}
+	}
+	for i := range records {
+		r := &records[i]
+		r.Type, r.ID, r.Origin = e.kind, e.id, state.Origin{Via: "hook", Key: "draftOrders"}
+		if refers != nil && (refers.drugRef != "" || refers.drugText != "") {
+			b.medicate(&r.Record, refers)
+		}
+	}
+	return records
+}
+
+// Drafts maps records of drafted orders. It is a pure function of them and of
+// the code maps, so that those kept in a receipt map to the same drafts.
+func (m *Mapper) Drafts(records []state.Drafted) []state.Draft {
+	out := make([]state.Draft, len(records))
+	for i := range records {
+		out[i] = m.draft(&records[i])
+	}
+	return out
+}
+
+func (m *Mapper) draft(r *state.Drafted) state.Draft {
+	d := state.Draft{ID: r.Type + "/" + r.ID, Part: r.Part, Name: clip(wordsOf(&r.Record)), PRN: r.AsNeeded, Received: draftReceived(r)}
+	skip := func(why string) state.Draft { d.Skip = why; return d }
+	if r.Fault != "" {
+		d.Unread = true
+		return skip(r.Fault)
+	}
+	switch r.Status {
+	case "stopped", "cancelled", "completed":
+		d.Does = state.DraftStops
+	case "on-hold":
+		d.Does = state.DraftHolds
+	case "entered-in-error":
+		return skip(skipError)
+	default:
+		d.Does = state.DraftGives // draft, active, or not said yet
+	}
+	if r.Verify != "" {
+		return skip(skipProhibit)
+	}
+	spec, byText := m.x.drugOf(&r.Record)
+	_, ctx := m.x.contextOf(&r.Record)
+	switch {
+	case spec == nil && m.x.nameless(&r.Record):
+		return skip(reasonNameless)
+	case spec == nil:
+		return skip(reasonDrugNotCoded)
+	case spec.Ignore != "":
+		return skip(spec.Ignore)
+	}
+	d.Drug, d.Class, d.ByText = spec.Drug, spec.Class, byText
+	switch {
+	case !m.x.systemic(spec, &r.Record, ctx.NonIV):
+		return skip(reasonLocal)
+	case spec.Class == state.ClassInotrope || spec.Class == state.ClassVasoactive:
+		return skip(skipUnknown)
+	case spec.Class != state.ClassVasopressor && spec.Class != state.ClassCrystalloid && spec.Class != state.ClassColloid:
+		return skip(skipOther)
+	}
+	m.x.draftDose(spec, r, ctx, &d)
+	if d.Form == state.FormPush && d.Does == state.DraftGives {
+		return skip(skipPushed)
+	}
+	return d
+}
+
+// draftDose fills rate, range and amount of d, by the arithmetic of an
+// administration that runs.
+func (x *index) draftDose(spec *drugSpec, r *state.Drafted, ctx contextSpec, d *state.Draft) {
+	d.OverMin = x.minutes(r.Over)
+	dose := func(rate, amount *state.Quantity) state.Administration {
+		row := r.Record
+		row.Status, row.IsPeriod = "in-progress", false
+		row.Rate, row.Dose = x.rateWrittenAsDose(rate, amount)
+		var a state.Administration
+		a.Tonicity = spec.Tonicity
+		if d.OverMin > 0 {
+			a.End = a.Start.Add(time.Duration(d.OverMin * float64(time.Minute)))
+		}
+		x.dose(spec, &row, ctx, &a)
+		return a
+	}
+	top := r.RateHigh
+	if rate, none := x.rateWrittenAsDose(nil, r.DoseHigh); rate != nil && none == nil && top == nil {
+		top = rate
+	}
+	amount := r.Dose
+	if _, _, ok := x.volumeOf(spec, r.DoseHigh); ok && spec.Dose == "volume" {
+		amount = r.DoseHigh // of "250 to 500 mL" the larger is what may be given
+	}
+	a := dose(r.Rate, amount)
+	d.Form, d.RateKnown, d.Rate, d.RateUnit = a.Form, a.RateKnown, a.Rate, a.RateUnit
+	d.DosingKg, d.AmountMl, d.MlKnown = a.DosingKg, a.AmountMl, a.MlKnown
+	d.Tonicity, d.Ledger, d.Unknown, d.Conversion = a.Tonicity, a.Ledger, a.Unknown, a.Conversion
+	d.Dosed = r.Rate != nil || r.Dose != nil || r.RateHigh != nil || r.DoseHigh != nil
+	d.Implausible = a.Unknown == unknownRange && a.Conversion == "" && isVasoactive(spec.Class)
+	if isVasoactive(spec.Class) && !d.MlKnown {
+		d.Ledger, d.Tonicity = "", 0
+	}
+	if top == nil {
+		return
+	}
+	d.Form = state.FormInfusion
+	switch high := dose(top, nil); {
+	case high.Unknown == unknownRange && high.Conversion == "" && isVasoactive(spec.Class):
+		d.Implausible = true
+	case high.RateKnown && (!d.RateKnown || high.RateUnit == d.RateUnit):
+		d.RateHigh = math.Max(high.Rate, d.Rate)
+		if !d.RateKnown {
+			d.RateUnit = high.RateUnit
+		}
+	}
+}
+
+// rateWrittenAsDose moves a rate that stands where the amount belongs: some
+// systems send "0.05 mcg/kg/min" as a doseQuantity.
+func (x *index) rateWrittenAsDose(rate, dose *state.Quantity) (*state.Quantity, *state.Quantity) {
+	if rate != nil || dose == nil || dose.Value == "" {
+		return rate, dose
+	}
+	unit, _, reason := x.spelledUnit(dose, true)
+	if reason != "" || !slices.ContainsFunc(rateUnits, unit.SameKind) {
+		return rate, dose
+	}
+	return dose, nil
+}
+
+// minutes reads a duration.
+func (x *index) minutes(q *state.Quantity) float64 {
+	if q == nil {
+		return 0
+	}
+	unit, _, reason := x.spelledUnit(q, false)
+	v, ok := number(q.Value)
+	if !ok || reason != "" || !unit.SameKind(unitMin) || !(v > 0) {
+		return 0
+	}
+	if minutes := unit.To(v, unitMin); minutes <= maxOverMin {
+		return minutes
+	}
+	return 0
+}
+
+// maxOverMin is the longest duration that is believed of one administration.
+const maxOverMin = 7 * 24 * 60
+
+// draftReceived is the dose of a draft as written, for people.
+func draftReceived(r *state.Drafted) string {
+	s := received(&r.Record)
+	if r.RateHigh != nil {
+		s += ", up to " + shown(r.RateHigh)
+	}
+	if r.DoseHigh != nil {
+		s += ", up to " + shown(r.DoseHigh)
+	}
+	if r.Over != nil {
+		s += " over " + shown(r.Over)
+	}
+	if r.AsNeeded {
+		s += ", as needed"
+	}
+	return clip(s)
+}
+
+// OtherTypes lists the types of entries that are not judged, with their number,
+// in a fixed order.
+func (d *DraftOrders) OtherTypes() []string {
+	var out []string
+	for _, kind := range slices.Sorted(maps.Keys(d.Others)) {
+		out = append(out, fmt.Sprintf("%s: %d", kind, d.Others[kind]))
+	}
+	return out
+}
