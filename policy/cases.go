@@ -69,11 +69,7 @@ func (c *compiled) try(tc Case) (string, error) {
 		}
 		got[name] = typed
 	}
-	v, err := newValues(got)
-	if err != nil {
-		return "", err
-	}
-	a, err := c.ask(v)
+	a, err := c.ask(newValues(got))
 	if err != nil {
 		return "", err
 	}

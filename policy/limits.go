@@ -8,6 +8,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -103,6 +104,19 @@ var limits = []limit{
 	{"L12", "Only norepinephrine or vasopressin may be started or raised.", func(_ *state.Timeline, p *Proposal) bool {
 		return p.Raises() && p.Drug != state.DrugNorepinephrine && p.Drug != state.DrugVasopressin
 	}},
+}
+
+// HardLimits lists the hard limits: id and text.
+func HardLimits() []Rule {
+	out := make([]Rule, len(limits))
+	for i, l := range limits {
+		out[i] = Rule{ID: l.id, Text: l.text, Effect: Block, Source: "hard limit", Pack: "limits"}
+	}
+	return out
+}
+
+func isLimit(id string) bool {
+	return slices.ContainsFunc(limits, func(l limit) bool { return l.id == id })
 }
 
 // Limits returns a block verdict for every hard limit the proposal breaks. It

@@ -38,26 +38,29 @@ var ErrJudge = errors.New("rules could not be evaluated")
 // Pack is every loaded rule, compiled, with the hard limits behind it. It is
 // immutable and safe for concurrent use.
 type Pack struct {
-	rules []*compiled
+	rules []*compiled // those that are asked
+	off   []Rule      // switched off by a site
 	files []PackInfo
 	hash  string
 }
 
 // PackInfo names one loaded pack file.
 type PackInfo struct {
-	Pack    string `json:"pack"`
-	Version string `json:"version"`
-	Title   string `json:"title"`
-	Source  string `json:"source"`
-	File    string `json:"file"`
-	Rules   int    `json:"rules"`
+	Pack      string `json:"pack"`
+	Version   string `json:"version"`
+	Title     string `json:"title"`
+	Source    string `json:"source"`
+	Checked   string `json:"checked,omitempty"` // what its rules were read from, where that is not the source
+	File      string `json:"file"`
+	Rules     int    `json:"rules"`
+	Overrides int    `json:"overrides,omitempty"`
 }
 
 var _ Judge = (*Pack)(nil)
 
 // Load reads and compiles the pack files at paths in fsys; with no paths, every
 // rules/*.yaml. Any mistake in any rule is an error wrapping ErrPack that names
-// file and rule: there is no such thing as a partly loaded pack.
+// file, line and rule: there is no such thing as a partly loaded pack.
 func Load(fsys fs.FS, paths ...string) (*Pack, error) {
 	if len(paths) == 0 {
 		found, err := fs.Glob(fsys, "rules/*.yaml")
@@ -69,13 +72,8 @@ func Load(fsys fs.FS, paths ...string) (*Pack, error) {
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("%w: no rules/*.yaml (hint: the service never runs without rules)", ErrPack)
 	}
-	env, err := newEnv()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPack, err)
-	}
-	p := &Pack{}
+	var files []*file
 	sum := sha256.New()
-	where := map[string]string{}
 	for _, path := range slices.Sorted(slices.Values(paths)) {
 		data, err := fs.ReadFile(fsys, path)
 		if err != nil {
@@ -87,21 +85,12 @@ func Load(fsys fs.FS, paths ...string) (*Pack, error) {
 		}
 		own := sha256.Sum256(data)
 		sum.Write(own[:])
-		id := f.Pack + "@" + f.Version
-		for _, r := range f.Rules {
-			if first, dup := where[r.ID]; dup {
-				return nil, fmt.Errorf("%w: %s: rule %s is already in %s", ErrPack, path, r.ID, first)
-			}
-			where[r.ID] = path
-			c, err := compile(env, id, r)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %s: rule %s: %w", ErrPack, path, r.ID, err)
-			}
-			p.rules = append(p.rules, c)
-		}
-		p.files = append(p.files, PackInfo{Pack: f.Pack, Version: f.Version, Title: f.Title, Source: f.Source, File: path, Rules: len(f.Rules)})
+		files = append(files, f)
 	}
-	slices.SortFunc(p.rules, func(a, b *compiled) int { return cmp.Compare(a.ID, b.ID) })
+	p, err := join(files)
+	if err != nil {
+		return nil, err
+	}
 	p.hash = hex.EncodeToString(sum.Sum(nil))
 	return p, nil
 }
@@ -112,7 +101,11 @@ func (p *Pack) Hash() string { return p.hash }
 // Packs lists the loaded pack files.
 func (p *Pack) Packs() []PackInfo { return slices.Clone(p.files) }
 
-// Rules lists the loaded rules, sorted by id.
+// Off lists the rules that a site switched off, sorted by id.
+func (p *Pack) Off() []Rule { return slices.Clone(p.off) }
+
+// Rules lists the rules that are asked, sorted by id, as a site's overrides
+// leave them.
 func (p *Pack) Rules() []Rule {
 	out := make([]Rule, len(p.rules))
 	for i, c := range p.rules {
@@ -131,10 +124,7 @@ func (p *Pack) Judge(tl *state.Timeline, proposal *Proposal, fc *world.Forecast)
 	if fc != nil && proposal == nil {
 		return nil, fmt.Errorf("%w: a forecast without the proposal it simulates", ErrJudge)
 	}
-	v, err := read(&input{tl: tl, p: proposal, fc: fc})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrJudge, err)
-	}
+	v := read(&input{tl: tl, p: proposal, fc: fc})
 	now := whenPresent
 	if fc != nil {
 		now = whenForecast
@@ -168,13 +158,14 @@ func (c *compiled) judge(v *values, now string) (Verdict, bool, error) {
 		return Verdict{}, false, nil
 	}
 	out := Verdict{
-		ID: c.ID, Pack: c.pack, Effect: c.Effect, Penalty: c.Penalty, Hazard: c.Hazard,
-		Strength: c.Strength, Certain: c.Certainty, Source: c.Source, When: now, Text: c.fill(v),
+		ID: c.ID, Pack: c.Pack, Effect: c.Effect, Penalty: c.Penalty, Hazard: c.Hazard,
+		Strength: c.shown.strength, Certain: c.Certainty, Source: c.shown.source, When: now,
 	}
 	out.Values, out.Missing = c.used(v)
 	if a == isTrue {
-		out.Missing = nil
-		return out, true, nil
+		out.Text, out.Opposes, out.Missing = c.fill(v), c.Opposes, nil
+		out.Because, err = c.because(v)
+		return out, true, err
 	}
 	out.Text = c.Title + " could not be assessed"
 	out.Values = nil
@@ -183,4 +174,13 @@ func (c *compiled) judge(v *values, now string) (Verdict, bool, error) {
 		out.Effect = NotAssessed
 	}
 	return out, true, nil
+}
+
+func (c *compiled) because(v *values) ([]Because, error) {
+	applies, err := c.applies.because(v)
+	if err != nil {
+		return nil, err
+	}
+	condition, err := c.condition.because(v)
+	return append(applies, condition...), err
 }

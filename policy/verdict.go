@@ -58,6 +58,8 @@ type Verdict struct {
 	Values   map[string]float64 `json:"values,omitempty"`  // the values that made it true
 	Missing  []string           `json:"missing,omitempty"` // facts without which it could not be assessed
 	Hazard   bool               `json:"hazard,omitempty"`  // a danger shown even on abstain (V11), never suppressed
+	Because  []Because          `json:"because,omitempty"` // the sub-expressions that made it true, in the order written
+	Opposes  []Opposition       `json:"opposes,omitempty"` // rules that pull the other way; see Conflicts
 }
 
 // Judge evaluates rules. tl is never nil. p nil: rules about the chart alone.
