@@ -4,12 +4,19 @@
 
 package nn
 
-// This file: the doors to kernel_amd64.s, used where the processor has AVX2.
+// This file: the doors to kernel_amd64.s, used where the processor has AVX2,
+// and for large products AVX-512.
 // Build with the tag noasm to leave them out.
 
 import "golang.org/x/sys/cpu"
 
-var vectorised = cpu.X86.HasAVX2
+var (
+	vectorised = cpu.X86.HasAVX2
+	wide       = vectorised && cpu.X86.HasAVX512F
+)
+
+//go:noescape
+func tile8x32(k int, a *float32, ai, al int, b *float32, ldb int, c *float32, ldc int)
 
 //go:noescape
 func tile4x16(k int, a *float32, ai, al int, b *float32, ldb int, c *float32, ldc int)
@@ -44,20 +51,25 @@ func product(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []flo
 		productGo(m, n, k, a, ai, al, b, ldb, c, ldc)
 		return
 	}
-	for ; al > 1 && m >= 16 && k > longest; k -= longest {
-		tiles(m, n, longest, a, ai, al, b, ldb, c, ldc)
-		a, b = a[longest*al:], b[longest*ldb:]
+	rows, cols := 0, 0 // what the widest tiles cover
+	if wide && m >= 8 && n >= 32 {
+		rows, cols = m&^7, n&^31
+		for j := 0; j < cols; j += 32 {
+			for i := 0; i < rows; i += 8 {
+				tile8x32(k, &a[i*ai], ai, al, &b[j], ldb, &c[i*ldc+j], ldc)
+			}
+		}
+		if cols < n {
+			narrow(rows, n-cols, k, a, ai, al, b[cols:], ldb, c[cols:], ldc)
+		}
 	}
-	tiles(m, n, k, a, ai, al, b, ldb, c, ldc)
+	if rows < m {
+		narrow(m-rows, n, k, a[rows*ai:], ai, al, b, ldb, c[rows*ldc:], ldc)
+	}
 }
 
-// longest is the number of terms after which a product whose a is turned over
-// begins anew: what the tiles of one column of c read again then is still in
-// the processor's first cache.
-const longest = 96
-
-// tiles is product, with assembly.
-func tiles(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []float32, ldc int) {
+// narrow is product with AVX2 alone.
+func narrow(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []float32, ldc int) {
 	rows := m - m%4
 	for j := 0; j < n && rows > 0; {
 		if n-j >= 16 {
