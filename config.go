@@ -234,6 +234,9 @@ func (c Config) Validate() error {
 	case c.Audit.Origin == "":
 		return errors.New("audit.origin: empty")
 	}
+	if w := c.CDSHooks.PriorWindow; w > 0 && w.Minutes() < c.Engine.RepeatWindowMin {
+		return fmt.Errorf("cdshooks.prior_window: %s is shorter than engine.repeat_window_min (hint: repeats are only known so far back; 0 suppresses nothing)", w)
+	}
 	for _, section := range []struct {
 		key string
 		err error

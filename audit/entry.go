@@ -33,7 +33,7 @@ type Index struct {
 	Model        string    `json:"model,omitempty"`
 	RulesHash    string    `json:"ruleshash,omitempty"`
 	CodeMaps     string    `json:"codemaps,omitempty"`
-	Refers       string    `json:"refers,omitempty"`  // feedback: id of the decision
+	Refers       string    `json:"refers,omitempty"`  // feedback: id of the decision; suppressed decision: of the card that stands
 	Outcome      string    `json:"outcome,omitempty"` // feedback outcome
 }
 

@@ -256,7 +256,7 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 	role, _, _ := strings.Cut(req.Context.UserID, "/")
 	display := s.display(c.caller.Client, tl.Unit, role)
 	c.record.Display = &display
-	prior, err := s.prior(ctx, c.caller.Client.Name, req)
+	prior, err := s.prior(ctx, c.at, &c.record.Request)
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: earlier decisions: %w", ErrInternal, err)
 	}
@@ -266,7 +266,7 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 	}
 	cs := engine.Case{
 		Timeline: tl, Now: tl.At, Seed: binary.BigEndian.Uint64(seed[:]), ID: c.record.ID,
-		User: req.Context.UserID, Role: role, Display: display.Mode, Prior: prior,
+		Client: c.caller.Client.Name, User: req.Context.UserID, Role: role, Display: display.Mode, Prior: prior,
 	}
 	decided := s.metrics.timed("decide")
 	outcome, err := s.Decider.Decide(ctx, cs)

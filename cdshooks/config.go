@@ -48,8 +48,9 @@ type Config struct {
 	// and are then answered 503. It bounds memory together with MaxBodyBytes.
 	// Default 16.
 	MaxConcurrent int `yaml:"max_concurrent"`
-	// PriorWindow is how far back earlier decisions about the same patient and
-	// user are read, for the suppression of repeats. Default 24h.
+	// PriorWindow is how far back earlier cards about the same patient and user
+	// are read, for the suppression of repeats: an override is forgotten after
+	// it. Default 24h, at least engine.repeat_window_min; 0 suppresses nothing.
 	PriorWindow time.Duration `yaml:"prior_window"`
 	// EvidenceLife is how long the evidence link of a card works. Who holds the
 	// link can read the page, so keep it short. Default 2h.

@@ -11,12 +11,14 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sepsisagent/sepsisagent/engine"
 )
 
 // The outcomes of a card.
 const (
 	OutcomeAccepted   = "accepted"
-	OutcomeOverridden = "overridden"
+	OutcomeOverridden = engine.OutcomeOverridden
 )
 
 // Limits of a feedback body.

@@ -74,7 +74,7 @@ func TestFeedbackIsStoredOnceAndJoinedToItsDecision(t *testing.T) {
 	if n := len(c.records(KindBatch)); n != 3 {
 		t.Errorf("%d receipts for three feedback calls", n)
 	}
-	prior, err := c.service.prior(context.Background(), "ehr", &Request{Context: Context{UserID: "Practitioner/dr-1", PatientID: decisions[1].Request.Patient}})
+	prior, err := c.service.prior(context.Background(), clinicNow, &RequestMeta{Service: ServiceID, Client: "ehr", User: "Practitioner/dr-1", Patient: decisions[1].Request.Patient})
 	if err != nil || len(prior) != 1 || prior[0].Outcome != OutcomeOverridden || !prior[0].Shown {
 		t.Errorf("the next decision does not know: %+v, %v", prior, err)
 	}

@@ -2,58 +2,77 @@
 
 package cdshooks
 
-// This file: what the log knows of earlier: decisions about the same patient
-// shown to the same user, with what became of them, and the call to which a
-// card belongs.
+// This file: what the log knows of earlier: cards about the same patient shown
+// to the same user, with what became of them, and the call to which a card
+// belongs.
 
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/engine"
 )
 
-// maxPrior bounds how many earlier decisions one case holds.
+// maxPrior bounds how many earlier cards one case holds, newest first.
 const maxPrior = 50
 
-// prior reads the earlier decisions that matter for the suppression of
-// repeats, oldest first. A call of the same hook instance is not a repeat but
-// a client that tries again, and is left out.
-func (s *Service) prior(ctx context.Context, client string, req *Request) ([]engine.Prior, error) {
+// prior reads the cards that this user was shown about this patient within
+// prior_window, with the user's last word on each, oldest first. What was not
+// shown silences nothing and is not read. A call of the same hook instance is
+// not a repeat but a client that tries again, and is left out.
+func (s *Service) prior(ctx context.Context, at time.Time, m *RequestMeta) ([]engine.Prior, error) {
 	defer s.metrics.timed("prior")()
 	if s.Config.PriorWindow == 0 {
 		return nil, nil
 	}
-	since := s.Now().Add(-s.Config.PriorWindow)
+	shown, since := true, at.Add(-s.Config.PriorWindow)
 	rows, err := s.Log.Query(ctx, audit.Filter{
-		Kind: KindDecision, Client: client, Patient: req.Context.PatientID, User: req.Context.UserID, Since: since, Limit: maxPrior,
+		Kind: KindDecision, Service: m.Service, Client: m.Client, Patient: m.Patient, User: m.User, Shown: &shown, Since: since, Limit: maxPrior,
 	})
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	said, err := s.Log.Query(ctx, audit.Filter{
-		Kind: KindFeedback, Client: client, Patient: req.Context.PatientID, Since: since, Limit: audit.MaxLimit, OldestFirst: true,
+		Kind: KindFeedback, Client: m.Client, Patient: m.Patient, User: m.User, Since: since, Limit: audit.MaxLimit,
 	})
 	if err != nil {
 		return nil, err
 	}
-	outcome := map[string]string{}
-	for _, r := range said {
-		outcome[r.Index.Refers] = r.Index.Outcome
-	}
+	outcome := lastWords(said)
 	var out []engine.Prior
 	for _, r := range rows {
 		ix := r.Index
-		if ix.HookInstance == req.HookInstance {
+		if ix.HookInstance == m.HookInstance {
 			continue
 		}
 		out = append(out, engine.Prior{
-			ReceiptID: ix.ID, At: ix.Time.UTC(), User: ix.User, Topic: ix.Topic, Shown: ix.Shown, Evidence: ix.Evidence, Outcome: outcome[ix.ID],
+			// Whole seconds, as the decision time: a card of this very second is
+			// not of the future.
+			ReceiptID: ix.ID, At: ix.Time.UTC().Truncate(time.Second), User: ix.User, Topic: ix.Topic, Shown: ix.Shown,
+			Evidence: ix.Evidence, Outcome: outcome[ix.ID],
 		})
 	}
 	slices.Reverse(out)
 	return out, nil
+}
+
+// lastWords gives the outcome that was said last of each decision. Batches
+// arrive late and in any order, so that the time is the user's, with which the
+// ids of feedback begin (feedbackID).
+func lastWords(said []audit.Row) map[string]string {
+	last := map[string]audit.Index{}
+	for _, r := range said {
+		if before, ok := last[r.Index.Refers]; !ok || r.Index.ID > before.ID {
+			last[r.Index.Refers] = r.Index
+		}
+	}
+	out := make(map[string]string, len(last))
+	for decision, ix := range last {
+		out[decision] = ix.Outcome
+	}
+	return out
 }
 
 // cardOwner finds the decision that sent a card to this client, or nil.

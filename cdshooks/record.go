@@ -155,8 +155,8 @@ func (r *Record) Index(at time.Time) audit.Index {
 	for _, reason := range d.Reasons {
 		ix.Reasons = append(ix.Reasons, reason.Code)
 	}
-	if rc.Outcome.Suppressed != "" {
-		ix.Reasons = append(ix.Reasons, "suppressed")
+	if why := rc.Outcome.Suppressed; why != "" {
+		ix.Reasons, ix.Refers = append(ix.Reasons, "suppressed", "suppressed-"+why), rc.Outcome.Refers
 	}
 	ix.Drugs = drugsOf(rc)
 	for _, list := range [][]policy.Verdict{d.Hazards, d.Verdicts} {

@@ -335,7 +335,8 @@ func TestOneClientCannotSpeakOfAnothersCards(t *testing.T) {
 	if owner, err := c.service.cardOwner(context.Background(), "ehr", card.UUID); err != nil || owner == nil {
 		t.Errorf("its own client cannot find it: %v", err)
 	}
-	prior, err := c.service.prior(context.Background(), "another-client", &Request{Context: Context{UserID: "Practitioner/dr-1", PatientID: fixtures().patients[physiology.SepticShock].id}})
+	prior, err := c.service.prior(context.Background(), clinicNow, &RequestMeta{
+		Service: ServiceID, Client: "another-client", User: "Practitioner/dr-1", Patient: fixtures().patients[physiology.SepticShock].id})
 	if err != nil || len(prior) != 0 {
 		t.Errorf("%+v %v", prior, err)
 	}

@@ -12,16 +12,16 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
-// Prior is an earlier decision or feedback about the same patient, as the
-// audit log has it.
+// Prior is an earlier decision about the same patient, with what became of its
+// card, as the audit log has it.
 type Prior struct {
 	ReceiptID string    `json:"receipt"`
 	At        time.Time `json:"at"`
 	User      string    `json:"user"`
 	Topic     string    `json:"topic"`
 	Shown     bool      `json:"shown"`             // a card was returned
-	Evidence  string    `json:"evidence"`          // fingerprint of the evidence it rested on
-	Outcome   string    `json:"outcome,omitempty"` // feedback: "accepted", "overridden", or empty
+	Evidence  string    `json:"evidence"`          // what it rested on (Outcome.Evidence)
+	Outcome   string    `json:"outcome,omitempty"` // the user's last word: "accepted", OutcomeOverridden, or empty
 }
 
 // Case is the whole input of a decision. Decide is a pure function of it and
@@ -30,8 +30,9 @@ type Case struct {
 	Timeline *state.Timeline `json:"timeline"`
 	Now      time.Time       `json:"now"`
 	Seed     uint64          `json:"seed"`
-	ID       string          `json:"id"`   // decision id, recorded input
-	User     string          `json:"user"` // Type/id of the hook's user
+	ID       string          `json:"id"`               // decision id, recorded input
+	Client   string          `json:"client,omitempty"` // registered name of the calling EHR; its ids are its own
+	User     string          `json:"user"`             // Type/id of the hook's user
 	Role     string          `json:"role,omitempty"`
 	Display  string          `json:"display"` // "silent","inform","suggest"
 	Prior    []Prior         `json:"prior,omitempty"`
@@ -55,8 +56,9 @@ type Outcome struct {
 	Decision   agent.Decision `json:"decision"`
 	Show       bool           `json:"show"`                 // a card is to be returned
 	Suppressed string         `json:"suppressed,omitempty"` // why not, when it otherwise would
+	Refers     string         `json:"refers,omitempty"`     // the receipt of the card that silences this one
 	Topic      string         `json:"topic"`
-	Evidence   string         `json:"evidence"` // fingerprint for repeat suppression
+	Evidence   string         `json:"evidence"` // what it rests on, to be compared with later ones (repeat.go)
 	// Transcript is the conversation with a language model, where one was to
 	// choose. Receipt puts it into the recorded case.
 	Transcript *agent.Transcript `json:"-"`

@@ -65,8 +65,11 @@ type Consultant interface {
 // Config says what is done about a decision.
 type Config struct {
 	// RepeatWindowMin is how long the same advice on unchanged evidence is not
-	// shown again to the same user. Default 60 min; 0 never suppresses.
+	// shown again to the same user. Default 60 min; 0 never suppresses a repeat.
+	// An overridden card silences its topic whatever this is.
 	RepeatWindowMin float64 `yaml:"repeat_window_min" json:"repeat_window_min"`
+	// Unchanged is how far facts may move and still be the same evidence.
+	Unchanged Unchanged `yaml:"unchanged" json:"unchanged"`
 	// ShowAffirm, ShowAbstain and ShowNotApplicable return a card for decisions
 	// that are otherwise silent. Default false: a card that asks for nothing
 	// costs attention (design.md 5.7).
@@ -82,7 +85,10 @@ type Config struct {
 
 // DefaultConfig returns the defaults named at each field.
 func DefaultConfig() Config {
-	return Config{RepeatWindowMin: 60, State: state.DefaultConfig()}
+	return Config{
+		RepeatWindowMin: 60, Unchanged: Unchanged{MAPMmHg: 5, RateUgKgMin: 0.005, BolusMl: 100},
+		State: state.DefaultConfig(),
+	}
 }
 
 // Validate reports the first field that is out of bounds, by its YAML key.
@@ -92,6 +98,9 @@ func (cfg Config) Validate() error {
 	}
 	if slices.Contains(cfg.Roles, "") {
 		return fmt.Errorf("%w: roles: an empty role", ErrConfig)
+	}
+	if err := cfg.Unchanged.validate(); err != nil {
+		return err
 	}
 	return cfg.State.Validate()
 }
@@ -135,10 +144,12 @@ func (d *Decider) Decide(ctx context.Context, c Case) (Outcome, error) {
 		return Outcome{}, err
 	}
 	out := Outcome{Decision: decision, Topic: topic(&decision), Transcript: transcript}
-	if out.Evidence, err = evidence(c.Timeline, &decision); err != nil {
+	e, err := evidenceOf(&c, &decision)
+	if err != nil {
 		return Outcome{}, err
 	}
-	out.Show, out.Suppressed = d.show(c, &out)
+	out.Evidence = e.String()
+	out.Show, out.Suppressed, out.Refers = d.show(&c, &out, e)
 	return out, nil
 }
 

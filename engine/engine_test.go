@@ -151,57 +151,6 @@ func TestAffirmIsSilentByDefault(t *testing.T) {
 	}
 }
 
-func TestRepeatsAreSuppressedPerUserTopicAndEvidence(t *testing.T) {
-	d := decider(t, native(t))
-	c := caseOf(t, physiology.SepticShock)
-	first := outcome(t, d, c)
-	if !first.Show || first.Topic != engine.TopicVasopressor || len(first.Evidence) != 32 {
-		t.Fatalf("first outcome %+v", first)
-	}
-	prior := engine.Prior{At: now.Add(-30 * time.Minute), User: c.User, Topic: first.Topic, Shown: true, Evidence: first.Evidence}
-	for _, x := range []struct {
-		name   string
-		change func(p *engine.Prior, c *engine.Case)
-		why    string
-	}{
-		{"the same within the hour", func(*engine.Prior, *engine.Case) {}, engine.SuppressedRepeat},
-		{"the same after the hour", func(p *engine.Prior, _ *engine.Case) { p.At = now.Add(-61 * time.Minute) }, ""},
-		{"another user sees it", func(p *engine.Prior, _ *engine.Case) { p.User = "Practitioner/2" }, ""},
-		{"another topic does not silence it", func(p *engine.Prior, _ *engine.Case) { p.Topic = engine.TopicFluid }, ""},
-		{"other evidence shows it", func(p *engine.Prior, _ *engine.Case) { p.Evidence = "other" }, ""},
-		{"an earlier silence does not count", func(p *engine.Prior, _ *engine.Case) { p.Shown = false }, ""},
-		{"an override silences it beyond the hour", func(p *engine.Prior, _ *engine.Case) { p.At, p.Outcome = now.Add(-5*time.Hour), "overridden" }, engine.SuppressedOverridden},
-		{"until the evidence changes", func(p *engine.Prior, c *engine.Case) {
-			p.Outcome = "overridden"
-			newest := *c.Timeline.Present.MAP.Newest
-			newest.Value -= 6
-			c.Timeline.Present.MAP.Newest = &newest
-		}, ""},
-	} {
-		t.Run(x.name, func(t *testing.T) {
-			c, p := caseOf(t, physiology.SepticShock), prior
-			x.change(&p, &c)
-			c.Prior = []engine.Prior{p}
-			if o := outcome(t, d, c); o.Suppressed != x.why || o.Show != (x.why == "") {
-				t.Errorf("show %v, suppressed %q, want %q", o.Show, o.Suppressed, x.why)
-			}
-		})
-	}
-}
-
-func TestHazardsAreNeverSuppressed(t *testing.T) {
-	d := decider(t, native(t))
-	c := caseOf(t, physiology.EarlySepsis)
-	first := outcome(t, d, c)
-	if len(first.Decision.Hazards) == 0 {
-		t.Fatal("the patient has no hazard")
-	}
-	c.Prior = []engine.Prior{{At: now.Add(-time.Minute), User: c.User, Topic: first.Topic, Shown: true, Evidence: first.Evidence, Outcome: "overridden"}}
-	if o := outcome(t, d, c); !o.Show {
-		t.Errorf("a hazard was suppressed: %q", o.Suppressed)
-	}
-}
-
 func TestADecisionThatBreaksAnInvariantIsRefused(t *testing.T) {
 	vaso := func(v agent.VasopressorAdvice) agent.Decision {
 		return agent.Decision{Status: agent.Suggest, Advice: agent.Advice{Vasopressor: &v}}
@@ -286,6 +235,9 @@ func TestConfigurationIsChecked(t *testing.T) {
 		"a negative window":          func(c *engine.Config) { c.RepeatWindowMin = -1 },
 		"a window that is no number": func(c *engine.Config) { c.RepeatWindowMin = math.NaN() },
 		"an empty role":              func(c *engine.Config) { c.Roles = []string{""} },
+		"a MAP that never changes":   func(c *engine.Config) { c.Unchanged.MAPMmHg = 11 },
+		"a rate below nothing":       func(c *engine.Config) { c.Unchanged.RateUgKgMin = -0.001 },
+		"a bolus that is no number":  func(c *engine.Config) { c.Unchanged.BolusMl = math.NaN() },
 	} {
 		cfg := engine.DefaultConfig()
 		change(&cfg)
