@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,6 +93,9 @@ func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, fol
 		return nil, fmt.Errorf("work folder: %w", err)
 	}
 	defer release()
+	if err := dropUnfinished(out); err != nil {
+		return nil, err
+	}
 	info, err := cohort.Write(out, func(yield func(cohort.Row, error) bool) {
 		for i, dir := range folders {
 			more, err := b.folder(ctx, i, dir, func(r cohort.Row) bool { return yield(r, nil) })
@@ -120,6 +124,26 @@ func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, fol
 // that the same command goes on after a kill.
 func workFolder(out string) string {
 	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".work")
+}
+
+// dropUnfinished removes what a build that was killed had written of its output:
+// it is patient data, and the rows are in the work folder.
+func dropUnfinished(out string) error {
+	dir := filepath.Dir(out)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("folder of the output: %w", err)
+	}
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), "."+filepath.Base(out)+".")
+		if _, err := strconv.ParseUint(number, 10, 64); !ours || err != nil {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("unfinished output: %w", err)
+		}
+	}
+	return nil
 }
 
 // cohortBuilder is one run of `cohort build`.

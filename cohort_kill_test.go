@@ -79,8 +79,9 @@ func TestACohortBuildThatWasKilledGoesOn(t *testing.T) {
 	if string(wantText) != string(gotText) {
 		t.Errorf("the reports differ:\n%s\n%s", wantText, gotText)
 	}
-	if _, err := os.Stat(workFolder(cut)); !os.IsNotExist(err) {
-		t.Errorf("the work folder holds patient data and is still there: %v", err)
+	left, err := os.ReadDir(filepath.Dir(cut))
+	if err != nil || len(left) != 1 {
+		t.Errorf("beside the output patient data are left: %v, %v", left, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import "strings"
 // survey reads through the spill once: what is charted where, and in how many
 // parts it has to be mapped.
 func (f *Folder) survey() error {
+	f.spill.piles = [partitions + 1]pile{} // nothing waits any more: their room goes
 	byPile := map[int][]block{}
 	for _, b := range f.spill.blocks {
 		byPile[b.Pile] = append(byPile[b.Pile], b)

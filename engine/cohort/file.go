@@ -21,10 +21,12 @@ import (
 )
 
 const (
-	formatKey    = "sepsisagent.format"
-	formatValue  = "cohort/1"
-	digestKey    = "sepsisagent.digest"
-	rowsPerGroup = 1024
+	formatKey   = "sepsisagent.format"
+	formatValue = "cohort/1"
+	digestKey   = "sepsisagent.digest"
+	// The metadata of every row group stay in memory until the file ends, a
+	// quarter of a megabyte each.
+	rowsPerGroup = 16384
 	rowsAtOnce   = 32
 )
 
@@ -48,7 +50,7 @@ func Write(path string, rows iter.Seq2[Row, error]) (info Info, err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	info, err = Encode(f, rows)
+	info, err = encode(f, rows, parquet.ColumnPageBuffers(pagesOnDisk{filepath.Dir(path)}))
 	if err != nil {
 		return Info{}, fmt.Errorf("write cohort %s: %w", filepath.Base(path), err)
 	}
@@ -64,12 +66,15 @@ func Write(path string, rows iter.Seq2[Row, error]) (info Info, err error) {
 	return info, nil
 }
 
-// Encode writes rows as a Parquet file to w.
-func Encode(w io.Writer, rows iter.Seq2[Row, error]) (Info, error) {
+// Encode writes rows as a Parquet file to w. A row group waits in memory.
+func Encode(w io.Writer, rows iter.Seq2[Row, error]) (Info, error) { return encode(w, rows) }
+
+func encode(w io.Writer, rows iter.Seq2[Row, error], more ...parquet.WriterOption) (Info, error) {
 	// The writer keeps the bounds of every page until the end; those of timelines
 	// are whole timelines, and of no use.
-	pw := parquet.NewGenericWriter[any](w, schema, parquet.MaxRowsPerRowGroup(rowsPerGroup), parquet.SkipPageBounds("timeline"),
-		parquet.CreatedBy("sepsisagent", "cohort", "1"), parquet.KeyValueMetadata(formatKey, formatValue))
+	options := []parquet.WriterOption{schema, parquet.MaxRowsPerRowGroup(rowsPerGroup), parquet.SkipPageBounds("timeline"),
+		parquet.CreatedBy("sepsisagent", "cohort", "1"), parquet.KeyValueMetadata(formatKey, formatValue)}
+	pw := parquet.NewGenericWriter[any](w, append(options, more...)...)
 	var info Info
 	sum := newDigest()
 	// Rows go to the writer several at a time, which it is quicker at.

@@ -4,16 +4,20 @@ package cohort
 
 // This file: Log, the rows that a long build has finished, on disk, so that a
 // build that was killed need not make them again. It is a work file of one
-// build, not a format to keep: the cohort file is.
+// build, not a format to keep: the cohort file is. Rows go in and out one by
+// one: a batch is never in memory as bytes.
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/parquet-go/parquet-go"
@@ -24,12 +28,15 @@ type Log struct {
 	f       *os.File
 	end     int64
 	batches []int64 // where they begin
-	raw     []byte
-	packed  []byte
+	row     []byte
+	packer  *s2.Writer
 }
 
 // logFrame: size and checksum of what follows.
 const logFrame = 4 + 4
+
+// logBlockBytes is how much of a batch is packed at a time.
+const logBlockBytes = 256 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -40,7 +47,7 @@ func OpenLog(path, key string) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of rows: %w", err)
 	}
-	l := &Log{f: f}
+	l := &Log{f: f, packer: s2.NewWriter(nil, s2.WriterConcurrency(1), s2.WriterBlockSize(logBlockBytes))}
 	if err := l.recover(key); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("log of rows: %w", err)
@@ -50,20 +57,18 @@ func OpenLog(path, key string) (*Log, error) {
 
 // recover finds the batches that are whole and drops what follows.
 func (l *Log) recover(key string) error {
-	first, next, err := l.frame(0)
-	if err != nil || string(first) != key {
+	first, next, err := l.check(0)
+	if err != nil || !first.holds(key) {
 		if err := l.f.Truncate(0); err != nil {
 			return err
 		}
-		l.end = 0
-		if err := l.append([]byte(key)); err != nil {
-			return err
-		}
-		l.batches = nil
-		return nil
+		l.end, l.batches = 0, nil
+		next, err := l.append(0, func(w io.Writer) error { _, err := io.WriteString(w, key); return err })
+		l.end = next
+		return err
 	}
 	for l.end = next; ; l.end = next {
-		if _, next, err = l.frame(l.end); err != nil {
+		if _, next, err = l.check(l.end); err != nil {
 			break
 		}
 		l.batches = append(l.batches, l.end)
@@ -71,40 +76,74 @@ func (l *Log) recover(key string) error {
 	return l.f.Truncate(l.end)
 }
 
-// frame reads the frame at a position; next is the one after it.
-func (l *Log) frame(at int64) (payload []byte, next int64, err error) {
-	var head [logFrame]byte
-	if _, err := l.f.ReadAt(head[:], at); err != nil {
-		return nil, 0, err
+// frame is what stands in the log between two heads.
+type frame struct{ *io.SectionReader }
+
+// holds says whether a frame is the given text.
+func (p frame) holds(text string) bool {
+	if p.Size() != int64(len(text)) {
+		return false
 	}
-	size := int64(binary.LittleEndian.Uint32(head[:]))
-	info, err := l.f.Stat()
-	if err != nil || at+logFrame+size > info.Size() {
-		return nil, 0, errors.Join(err, io.ErrUnexpectedEOF)
-	}
-	payload = make([]byte, size)
-	if _, err := l.f.ReadAt(payload, at+logFrame); err != nil {
-		return nil, 0, err
-	}
-	if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
-		return nil, 0, ErrCorrupt
-	}
-	return payload, at + logFrame + size, nil
+	got, err := io.ReadAll(io.NewSectionReader(p, 0, p.Size()))
+	return err == nil && string(got) == text
 }
 
-func (l *Log) append(payload []byte) error {
+// check finds the frame at a position and reads it through for its checksum;
+// next is where the one after it begins.
+func (l *Log) check(at int64) (p frame, next int64, err error) {
 	var head [logFrame]byte
-	binary.LittleEndian.PutUint32(head[:], uint32(len(payload)))
-	binary.LittleEndian.PutUint32(head[4:], crc32.Checksum(payload, castagnoli))
-	if _, err := l.f.WriteAt(head[:], l.end); err != nil {
-		return err
+	if _, err := l.f.ReadAt(head[:], at); err != nil {
+		return frame{}, 0, err
 	}
-	if _, err := l.f.WriteAt(payload, l.end+logFrame); err != nil {
-		return err
+	size := int64(binary.LittleEndian.Uint32(head[:]))
+	if size == 0 {
+		return frame{}, 0, io.ErrUnexpectedEOF // the head was not written any more
 	}
-	l.batches = append(l.batches, l.end)
-	l.end += logFrame + int64(len(payload))
-	return nil
+	p = frame{io.NewSectionReader(l.f, at+logFrame, size)}
+	sum := crc32.New(castagnoli)
+	switch n, err := io.Copy(sum, p); {
+	case err != nil:
+		return frame{}, 0, err
+	case n < size:
+		return frame{}, 0, io.ErrUnexpectedEOF
+	case sum.Sum32() != binary.LittleEndian.Uint32(head[4:]):
+		return frame{}, 0, ErrCorrupt
+	}
+	_, err = p.Seek(0, io.SeekStart)
+	return p, at + logFrame + size, err
+}
+
+// append writes a frame at a position, its head last: until then it is not
+// there. It returns the end of the frame.
+func (l *Log) append(at int64, write func(io.Writer) error) (end int64, err error) {
+	out := &framed{w: io.NewOffsetWriter(l.f, at+logFrame), sum: crc32.New(castagnoli)}
+	if err := write(out); err != nil {
+		return at, err
+	}
+	if out.n > 1<<32-1 {
+		return at, fmt.Errorf("a batch of %d bytes is too large", out.n)
+	}
+	var head [logFrame]byte
+	binary.LittleEndian.PutUint32(head[:], uint32(out.n))
+	binary.LittleEndian.PutUint32(head[4:], out.sum.Sum32())
+	if _, err := l.f.WriteAt(head[:], at); err != nil {
+		return at, err
+	}
+	return at + logFrame + out.n, nil
+}
+
+// framed counts and sums what is written.
+type framed struct {
+	w   io.Writer
+	n   int64
+	sum hash.Hash32
+}
+
+func (o *framed) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	o.sum.Write(p[:n])
+	o.n += int64(n)
+	return n, err
 }
 
 // Batches is how many batches the log holds.
@@ -116,73 +155,115 @@ func (l *Log) Append(rows []Row, note any) error {
 	if err != nil {
 		return fmt.Errorf("log of rows: %w", err)
 	}
-	l.raw = binary.AppendUvarint(l.raw[:0], uint64(len(text)))
-	l.raw = append(l.raw, text...)
-	buf := make(parquet.Row, len(columns))
-	for i := range rows {
-		encodeRow(buf, &rows[i])
-		for _, v := range buf {
-			// Only texts differ in length, but a length is cheap.
-			switch kind := v.Kind(); {
-			case v.IsNull():
-				l.raw = append(l.raw, 0)
-			case kind == parquet.ByteArray:
-				l.raw = binary.AppendUvarint(l.raw, uint64(len(v.ByteArray()))+1)
-				l.raw = append(l.raw, v.ByteArray()...)
-			default:
-				start := len(l.raw)
-				l.raw = v.AppendBytes(append(l.raw, 0))
-				l.raw[start] = byte(len(l.raw) - start) // a number is short
+	end, err := l.append(l.end, func(w io.Writer) error {
+		l.packer.Reset(w)
+		l.row = append(binary.AppendUvarint(l.row[:0], uint64(len(text))), text...)
+		if _, err := l.packer.Write(l.row); err != nil {
+			return err
+		}
+		buf := make(parquet.Row, len(columns))
+		for i := range rows {
+			encodeRow(buf, &rows[i])
+			l.row = appendValues(l.row[:0], buf)
+			if _, err := l.packer.Write(l.row); err != nil {
+				return err
 			}
 		}
-	}
-	l.packed = s2.Encode(l.packed[:cap(l.packed)], l.raw)
-	if err := l.append(l.packed); err != nil {
+		return l.packer.Close()
+	})
+	if err != nil {
 		return fmt.Errorf("log of rows (hint: is the disk full?): %w", err)
 	}
+	l.batches, l.end = append(l.batches, l.end), end
 	return nil
+}
+
+// appendValues appends the values of a row, each with its length and one: zero
+// is no value.
+func appendValues(to []byte, row parquet.Row) []byte {
+	for _, v := range row {
+		switch kind := v.Kind(); {
+		case v.IsNull():
+			to = append(to, 0)
+		case kind == parquet.ByteArray:
+			to = binary.AppendUvarint(to, uint64(len(v.ByteArray()))+1)
+			to = append(to, v.ByteArray()...)
+		default:
+			start := len(to)
+			to = v.AppendBytes(append(to, 0))
+			to[start] = byte(len(to) - start) // a number is short
+		}
+	}
+	return to
 }
 
 // Batch reads batch number i again: its rows, and its note into note.
 func (l *Log) Batch(i int, note any) ([]Row, error) {
-	packed, _, err := l.frame(l.batches[i])
+	p, _, err := l.check(l.batches[i])
 	if err != nil {
 		return nil, fmt.Errorf("log of rows: %w", err)
 	}
-	raw, err := s2.Decode(nil, packed)
+	rows, err := readBatch(bufio.NewReader(s2.NewReader(p)), note)
 	if err != nil {
 		return nil, fmt.Errorf("log of rows: %w: %w", ErrCorrupt, err)
 	}
-	size, n := binary.Uvarint(raw)
-	if n <= 0 || size > uint64(len(raw)-n) {
-		return nil, fmt.Errorf("log of rows: %w", ErrCorrupt)
+	return rows, nil
+}
+
+func readBatch(r *bufio.Reader, note any) ([]Row, error) {
+	text, _, err := readSized(r, nil, 0)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(raw[n:n+int(size)], note); err != nil {
-		return nil, fmt.Errorf("log of rows: %w: %w", ErrCorrupt, err)
+	if err := json.Unmarshal(text, note); err != nil {
+		return nil, err
 	}
 	var rows []Row
-	buf := make(parquet.Row, len(columns))
-	for raw = raw[n+int(size):]; len(raw) > 0; {
+	values := make(parquet.Row, len(columns))
+	room := make([][]byte, len(columns))
+	for {
+		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
+			return rows, nil
+		}
 		for i := range columns {
-			size, n := binary.Uvarint(raw)
-			if n <= 0 || size > uint64(len(raw)-n)+1 {
-				return nil, fmt.Errorf("log of rows: %w", ErrCorrupt)
+			value, there, err := readSized(r, room[i], 1)
+			if err != nil {
+				return nil, err
 			}
-			if raw = raw[n:]; size == 0 {
-				buf[i] = parquet.NullValue().Level(0, 0, i)
+			if !there {
+				values[i] = parquet.NullValue().Level(0, 0, i)
 				continue
 			}
-			buf[i] = columns[i].node.Type().Kind().Value(raw[:size-1]).Level(0, 0, i)
-			raw = raw[size-1:]
+			room[i] = value
+			values[i] = columns[i].node.Type().Kind().Value(value).Level(0, 0, i)
 		}
-		row, err := decodeRow(buf)
+		row, err := decodeRow(values) // copies
 		if err != nil {
-			return nil, fmt.Errorf("log of rows: %w: %w", ErrCorrupt, err)
+			return nil, err
 		}
 		rows = append(rows, row)
 	}
-	return rows, nil
 }
+
+// readSized reads a length, of which less is taken off, and as many bytes into
+// room; there is false when the length is short of that.
+func readSized(r *bufio.Reader, room []byte, less uint64) (value []byte, there bool, err error) {
+	size, err := binary.ReadUvarint(r)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case size < less:
+		return nil, false, nil
+	case size-less > maxValue:
+		return nil, false, fmt.Errorf("a value of %d bytes", size)
+	}
+	value = slices.Grow(room[:0], int(size-less))[:size-less]
+	_, err = io.ReadFull(r, value)
+	return value, true, err
+}
+
+// maxValue is the longest value or note that is read again, 1 GiB.
+const maxValue = 1 << 30
 
 // Close closes the file and leaves it where it is.
 func (l *Log) Close() error { return l.f.Close() }

@@ -65,5 +65,13 @@ func TestALogGivesBackWhatWasWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(openedLog(t, path, "build 1"), 3)
+	// A kill before the head of a batch was written leaves zeros for it.
+	if info, err = os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()+5000); err != nil {
+		t.Fatal(err)
+	}
+	check(openedLog(t, path, "build 1"), 3)
 	check(openedLog(t, path, "build 2"), 0)
 }
