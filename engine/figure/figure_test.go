@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -135,6 +136,59 @@ func TestAnyNumbersGiveAWellFormedFigure(t *testing.T) {
 		wellFormed(rt, Rows{Rows: []Row{row}, Series: []string{"s"}, Targets: row.Values}.SVG())
 		if !bytes.Equal(f.SVG(), f.SVG()) {
 			rt.Fatalf("two drawings of one figure differ")
+		}
+	})
+}
+
+func panels() Panels {
+	return Panels{
+		Title: "MAP forecast", Unit: "mmHg", FromH: -12, XStep: 4, Floor: 0, Goal: 65, GoalName: "goal 65",
+		History: []Point{{-16, 90}, {-8, 71}, {-4, math.NaN()}, {0, 60}}, Newest: &Point{-0.2, 56},
+		Plans: []Panel{
+			{Name: "Current treatment", Desc: "MAP falls.", Points: []FanPoint{{4, 59, 52, 67, 48, 71}, {8, 60, 50, 70, 45, 75}}},
+			{Name: "Suggested", Desc: "MAP rises.", Points: []FanPoint{{4, 66, 59, 74, 55, 78}, {8, 68, 58, 78, 52, 82}}},
+		},
+	}
+}
+
+func TestPanelsAreDrawnTheSameOnEveryMachine(t *testing.T) {
+	golden(t, "panel.svg", panels().SVG(1))
+}
+
+func TestPanelsOfOneQuantityHaveTheSameAxes(t *testing.T) {
+	p := panels()
+	one := p
+	one.Plans = p.Plans[:1]
+	if p.plot() == one.plot() {
+		t.Error("the second plan does not widen the axes")
+	}
+	axis := regexp.MustCompile(`text-anchor="end"[^>]*>[^<]*<`)
+	a, b := axis.FindAll(p.SVG(0), -1), axis.FindAll(p.SVG(1), -1)
+	if len(a) < 2 || string(bytes.Join(a, nil)) != string(bytes.Join(b, nil)) {
+		t.Errorf("the y axes differ: %s, %s", a, b)
+	}
+	if bytes.Contains(p.SVG(0), []byte(`stroke-dasharray="2 3"`)) || !bytes.Contains(p.SVG(1), []byte(`stroke-dasharray="2 3"`)) {
+		t.Error("the line of current treatment belongs into the other panels, and only there")
+	}
+}
+
+func TestNoPanelIsEverMalformed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		value := rapid.OneOf(rapid.Float64(), rapid.Just(math.NaN()), rapid.Just(math.Inf(1)), rapid.Float64Range(-1e3, 1e3))
+		p := Panels{
+			Title: rapid.String().Draw(t, "title"), Unit: rapid.String().Draw(t, "unit"), FromH: value.Draw(t, "from"),
+			XStep: value.Draw(t, "step"), Floor: value.Draw(t, "floor"), Goal: value.Draw(t, "goal"), GoalName: rapid.String().Draw(t, "goal name"),
+			History: []Point{{value.Draw(t, "hx"), value.Draw(t, "hy")}}, Newest: &Point{value.Draw(t, "nx"), value.Draw(t, "ny")},
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "plans") {
+			q := Panel{Name: rapid.String().Draw(t, "name"), Desc: rapid.String().Draw(t, "desc"), Against: rapid.IntRange(-1, 4).Draw(t, "against")}
+			for range rapid.IntRange(0, 3).Draw(t, "points") {
+				q.Points = append(q.Points, FanPoint{value.Draw(t, "x"), value.Draw(t, "m"), value.Draw(t, "lo"), value.Draw(t, "hi"), value.Draw(t, "lo95"), value.Draw(t, "hi95")})
+			}
+			p.Plans = append(p.Plans, q)
+		}
+		for i := range p.Plans {
+			wellFormed(t, p.SVG(i))
 		}
 	})
 }
