@@ -164,6 +164,24 @@ func TestAGasIsArterialOnlyWhereSomethingSaysSo(t *testing.T) {
 	}
 }
 
+func TestAPressureIsOfTheLineOrTheCuffAsItsResourceSays(t *testing.T) {
+	device := func(name string) string { return `"device":{"display":"` + name + `"},` }
+	for _, tt := range []struct{ name, rest, want string }{
+		{"nothing says it", "", ""},
+		{"the method says it", `"method":{"text":"Intra-arterial"},`, state.MethodArterial},
+		{"the device says arterial line", device("Radial A-line, left"), state.MethodArterial},
+		{"the device says cuff", device("NIBP module"), state.MethodCuff},
+		{"the device is a monitor", device("Bedside monitor 12"), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := chartOf(t, testMapper(t), observation("8478-0", tt.rest+valueIn("61", "mm[Hg]")))
+			if len(c.Measurements) != 1 || c.Measurements[0].Method != tt.want {
+				t.Errorf("got %+v, rejects %v, want %q", c.Measurements, c.Rejects, tt.want)
+			}
+		})
+	}
+}
+
 func TestCodingsOfOneValue(t *testing.T) {
 	with := func(more string) string {
 		return strings.Replace(observation("11556-8", valueIn("80", "mm[Hg]")), `"code":"11556-8"}]`, `"code":"11556-8"},{"system":"http://loinc.org","code":"`+more+`"}]`, 1)

@@ -26,7 +26,7 @@ import (
 const checkpointBytes = 128 << 20
 
 // spillFormat changes when the spill's layout or meaning does.
-const spillFormat = "spill 1"
+const spillFormat = "spill 2"
 
 // progress is the content of the checkpoint file.
 type progress struct {

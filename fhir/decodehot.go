@@ -136,6 +136,8 @@ func (s *scan) observation() {
 			s.concept(&sh.method, false)
 		case "specimen":
 			s.reference(&sh.specimen)
+		case "device":
+			s.reference(&sh.device)
 		case "component":
 			if !s.array(&sh.componentsGiven) {
 				continue

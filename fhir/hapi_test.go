@@ -178,7 +178,9 @@ func simulated(t testing.TB, scenario physiology.Scenario, hours float64) physio
 	if err != nil {
 		t.Fatal(err)
 	}
-	return physiology.New(uint64(time.Now().UnixNano()), scenario).Run(hours, treatment)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("synthetic patient of seed %d", seed)
+	return physiology.New(seed, scenario).Run(hours, treatment)
 }
 
 // complete fails unless every key was fetched whole.

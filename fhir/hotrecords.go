@@ -60,6 +60,7 @@ func (s *scan) decodeObservation() *decoded {
 	main := &records[0]
 	main.Status, main.Patient, main.Encounter = s.words.keep(sh.status), s.words.keep(sh.subject.to), s.words.keep(sh.encounter.to)
 	main.Issued, main.Method, main.MethodText = cooked(sh.issued), s.codings(&sh.method), s.wording(&sh.method)
+	main.Device = s.words.keep(sh.device.display)
 	main.Tags = s.labelled(&sh.tags)
 	switch {
 	case sh.effective != nil:

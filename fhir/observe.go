@@ -109,23 +109,23 @@ func (x *index) observationOf(list []state.Coding) (spec *observationSpec, clash
 func (o *observationSpec) vague() bool { return o.Method == "" || o.ArterialBySpecimen }
 
 // wordedMethod finds a method by the codes of Observation.method, else by a
-// word in it or in the code's text.
+// word in it, in the code's text or in the name of the device.
 func (x *index) wordedMethod(c state.Concept, r *state.Record) *methodWord {
 	for _, code := range r.Method {
 		if w := x.methodCodes[key{code.System, code.Code}]; w != nil && (w.Concept == "" || w.Concept == c) {
 			return w
 		}
 	}
-	if r.MethodText == "" && r.Text == "" {
+	if r.MethodText == "" && r.Text == "" && r.Device == "" {
 		return nil
 	}
-	method, text := strings.ToLower(r.MethodText), strings.ToLower(r.Text)
+	method, text, device := strings.ToLower(r.MethodText), strings.ToLower(r.Text), strings.ToLower(r.Device)
 	for i := range x.methodWords {
 		w := &x.methodWords[i]
 		if w.Concept != "" && w.Concept != c {
 			continue
 		}
-		if containsAny(method, w.Words) || containsAny(text, w.Words) {
+		if containsAny(method, w.Words) || containsAny(text, w.Words) || containsAny(device, w.Words) {
 			return w
 		}
 	}

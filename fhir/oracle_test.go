@@ -17,13 +17,21 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
+// display is the name a reference gives of what it refers to.
+func display(r *models.Reference) string {
+	if r == nil {
+		return ""
+	}
+	return str(r.Display)
+}
+
 func (m *Mapper) oracleObservation(raw []byte) (*decoded, error) {
 	o, err := models.UnmarshalObservation(raw)
 	if err != nil {
 		return nil, err
 	}
 	base := state.Record{Status: o.Status.Code(), Patient: same(target(o.Subject)), Encounter: same(target(o.Encounter)),
-		Issued: str(o.Issued), Method: codings(o.Method), MethodText: wording(o.Method), Categories: nil, Tags: tags(o.Meta)}
+		Issued: str(o.Issued), Method: codings(o.Method), MethodText: wording(o.Method), Device: same(display(o.Device)), Categories: nil, Tags: tags(o.Meta)}
 	switch {
 	case o.EffectiveDateTime != nil:
 		base.Start = *o.EffectiveDateTime

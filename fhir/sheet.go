@@ -19,6 +19,7 @@ type sheet struct {
 	category               conceptSheet
 	subject, encounter     referenceSheet
 	specimen, medicine     referenceSheet
+	device                 referenceSheet
 	value                  valueSheet
 	tags                   conceptSheet // meta.security, then meta.tag
 	text                   []byte       // dosage.text

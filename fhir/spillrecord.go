@@ -33,6 +33,7 @@ var (
 		func(r *state.Record) *string { return &r.Patient },
 		func(r *state.Record) *string { return &r.ValueKind },
 		func(r *state.Record) *string { return &r.Absent },
+		func(r *state.Record) *string { return &r.Device },
 	}
 	recordAmounts = []func(*state.Record) **state.Quantity{
 		func(r *state.Record) **state.Quantity { return &r.Value },

@@ -71,6 +71,7 @@ type Record struct {
 	DoseWeight  *Quantity    `json:"dw,omitempty"`      // pump or order dosing weight
 	Method      []Coding     `json:"method,omitempty"`
 	MethodText  string       `json:"mtext,omitempty"`
+	Device      string       `json:"dev,omitempty"`  // display of the measuring device, e.g. "Arterial line"
 	Site        []Coding     `json:"site,omitempty"` // body site or route
 	Specimen    []Coding     `json:"spec,omitempty"` // resolved specimen type
 	Ingredients []Ingredient `json:"ingr,omitempty"`
