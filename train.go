@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,9 @@ import (
 // checkpointName is the file in the output folder that an unfinished training
 // goes on from.
 const checkpointName = "training.checkpoint"
+
+// curveName is the loss curve in the output folder, for people.
+const curveName = "training.svg"
 
 func trainWorld() *cobra.Command {
 	var file, out, config, leaveOut, kind string
@@ -59,10 +63,10 @@ func trainWorld() *cobra.Command {
 			if err := os.MkdirAll(out, 0o755); err != nil {
 				return err
 			}
+			train.Checkpoint = filepath.Join(out, checkpointName)
 			if kind == "reference" {
 				return trainReference(cmd, file, out, train, asJSON)
 			}
-			train.Checkpoint = filepath.Join(out, checkpointName)
 			model, err := world.Train(cmd.Context(), cohort.Read(file), train, epochLines(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
@@ -70,10 +74,7 @@ func trainWorld() *cobra.Command {
 			if err := model.RecordEffects(cmd.Context(), counterfactuals(cmd.Context(), cardPatients, train.Seed, cfg.State)); err != nil {
 				return err
 			}
-			if err := model.Write(out); err != nil {
-				return err
-			}
-			if err := os.Remove(train.Checkpoint); err != nil {
+			if err := keepModel(out, train.Checkpoint, model, model.Record().Curves); err != nil {
 				return err
 			}
 			if asJSON {
@@ -88,7 +89,7 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
 	cmd.Flags().StringVar(&leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
 	cmd.Flags().IntVar(&folds, "cross-validate", 0, "`N`: train N throw-away models, each without a fold of the hospitals, and print how they did on those")
-	cmd.Flags().StringVar(&kind, "kind", "native", "native, or reference: the published architecture (no --members, and no going on after a kill)")
+	cmd.Flags().StringVar(&kind, "kind", "native", "native, or reference: the published architecture (no --members)")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
 	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
 	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")
@@ -96,6 +97,18 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().BoolVar(&train.EffectsFromRecords, "effects-from-records", false, "let confounded records teach the effects of treatment too: to see what comes of it, not for use")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// keepModel writes a trained model with its loss curve into dir, and removes the
+// checkpoint, which is of no more use.
+func keepModel(dir, checkpoint string, model interface{ Write(dir string) error }, curves []world.Progress) error {
+	if err := model.Write(dir); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, curveName), lossPicture(curves).svg, 0o644); err != nil {
+		return fmt.Errorf("write loss curve: %w", err)
+	}
+	return os.Remove(checkpoint)
 }
 
 // trainReference trains and writes a model of the published kind.
@@ -110,7 +123,8 @@ func trainReference(cmd *cobra.Command, file, out string, train world.TrainConfi
 	if err != nil {
 		return err
 	}
-	if err := model.Write(out); err != nil {
+	curves := slices.DeleteFunc(slices.Clone(model.Record().Curves), func(p world.Progress) bool { return p.Member != 0 }) // of the dynamics: the outcome's loss is another
+	if err := keepModel(out, train.Checkpoint, model, curves); err != nil {
 		return err
 	}
 	if asJSON {
@@ -155,6 +169,10 @@ func epochLines(w io.Writer) func(world.Progress) {
 		if p.Best {
 			mark = " best"
 		}
-		fmt.Fprintf(w, "%snetwork %d of %d, epoch %d of %d: loss %.4f, validation %.4f%s%s", start, p.Member+1, p.Members, p.Epoch+1, p.Epochs, p.TrainLoss, p.ValidationLoss, mark, end)
+		network := fmt.Sprintf("network %d of %d", p.Member+1, p.Members)
+		if p.Baseline {
+			network = "baseline"
+		}
+		fmt.Fprintf(w, "%s%s, epoch %d of %d: loss %.4f, validation %.4f%s%s", start, network, p.Epoch+1, p.Epochs, p.TrainLoss, p.ValidationLoss, mark, end)
 	}
 }

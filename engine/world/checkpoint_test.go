@@ -18,81 +18,141 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
 )
 
-// killedTraining names the checkpoint of a training that is to be killed.
-const killedTraining = "SEPSISAGENT_TEST_KILLED_TRAINING"
+// The environment of a training that is to be killed: its checkpoint, and which
+// of killings it is.
+const (
+	killedTraining = "SEPSISAGENT_TEST_KILLED_TRAINING"
+	killedAt       = "SEPSISAGENT_TEST_KILLED_AT"
+)
+
+// encoder is a trained model of either kind.
+type encoder interface {
+	encode() (js, weights []byte, err error)
+}
+
+// killings are moments at which training is killed: when the second epoch of a
+// network was made and is not yet saved.
+var killings = []struct {
+	name     string
+	networks int // that are trained by then
+	baseline bool
+	train    func(ctx context.Context, checkpoint string, report func(Progress)) (encoder, error)
+	key      func() (string, error)
+}{
+	{name: "a native model in its second member", networks: 1, train: trainSlowly, key: slowKey},
+	{name: "a native model in its baseline", networks: 2, baseline: true, train: trainSlowly, key: slowKey},
+	{name: "a reference model in its outcome network", networks: 1, train: trainReferenceSlowly, key: func() (string, error) {
+		cfg := slowToy("")
+		digest, err := toyDigest()
+		return refCheckpointKey(cfg, cfg.Reference, digest), err
+	}},
+}
 
 // slowToy trains long enough to be killed on the way.
 func slowToy(checkpoint string) TrainConfig {
 	cfg := toyConfig()
-	cfg.Members, cfg.Epochs, cfg.Checkpoint = 2, 4, checkpoint
+	cfg.Members, cfg.Epochs, cfg.Checkpoint, cfg.Reference.Epochs = 2, 2, checkpoint, 2
 	return cfg
 }
 
-func TestTrainingThatWasKilledEndsWithTheBytesOfOneThatWasNot(t *testing.T) {
-	if name := os.Getenv(killedTraining); name != "" {
-		cfg := slowToy(name)
-		epochs := 0
-		_, err := Train(context.Background(), cohort.Seq(toyRows(t)), cfg, func(Progress) {
-			if epochs++; epochs == 6 {
-				time.Sleep(time.Minute) // to be killed in the second epoch of the second member, before it is saved
+func slowKey() (string, error) {
+	cfg := slowToy("")
+	cfg.settle()
+	digest, err := toyDigest()
+	return checkpointKey(cfg, newArchitecture(cfg.Hidden, cfg.Effect), digest), err
+}
+
+func trainSlowly(ctx context.Context, checkpoint string, report func(Progress)) (encoder, error) {
+	rows, err := toyRowsOnce()
+	if err != nil {
+		return nil, err
+	}
+	return Train(ctx, cohort.Seq(rows), slowToy(checkpoint), report)
+}
+
+func trainReferenceSlowly(ctx context.Context, checkpoint string, report func(Progress)) (encoder, error) {
+	rows, err := toyRowsOnce()
+	if err != nil {
+		return nil, err
+	}
+	cfg := slowToy(checkpoint)
+	return TrainReference(ctx, cohort.Seq(rows), cfg, cfg.Reference, report)
+}
+
+// TestATrainingToBeKilled is what the test below starts and kills.
+func TestATrainingToBeKilled(t *testing.T) {
+	file := os.Getenv(killedTraining)
+	if file == "" {
+		t.Skip("run by TestTrainingThatWasKilledEndsWithTheBytesOfOneThatWasNot")
+	}
+	for _, k := range killings {
+		if k.name != os.Getenv(killedAt) {
+			continue
+		}
+		_, err := k.train(context.Background(), file, func(p Progress) {
+			if p.Baseline == k.baseline && (p.Member == 1 || p.Baseline) && p.Epoch == 1 {
+				time.Sleep(time.Minute) // to be killed
 			}
 		})
 		t.Fatalf("not killed: %v", err)
 	}
+}
+
+func TestTrainingThatWasKilledEndsWithTheBytesOfOneThatWasNot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains twice")
 	}
-	name := filepath.Join(t.TempDir(), "checkpoint")
-	cmd := exec.Command(os.Args[0], "-test.run=^TestTrainingThatWasKilledEndsWithTheBytesOfOneThatWasNot$")
-	cmd.Env = append(os.Environ(), killedTraining+"="+name)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	for _, k := range killings {
+		t.Run(k.name, func(t *testing.T) {
+			file, key := filepath.Join(t.TempDir(), "checkpoint"), ""
+			var err error
+			if key, err = k.key(); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(os.Args[0], "-test.run=^TestATrainingToBeKilled$")
+			cmd.Env = append(os.Environ(), killedTraining+"="+file, killedAt+"="+k.name)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for range 20000 {
+				if c, err := readCheckpoint(file, key); err == nil && len(c.Done) == k.networks && c.Now != nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // it was killed
+			c, err := readCheckpoint(file, key)
+			if err != nil || len(c.Done) != k.networks || c.Now == nil || c.Now.Epoch != 1 {
+				t.Fatalf("the checkpoint is not of the first epoch of network %d: %v", k.networks, err)
+			}
+			var again, all int
+			resumed, err := k.train(context.Background(), file, func(Progress) { again++ })
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole, err := k.train(context.Background(), "", func(Progress) { all++ })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again+len(c.Curves) != all {
+				t.Errorf("%d epochs were kept and %d made, of %d", len(c.Curves), again, all)
+			}
+			aJS, aWeights, err := whole.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			bJS, bWeights, err := resumed.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(aJS, bJS) || !bytes.Equal(aWeights, bWeights) {
+				t.Error("the resumed training ends with other bytes")
+			}
+		})
 	}
-	for range 20000 {
-		if c, err := readCheckpoint(name, keyIn(name)); err == nil && len(c.Done) == 1 && c.Now != nil {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed
-	c, err := readCheckpoint(name, keyIn(name))
-	if err != nil || len(c.Done) != 1 || c.Now == nil {
-		t.Fatalf("the checkpoint is not of the second member: %+v, %v", c, err)
-	}
-	reported := 0
-	resumed, err := Train(context.Background(), cohort.Seq(toyRows(t)), slowToy(name), func(Progress) { reported++ })
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := trainToy(t, slowToy(""))
-	if reported >= len(whole.file.Training.Curves) {
-		t.Errorf("the resumed training made all %d epochs again", reported)
-	}
-	for _, part := range []struct {
-		name string
-		of   func(*Model) []byte
-	}{
-		{"model.json", func(m *Model) []byte { js, _, _ := m.encode(); return js }},
-		{"weights", func(m *Model) []byte { _, w, _ := m.encode(); return w }},
-	} {
-		if a, b := part.of(whole), part.of(resumed); len(a) == 0 || !bytes.Equal(a, b) {
-			t.Errorf("%s differs: %d and %d bytes", part.name, len(a), len(b))
-		}
-	}
-}
-
-// keyIn is the key that a training of slowToy looks for.
-func keyIn(name string) string {
-	cfg := slowToy(name)
-	cfg.settle()
-	digest, err := toyDigest()
-	if err != nil {
-		return err.Error()
-	}
-	return checkpointKey(cfg, newArchitecture(cfg.Hidden, cfg.Effect), digest)
 }
 
 func toyDigest() (string, error) {

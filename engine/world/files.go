@@ -2,7 +2,7 @@
 
 package world
 
-// This file: a model on disk. Four files make one model:
+// This file: a model of either kind on disk. Four files make one model:
 //
 //	weights.safetensors  the tensors; its metadata name the SHA-256 of model.json
 //	model.json           everything else that forecasts depend on, and the training record
@@ -23,6 +23,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
@@ -35,7 +36,6 @@ const (
 	modelName   = "model.json"
 	sumsName    = "SHA256SUMS"
 	cardName    = "MODEL_CARD.md"
-	curveName   = "training.svg"
 )
 
 // schema names the layout of model.json that this code reads.
@@ -80,21 +80,23 @@ func (f *modelFile) levels(d Dose) state.Levels { return labels(f.config(), d) }
 // Write stores the model in dir, which is made if needed. Each file is
 // complete or absent; SHA256SUMS comes last.
 func (m *Model) Write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write model: %w", err)
-	}
 	js, weights, err := m.encode()
 	if err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
-	sums := fmt.Sprintf("%s  %s\n%s  %s\n", digest(weights), weightsName, digest(js), modelName)
+	return writeFolder(dir, js, weights, m.Card())
+}
+
+// writeFolder writes the four files.
+func writeFolder(dir string, js, weights, card []byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("write model: %w", err)
+	}
+	sums := fmt.Appendf(nil, "%s  %s\n%s  %s\n", digest(weights), weightsName, digest(js), modelName)
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{
-		{weightsName, weights}, {modelName, js}, {cardName, m.Card()}, {curveName, m.file.Training.curve()},
-		{sumsName, []byte(sums)},
-	} {
+	}{{weightsName, weights}, {modelName, js}, {cardName, card}, {sumsName, sums}} {
 		name := filepath.Join(dir, f.name)
 		if err := os.WriteFile(name+".part", f.data, 0o644); err != nil {
 			return fmt.Errorf("write model: %w", err)
@@ -102,6 +104,41 @@ func (m *Model) Write(dir string) error {
 		if err := os.Rename(name+".part", name); err != nil {
 			return fmt.Errorf("write model: %w", err)
 		}
+	}
+	return nil
+}
+
+// readFolder reads what writeFolder wrote, and returns it once every hash is
+// the right one: model.json, the tensors, and the hash that stands for both.
+func readFolder(fsys fs.FS, dir string) (js []byte, tensors []nn.Tensor, hash string, err error) {
+	content := map[string][]byte{}
+	for _, name := range []string{sumsName, weightsName, modelName} {
+		if content[name], err = fs.ReadFile(fsys, path.Join(dir, name)); err != nil {
+			return nil, nil, "", fmt.Errorf("load model (hint: make one with `train world` or `model import`, or name its folder with --model): %w", err)
+		}
+	}
+	js, hash = content[modelName], digest(content[weightsName])
+	for name, sum := range map[string]string{weightsName: hash, modelName: digest(js)} {
+		if !strings.Contains("\n"+string(content[sumsName]), "\n"+sum+"  "+name+"\n") {
+			return nil, nil, "", fmt.Errorf("%w: %s does not have the SHA-256 that %s names", ErrCorrupt, name, sumsName)
+		}
+	}
+	tensors, meta, err := nn.DecodeSafetensors(content[weightsName])
+	if err != nil {
+		return nil, nil, "", fmt.Errorf("%w: %s: %w", ErrCorrupt, weightsName, err)
+	}
+	if meta[modelName] != digest(js) {
+		return nil, nil, "", fmt.Errorf("%w: %s does not belong to %s", ErrCorrupt, modelName, weightsName)
+	}
+	return js, tensors, hash, nil
+}
+
+// strictly decodes model.json into to; a key that to does not have is an error.
+func strictly(js []byte, to any) error {
+	dec := json.NewDecoder(bytes.NewReader(js))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(to); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrCorrupt, modelName, err)
 	}
 	return nil
 }
@@ -152,45 +189,16 @@ func (m *Model) tensors() []nn.Tensor {
 // Load reads a model folder and verifies every hash and shape before it uses
 // anything. A damaged file gives an error that wraps ErrCorrupt and names it.
 func Load(fsys fs.FS, dir string) (*Model, error) {
-	read := func(name string) ([]byte, error) {
-		b, err := fs.ReadFile(fsys, path.Join(dir, name))
-		if err != nil {
-			return nil, fmt.Errorf("load model (hint: train one with `train world`, or name its folder with --model): %w", err)
-		}
-		return b, nil
-	}
-	sums, err := read(sumsName)
+	js, tensors, hash, err := readFolder(fsys, dir)
 	if err != nil {
 		return nil, err
-	}
-	weights, err := read(weightsName)
-	if err != nil {
-		return nil, err
-	}
-	js, err := read(modelName)
-	if err != nil {
-		return nil, err
-	}
-	for name, b := range map[string][]byte{weightsName: weights, modelName: js} {
-		if !strings.Contains("\n"+string(sums), "\n"+digest(b)+"  "+name+"\n") {
-			return nil, fmt.Errorf("%w: %s does not have the SHA-256 that %s names", ErrCorrupt, name, sumsName)
-		}
-	}
-	tensors, meta, err := nn.DecodeSafetensors(weights)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, weightsName, err)
-	}
-	if meta[modelName] != digest(js) {
-		return nil, fmt.Errorf("%w: %s does not belong to %s", ErrCorrupt, modelName, weightsName)
 	}
 	if kind, err := kindIn(fsys, dir); err == nil && kind != kindNative {
 		return nil, fmt.Errorf("%w: the folder holds a model of kind %s (hint: give a native one, made by `train world`)", ErrKind, kind)
 	}
 	m := &Model{}
-	dec := json.NewDecoder(bytes.NewReader(js))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&m.file); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, modelName, err)
+	if err := strictly(js, &m.file); err != nil {
+		return nil, err
 	}
 	if err := m.file.check(); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, modelName, err)
@@ -198,7 +206,7 @@ func Load(fsys fs.FS, dir string) (*Model, error) {
 	if err := m.adopt(tensors); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, weightsName, err)
 	}
-	m.describe(digest(weights))
+	m.describe(hash)
 	return m, nil
 }
 
@@ -249,21 +257,11 @@ func (f *modelFile) check() error {
 
 // adopt takes the tensors, each by name and shape, none left over.
 func (m *Model) adopt(tensors []nn.Tensor) error {
-	byName := map[string]nn.Tensor{}
-	for _, t := range tensors {
-		byName[t.Name] = t
+	steps := slices.IndexFunc(tensors, func(t nn.Tensor) bool { return t.Name == "atlas.steps" })
+	if steps < 0 {
+		return errors.New("tensor atlas.steps is missing")
 	}
-	take := func(name string, shape ...int) ([]float32, error) {
-		t, ok := byName[name]
-		if !ok {
-			return nil, fmt.Errorf("tensor %s is missing", name)
-		}
-		if fmt.Sprint(t.Shape) != fmt.Sprint(shape) {
-			return nil, fmt.Errorf("tensor %s has shape %v, want %v", name, t.Shape, shape)
-		}
-		delete(byName, name)
-		return t.Data, nil
-	}
+	take, rest := hand(tensors)
 	m.net = newNetwork(m.file.Architecture)
 	for k := range m.file.Members {
 		theta := make([]float32, m.net.layout.Size())
@@ -276,7 +274,7 @@ func (m *Model) adopt(tensors []nn.Tensor) error {
 		}
 		m.members = append(m.members, theta)
 	}
-	if err := m.adoptAtlas(byName["atlas.steps"].Shape, take); err != nil {
+	if err := m.adoptAtlas(tensors[steps].Shape, take); err != nil {
 		return err
 	}
 	w, err := take("ridge.weight", ridgeInputs, numF)
@@ -293,15 +291,15 @@ func (m *Model) adopt(tensors []nn.Tensor) error {
 			return fmt.Errorf("stored reference: %w", err)
 		}
 	}
-	if len(byName) > 0 {
-		return fmt.Errorf("%d tensors that no part of the model reads", len(byName))
+	if n := rest(); n > 0 {
+		return fmt.Errorf("%d tensors that no part of the model reads", n)
 	}
 	return nil
 }
 
 func (m *Model) adoptAtlas(shape []int, take func(string, ...int) ([]float32, error)) error {
 	if len(shape) != 1 {
-		return errors.New("tensor atlas.steps is missing or has the wrong rank")
+		return errors.New("tensor atlas.steps has the wrong rank")
 	}
 	n := shape[0]
 	a := &atlas{far: m.file.Far}

@@ -2,9 +2,8 @@
 
 package world
 
-// This file: a reference model on disk. The folder looks like a native model's
-// (files.go): weights.safetensors names the SHA-256 of model.json, SHA256SUMS
-// names both; the schema tells the kinds apart. A native model stores its
+// This file: a reference model on disk, in a folder like a native model's
+// (files.go); the schema in model.json tells the kinds apart. A native model stores its
 // baseline as tensors and a section of its own files through the same code.
 
 import (
@@ -14,10 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path"
-	"path/filepath"
-	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
 )
@@ -70,35 +66,13 @@ func kindIn(fsys fs.FS, dir string) (string, error) {
 	return kindNative, nil
 }
 
-// Write stores the model in dir, which is made if needed. Each file is
-// complete or absent; SHA256SUMS comes last.
+// Write stores the model in dir as a native one is stored.
 func (r *Reference) Write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write model: %w", err)
-	}
 	js, weights, err := r.encode()
 	if err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
-	type file struct {
-		name string
-		data []byte
-	}
-	files := []file{{weightsName, weights}, {modelName, js}, {cardName, r.Card()}}
-	if r.file.Training != nil {
-		files = append(files, file{curveName, r.file.Training.curve()})
-	}
-	files = append(files, file{sumsName, fmt.Appendf(nil, "%s  %s\n%s  %s\n", digest(weights), weightsName, digest(js), modelName)})
-	for _, f := range files {
-		name := filepath.Join(dir, f.name)
-		if err := os.WriteFile(name+".part", f.data, 0o644); err != nil {
-			return fmt.Errorf("write model: %w", err)
-		}
-		if err := os.Rename(name+".part", name); err != nil {
-			return fmt.Errorf("write model: %w", err)
-		}
-	}
-	return nil
+	return writeFolder(dir, js, weights, r.Card())
 }
 
 // encode returns model.json and the weights file.
@@ -197,32 +171,13 @@ func (f *refFile) check() error {
 // shape before it uses anything. A damaged file gives an error that wraps
 // ErrCorrupt and names it.
 func LoadReference(fsys fs.FS, dir string) (*Reference, error) {
-	content := map[string][]byte{}
-	for _, name := range []string{sumsName, weightsName, modelName} {
-		b, err := fs.ReadFile(fsys, path.Join(dir, name))
-		if err != nil {
-			return nil, fmt.Errorf("load model (hint: train one with `train world --kind reference`, or `model import`): %w", err)
-		}
-		content[name] = b
-	}
-	weights, js := content[weightsName], content[modelName]
-	for _, name := range []string{weightsName, modelName} {
-		if !strings.Contains("\n"+string(content[sumsName]), "\n"+digest(content[name])+"  "+name+"\n") {
-			return nil, fmt.Errorf("%w: %s does not have the SHA-256 that %s names", ErrCorrupt, name, sumsName)
-		}
-	}
-	tensors, meta, err := nn.DecodeSafetensors(weights)
+	js, tensors, hash, err := readFolder(fsys, dir)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, weightsName, err)
-	}
-	if meta[modelName] != digest(js) {
-		return nil, fmt.Errorf("%w: %s does not belong to %s", ErrCorrupt, modelName, weightsName)
+		return nil, err
 	}
 	var file refFile
-	dec := json.NewDecoder(bytes.NewReader(js))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&file); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, modelName, err)
+	if err := strictly(js, &file); err != nil {
+		return nil, err
 	}
 	take, rest := hand(tensors)
 	r, err := restoreReference(file, "", take)
@@ -232,7 +187,7 @@ func LoadReference(fsys fs.FS, dir string) (*Reference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	r.describe(digest(weights))
+	r.describe(hash)
 	return r, nil
 }
 

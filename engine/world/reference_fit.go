@@ -13,6 +13,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
@@ -57,71 +58,110 @@ type refExample struct {
 
 // refFitter fits one network.
 type refFitter struct {
-	net   *refNet
-	scale *refScale
-	cfg   RefConfig
-	grads [][]float32      // of the shards of a batch
-	mu    sync.Mutex       // guards free
-	free  map[int]*refPass // passes to borrow, by rows
+	net               *refNet
+	scale             *refScale
+	cfg               RefConfig
+	train, validation []refExample
+	report            func(Progress)
+	turned            *refTurned       // of the weights that gradient was called with
+	grads             [][]float32      // of the shards of a batch
+	mu                sync.Mutex       // guards free
+	free              map[int]*refPass // passes to borrow, by rows
 }
 
-// fit returns the weights of the epoch that did best on the validation examples:
-// by mean absolute error for the dynamics, which is what the baseline is judged
-// by and goes on falling after the likelihood has turned, and by loss for the
-// outcome. report, which may be nil, is called after every epoch.
-func (n *refNet) fit(ctx context.Context, scale *refScale, cfg RefConfig, train, validation []refExample, report func(Progress)) ([]float32, error) {
-	f := &refFitter{net: n, scale: scale, cfg: cfg, free: map[int]*refPass{}}
+// newRefFitter makes ready to fit net; report is called after every epoch.
+func newRefFitter(net *refNet, scale *refScale, cfg RefConfig, train, validation []refExample, report func(Progress)) *refFitter {
+	f := &refFitter{net: net, scale: scale, cfg: cfg, train: train, validation: validation, report: report,
+		turned: net.newTurned(), free: map[int]*refPass{}}
 	for range refBatch / refShard {
-		f.grads = append(f.grads, make([]float32, n.layout.Size()))
+		f.grads = append(f.grads, make([]float32, net.layout.Size()))
 	}
-	rng := rand.New(rand.NewPCG(cfg.Seed, uint64(n.steps)))
-	theta := n.init(rng)
-	best, least, bestEpoch := append([]float32(nil), theta...), math.Inf(1), -1
-	opt := nn.NewAdam(len(theta), cfg.Decay)
-	order := rng.Perm(len(train))
-	batches := (len(order) + refBatch - 1) / refBatch
-	for epoch := range cfg.Epochs {
-		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		var sum tally
-		for b := range batches {
-			if err := ctx.Err(); err != nil {
-				return nil, fmt.Errorf("training stopped: %w", err)
-			}
-			batch := make([]refExample, 0, refBatch)
-			for _, i := range order[b*refBatch : min((b+1)*refBatch, len(order))] {
-				batch = append(batch, train[i])
-			}
-			t, norm := f.gradient(theta, batch, rng.Uint64())
-			if !finite(norm) {
-				return nil, fmt.Errorf("%w: the gradient of the reference network is not finite in epoch %d; lower the learning rate", ErrTraining, epoch)
-			}
-			done := float64(epoch*batches+b) / float64(cfg.Epochs*batches)
-			opt.Step(&n.layout, theta, f.grads[0], cfg.LearningRate*(0.02+0.98*(1+math.Cos(math.Pi*done))/2))
-			sum.loss, sum.weight = sum.loss+t.loss, sum.weight+t.weight
+	return f
+}
+
+// start is the network before its first epoch.
+func (f *refFitter) start() (*running, error) {
+	source := rand.NewPCG(f.cfg.Seed, uint64(f.net.steps))
+	rng := rand.New(source)
+	theta := f.net.init(rng)
+	r := &running{Theta: theta, Best: slices.Clone(theta), BestLoss: math.Inf(1), BestEpoch: -1,
+		Order: rng.Perm(len(f.train)), Optimiser: nn.NewAdam(len(theta), f.cfg.Decay).State()}
+	var err error
+	r.Chance, err = source.MarshalBinary()
+	return r, err
+}
+
+// network goes on with r and returns the weights of the epoch that did best on
+// the validation examples: by mean absolute error for the dynamics, which is
+// what the baseline is judged by and goes on falling after the likelihood has
+// turned, and by loss for the outcome. save is called after every epoch with
+// the state to go on from.
+func (f *refFitter) network(ctx context.Context, r *running, save func(*running) error) ([]float32, error) {
+	source := new(rand.PCG)
+	if err := source.UnmarshalBinary(r.Chance); err != nil {
+		return nil, fmt.Errorf("%w: random source: %w", ErrTraining, err)
+	}
+	rng := rand.New(source)
+	opt := nn.NewAdam(len(r.Theta), f.cfg.Decay)
+	opt.Restore(r.Optimiser)
+	for r.Epoch < f.cfg.Epochs && r.Epoch-1-r.BestEpoch < f.cfg.Patience {
+		sum, err := f.epoch(ctx, r, rng, opt)
+		if err != nil {
+			return nil, err
 		}
-		loss, judged := f.watch(theta, validation)
-		if judged < least {
-			least, bestEpoch = judged, epoch
-			copy(best, theta)
+		loss, judged := f.watch(r.Theta)
+		if judged < r.BestLoss {
+			r.BestLoss, r.BestEpoch = judged, r.Epoch
+			copy(r.Best, r.Theta)
 		}
-		if report != nil {
-			report(Progress{Members: 1, Epoch: epoch, Epochs: cfg.Epochs, TrainLoss: sum.loss / math.Max(sum.weight, 1),
-				ValidationLoss: loss, Best: bestEpoch == epoch})
+		f.report(Progress{Members: 1, Epoch: r.Epoch, Epochs: f.cfg.Epochs, TrainLoss: sum.loss / math.Max(sum.weight, 1),
+			ValidationLoss: loss, Best: r.BestEpoch == r.Epoch})
+		r.Epoch++
+		r.Optimiser = opt.State()
+		if r.Chance, err = source.MarshalBinary(); err != nil {
+			return nil, err
 		}
-		if epoch-bestEpoch >= cfg.Patience {
-			break
+		if err := save(r); err != nil {
+			return nil, err
 		}
 	}
-	if bestEpoch < 0 {
+	if r.BestEpoch < 0 {
 		return nil, fmt.Errorf("%w: the reference network never had a finite validation loss", ErrTraining)
 	}
-	return best, nil
+	return r.Best, nil
+}
+
+// epoch goes once through the training examples in random order.
+func (f *refFitter) epoch(ctx context.Context, r *running, rng *rand.Rand, opt *nn.Adam) (sum tally, err error) {
+	order := r.Order
+	batches := (len(order) + refBatch - 1) / refBatch
+	rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	batch := make([]refExample, 0, refBatch)
+	for b := range batches {
+		if err := ctx.Err(); err != nil {
+			return sum, fmt.Errorf("training stopped: %w", err)
+		}
+		batch = batch[:0]
+		for _, i := range order[b*refBatch : min((b+1)*refBatch, len(order))] {
+			batch = append(batch, f.train[i])
+		}
+		t, norm := f.gradient(r.Theta, batch, rng.Uint64())
+		if !finite(norm) {
+			return sum, fmt.Errorf("%w: the gradient of the reference network is not finite in epoch %d; lower the learning rate", ErrTraining, r.Epoch)
+		}
+		done := float64(r.Step) / float64(f.cfg.Epochs*batches)
+		opt.Step(&f.net.layout, r.Theta, f.grads[0], f.cfg.LearningRate*(0.02+0.98*(1+math.Cos(math.Pi*done))/2))
+		r.Step++
+		sum.add(t)
+	}
+	return sum, nil
 }
 
 // gradient leaves the batch's gradient in the first shard and returns the loss
 // and the gradient's norm. seed drives dropout.
 func (f *refFitter) gradient(theta []float32, batch []refExample, seed uint64) (tally, float64) {
 	by := f.net.terms(batch)
+	f.net.turn(theta, f.turned)
 	shards := (len(batch) + refShard - 1) / refShard
 	sums := make([]tally, shards)
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -139,7 +179,7 @@ func (f *refFitter) gradient(theta []float32, batch []refExample, seed uint64) (
 			clear(f.grads[s])
 			f.net.forward(theta, p)
 			sums[s] = f.net.objective(p, f.scale, part, by)
-			f.net.backward(theta, f.grads[s], p)
+			f.net.backward(theta, f.grads[s], p, f.turned)
 		}()
 	}
 	wg.Wait()
@@ -148,7 +188,7 @@ func (f *refFitter) gradient(theta []float32, batch []refExample, seed uint64) (
 		for i, v := range f.grads[s] {
 			grad[i] += v
 		}
-		total.loss, total.weight = total.loss+sums[s].loss, total.weight+sums[s].weight
+		total.add(sums[s])
 	}
 	return total, nn.ClipNorm(grad, 1)
 }
@@ -245,7 +285,8 @@ func (n *refNet) objective(p *refPass, scale *refScale, part []refExample, by te
 
 // watch gives the mean loss on validation examples without dropout, and what
 // the epoch is judged by.
-func (f *refFitter) watch(theta []float32, examples []refExample) (loss, judged float64) {
+func (f *refFitter) watch(theta []float32) (loss, judged float64) {
+	examples := f.validation
 	parts := (len(examples) + refShard - 1) / refShard
 	losses, errors := make([]tally, parts), make([]tally, parts)
 	f.net.each(theta, f.scale, windowsOf(examples), func(from int, p *refPass) {

@@ -113,7 +113,6 @@ type refBack struct {
 	dGX, dGH, dSeq                                      *nn.Mat // sequence
 	dStep, dStaticE, dShared                            *nn.Mat // rows
 	dTable                                              *nn.Mat // as table
-	turnedH, turnedX                                    *nn.Mat // weights turned over
 }
 
 func (n *refNet) newPass(rows int, training bool) *refPass {
@@ -145,8 +144,7 @@ func (n *refNet) newPass(rows int, training bool) *refPass {
 	p.mask, p.masked = mat(seq, n.hidden), mat(seq, n.hidden)
 	b := &refBack{dLogit: mat(rows, 1), dHidden1: mat(rows, n.head1.W.Cols), dLast: mat(rows, n.hidden),
 		dGX: mat(seq, 3*n.hidden), dGH: mat(seq, 3*n.hidden), dSeq: mat(seq, n.hidden), dStep: mat(rows, n.hidden),
-		dStaticE: mat(rows, embed), dShared: mat(rows, 3*n.hidden), dTable: mat(refActions+1, 3*n.hidden),
-		turnedH: mat(3*n.hidden, n.hidden), turnedX: mat(3*n.hidden, n.hidden)}
+		dStaticE: mat(rows, embed), dShared: mat(rows, 3*n.hidden), dTable: mat(refActions+1, 3*n.hidden)}
 	if n.dynamics {
 		p.dropPre = mat(rows, n.hidden)
 		b.dPre, b.dJoined = mat(rows, n.hidden), mat(rows, n.hidden+1)
@@ -156,6 +154,26 @@ func (n *refNet) newPass(rows int, training bool) *refPass {
 	}
 	p.back = b
 	return p
+}
+
+// refTurned holds weights turned over, which the way back multiplies with. One
+// set serves all shards of a batch.
+type refTurned struct {
+	h [2]*nn.Mat // recurrent weights of each layer
+	x *nn.Mat    // input weights of the second
+}
+
+func (n *refNet) newTurned() *refTurned {
+	mat := func() *nn.Mat { return nn.NewMat(3*n.hidden, n.hidden) }
+	return &refTurned{h: [2]*nn.Mat{mat(), mat()}, x: mat()}
+}
+
+// turn fills to from theta.
+func (n *refNet) turn(theta []float32, to *refTurned) {
+	for l, g := range n.gru {
+		nn.Transpose(to.h[l], g.Wh.Mat(theta))
+	}
+	nn.Transpose(to.x, n.gru[1].Wx.Mat(theta))
 }
 
 // drop draws the masks of a training pass.
@@ -279,8 +297,8 @@ func bounded(raw float32) (ls float32, inside bool) {
 }
 
 // backward adds to grad what dLogit, dMu and dSigma say, after forward on the
-// same training pass.
-func (n *refNet) backward(theta, grad []float32, p *refPass) {
+// same training pass. turned holds theta's weights.
+func (n *refNet) backward(theta, grad []float32, p *refPass, turned *refTurned) {
 	b := p.back
 	if n.dynamics {
 		n.mu.Backward(theta, grad, p.pre, b.dMu, b.dPre)
@@ -309,15 +327,16 @@ func (n *refNet) backward(theta, grad []float32, p *refPass) {
 			}
 		}
 	}
-	n.throughTime(theta, grad, p)
+	n.throughTime(grad, p, turned)
+	n.throughEmbeddings(theta, grad, p)
 }
 
-// throughTime goes back through both recurrent layers and the embeddings.
-func (n *refNet) throughTime(theta, grad []float32, p *refPass) {
+// throughTime goes back through both recurrent layers to the first one's input
+// projection.
+func (n *refNet) throughTime(grad []float32, p *refPass, turned *refTurned) {
 	b := p.back
 	for l := 1; l >= 0; l-- {
 		g := n.gru[l]
-		nn.Transpose(b.turnedH, g.Wh.Mat(theta))
 		clear(b.dStep.Data)
 		if l == 1 {
 			copy(b.dStep.Data, b.dLast.Data)
@@ -334,7 +353,7 @@ func (n *refNet) throughTime(theta, grad []float32, p *refPass) {
 			}
 			g.StepBack(p.layer[l][t], before, b.dStep, p.at(b.dGX, t), p.at(b.dGH, t))
 			if t > 0 {
-				nn.MatMul(b.dStep, p.at(b.dGH, t), b.turnedH, 1)
+				nn.MatMul(b.dStep, p.at(b.dGH, t), turned.h[l], 1)
 			}
 		}
 		// The states before the steps are those after them, one step on: the
@@ -345,12 +364,10 @@ func (n *refNet) throughTime(theta, grad []float32, p *refPass) {
 		if l == 1 {
 			nn.MatMulTransA(g.Wx.Mat(grad), p.masked, b.dGX, 1)
 			nn.AddRows(g.Bx.In(grad), b.dGX)
-			nn.Transpose(b.turnedX, g.Wx.Mat(theta))
-			nn.MatMul(b.dSeq, b.dGX, b.turnedX, 0)
+			nn.MatMul(b.dSeq, b.dGX, turned.x, 0)
 			nn.Scale(b.dSeq, p.mask)
 		}
 	}
-	n.throughEmbeddings(theta, grad, p)
 }
 
 // throughEmbeddings goes back through project.

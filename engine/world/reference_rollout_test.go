@@ -169,10 +169,7 @@ func BenchmarkReferenceTrainingStep(b *testing.B) {
 	net := publishedDynamics()
 	ex := toyExamples(26)[:refBatch]
 	scale, theta := publishedRefScale(), net.init(rand.New(rand.NewPCG(1, 1)))
-	f := &refFitter{net: net, scale: &scale, cfg: DefaultRefConfig(), free: map[int]*refPass{}}
-	for range refBatch / refShard {
-		f.grads = append(f.grads, make([]float32, net.layout.Size()))
-	}
+	f := newRefFitter(net, &scale, DefaultRefConfig(), nil, nil, nil)
 	opt := nn.NewAdam(len(theta), 0)
 	for b.Loop() {
 		f.gradient(theta, ex, 1)

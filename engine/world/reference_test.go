@@ -69,13 +69,23 @@ func toyReference(t testing.TB) *Reference {
 	return r
 }
 
+// fitAlone fits one network and keeps nothing on the way.
+func fitAlone(net *refNet, scale *refScale, cfg RefConfig, train, validation []refExample) ([]float32, error) {
+	f := newRefFitter(net, scale, cfg, train, validation, func(Progress) {})
+	r, err := f.start()
+	if err != nil {
+		return nil, err
+	}
+	return f.network(context.Background(), r, func(*running) error { return nil })
+}
+
 func TestReferenceLearnsOnTheToyHospital(t *testing.T) {
 	wantLearned(t)
 	ex := toyExamples(360)
 	scale := fitRefScale(windowsOf(ex[:2400]))
 	cfg := toyRefConfig()
 	cfg.Epochs, cfg.LearningRate = 14, 4e-3
-	theta, err := publishedDynamics().fit(context.Background(), &scale, cfg, ex[:2400], ex[2400:2800], nil)
+	theta, err := fitAlone(publishedDynamics(), &scale, cfg, ex[:2400], ex[2400:2800])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +112,7 @@ func TestReferenceTrainingIsTheSameOnOneAndTwoProcessors(t *testing.T) {
 		var got [][]float32
 		for _, procs := range []int{1, 2} {
 			old := runtime.GOMAXPROCS(procs)
-			theta, err := net.fit(context.Background(), &scale, cfg, ex[:120], ex[120:], nil)
+			theta, err := fitAlone(net, &scale, cfg, ex[:120], ex[120:])
 			runtime.GOMAXPROCS(old)
 			if err != nil {
 				t.Fatal(err)
@@ -151,7 +161,9 @@ func TestReferenceDerivativesEqualFiniteDifferences(t *testing.T) {
 		loss()
 		grad := make([]float32, len(theta))
 		net.objective(p, &scale, ex, by)
-		net.backward(theta, grad, p)
+		turned := net.newTurned()
+		net.turn(theta, turned)
+		net.backward(theta, grad, p, turned)
 		for _, s := range net.layout.Spans {
 			for range 12 {
 				i := s.Offset + rng.IntN(s.Rows*s.Cols)

@@ -19,8 +19,8 @@ import (
 // the outcome network to death in hospital, since cohorts seldom know who
 // died by day 90. Patients, split and the record are those of Train; simulated
 // patients are left out where there are real ones. cfg gives seed, version and
-// cut-points; the rest comes from ref. The result depends on rows, cfg and ref
-// and nothing else.
+// cut-points, and the checkpoint to go on from; the rest comes from ref. The
+// result depends on rows, cfg and ref and nothing else.
 func TrainReference(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConfig, ref RefConfig, report func(Progress)) (*Reference, error) {
 	if err := cfg.Levels.Validate(); err != nil {
 		return nil, err
@@ -34,12 +34,17 @@ func TrainReference(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg 
 		return nil, err
 	}
 	ref.Seed = cfg.Seed
-	r, err := fitReference(ctx, parts[cohort.Train], parts[cohort.Val], ref, cfg.Levels, true, report)
+	kept, err := newKeeper(cfg.Checkpoint, refCheckpointKey(cfg, ref, found.digest), report)
+	if err != nil {
+		return nil, err
+	}
+	job := refJob{cfg: ref, levels: cfg.Levels, outcome: true, kept: kept}
+	r, err := job.fit(ctx, parts[cohort.Train], parts[cohort.Val])
 	if err != nil {
 		return nil, err
 	}
 	r.file.Version, r.file.Settings = cfg.Version, &ref
-	record := TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital, Curves: r.file.Training.Curves}
+	record := TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital, Curves: kept.curves(false)}
 	r.file.Training = &record
 	r.file.Origin = "fitted to " + record.sources()
 	_, weights, err := r.encode()
@@ -50,46 +55,42 @@ func TrainReference(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg 
 	return r, nil
 }
 
-// fitReference fits the dynamics network, and the outcome network where it is
-// asked for, to samples that carry their window. Its interval widths come from
-// the validation samples.
-func fitReference(ctx context.Context, training, validation []*sample, cfg RefConfig, levels state.Config, outcome bool, report func(Progress)) (*Reference, error) {
-	if err := cfg.check(); err != nil {
+// refJob says how reference networks are fitted to samples that carry their
+// window.
+type refJob struct {
+	cfg     RefConfig
+	levels  state.Config
+	outcome bool // fit the outcome network too
+	kept    *keeper
+	before  int // networks trained before, by whoever keeps the state
+}
+
+// fit fits the dynamics network, and the outcome network where it is asked for
+// and can be. Interval widths come from the validation samples.
+func (j *refJob) fit(ctx context.Context, training, validation []*sample) (*Reference, error) {
+	if err := j.cfg.check(); err != nil {
 		return nil, err
 	}
 	learn, watch := examples(preferReal(training), (*refExample).observed), examples(preferReal(validation), (*refExample).observed)
 	if len(learn) < 100 || len(watch) < 20 {
 		return nil, fmt.Errorf("%w: %d training and %d validation steps with a measured next step are too few for the reference; want at least 100 and 20", ErrTraining, len(learn), len(watch))
 	}
-	file := refFile{Schema: refSchema, Scale: fitRefScale(windowsOf(learn)), Training: &TrainingRecord{},
-		Cuts: refCuts{Vasopressor: levels.VasopressorCuts, Fluid: levels.FluidCuts}}
+	file := refFile{Schema: refSchema, Scale: fitRefScale(windowsOf(learn)),
+		Cuts: refCuts{Vasopressor: j.levels.VasopressorCuts, Fluid: j.levels.FluidCuts}}
 	for i := range features {
 		file.Features = append(file.Features, string(features[i].Name))
 	}
 	for f := range numF {
 		file.Width80[f], file.Width95[f] = normal80, normal95
 	}
-	members := 1
-	if outcome {
-		members = 2
-	}
-	record := func(member int) func(Progress) {
-		return func(p Progress) {
-			p.Member, p.Members = member, members
-			file.Training.Curves = append(file.Training.Curves, p)
-			if report != nil {
-				report(p)
-			}
-		}
-	}
-	dynamics, err := publishedDynamics().fit(ctx, &file.Scale, cfg, learn, watch, record(0))
+	dynamics, err := j.network(ctx, 0, publishedDynamics(), &file.Scale, learn, watch)
 	if err != nil {
 		return nil, err
 	}
 	var death []float32
 	known := func(e *refExample) bool { return e.died != unknown }
-	if died, diedWatch := examples(preferReal(training), known), examples(preferReal(validation), known); outcome && bothOutcomes(died) && bothOutcomes(diedWatch) {
-		if death, err = publishedOutcome().fit(ctx, &file.Scale, cfg, died, diedWatch, record(1)); err != nil {
+	if died, diedWatch := examples(preferReal(training), known), examples(preferReal(validation), known); j.outcome && bothOutcomes(died) && bothOutcomes(diedWatch) {
+		if death, err = j.network(ctx, 1, publishedOutcome(), &file.Scale, died, diedWatch); err != nil {
 			return nil, err
 		}
 		file.Outcome = outcomeInHospital
@@ -99,19 +100,42 @@ func fitReference(ctx context.Context, training, validation []*sample, cfg RefCo
 	return r, nil
 }
 
+// network fits one of the networks, or goes on with what is kept of it.
+func (j *refJob) network(ctx context.Context, i int, net *refNet, scale *refScale, learn, watch []refExample) ([]float32, error) {
+	members := 1
+	if j.outcome {
+		members = 2
+	}
+	f := newRefFitter(net, scale, j.cfg, learn, watch, func(p Progress) {
+		p.Member, p.Members, p.Baseline = i, members, !j.outcome
+		j.kept.epoch(p)
+	})
+	return j.kept.network(j.before+i, func(now *running) ([]float32, error) {
+		if now == nil {
+			var err error
+			if now, err = f.start(); err != nil {
+				return nil, err
+			}
+		}
+		return f.network(ctx, now, j.kept.save)
+	})
+}
+
 // referencePrefix begins the names of the baseline's tensors in the file of
 // the native model that stores it.
 const referencePrefix = "reference."
 
-// fitBaseline fits the dynamics network that m stores as its baseline.
-func (m *Model) fitBaseline(ctx context.Context, training, validation []*sample, cfg TrainConfig) error {
+// fitBaseline fits the dynamics network that m stores as its baseline, after
+// the members.
+func (m *Model) fitBaseline(ctx context.Context, training, validation []*sample, cfg TrainConfig, kept *keeper) error {
 	ref := cfg.Reference
 	ref.Seed = cfg.Seed
-	r, err := fitReference(ctx, training, validation, ref, cfg.Levels, false, nil)
+	job := refJob{cfg: ref, levels: cfg.Levels, kept: kept, before: cfg.Members}
+	r, err := job.fit(ctx, training, validation)
 	if err != nil {
 		return err
 	}
-	r.file.Version, r.file.Settings, r.file.Training = cfg.Version, &ref, nil
+	r.file.Version, r.file.Settings = cfg.Version, &ref
 	r.file.Origin = "fitted to the patients that trained the native model it is stored with"
 	m.reference, m.file.Reference = r, &r.file
 	return nil

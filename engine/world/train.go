@@ -97,7 +97,8 @@ type Progress struct {
 	Epochs         int     `json:"epochs"`
 	TrainLoss      float64 `json:"train_loss"`
 	ValidationLoss float64 `json:"validation_loss"`
-	Best           bool    `json:"best"` // the lowest validation loss of this member so far
+	Best           bool    `json:"best"`               // the lowest validation loss of this member so far
+	Baseline       bool    `json:"baseline,omitempty"` // of the reference network that a native model stores; not in its record
 }
 
 // Train makes a model from a cohort: 70 % of patients train it, 15 % stop and
@@ -161,17 +162,20 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 	if len(learn) < 100 || len(watch) < 20 {
 		return fmt.Errorf("%w: %d training and %d validation steps with a measured next step are too few; want at least 100 and 20", ErrTraining, len(learn), len(watch))
 	}
-	if err := m.fitMembers(ctx, learn, watch, cfg, report); err != nil {
+	kept, err := newKeeper(cfg.Checkpoint, checkpointKey(cfg, m.net.arch, m.file.Training.DataDigest), report)
+	if err != nil {
 		return err
 	}
-	var err error
+	if err := m.fitMembers(ctx, learn, watch, cfg, kept); err != nil {
+		return err
+	}
 	if m.ridge, err = fitRidge(preferReal(learn), cfg.RidgeLambda); err != nil {
 		return err
 	}
 	if m.death, err = fitOutcome(slices.Concat(training, validation)); err != nil {
 		return err
 	}
-	if err := m.fitBaseline(ctx, learn, watch, cfg); err != nil {
+	if err := m.fitBaseline(ctx, learn, watch, cfg, kept); err != nil {
 		return err
 	}
 	m.persistenceWidths(preferReal(learn))
@@ -182,39 +186,25 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 	return nil
 }
 
-// fitMembers fits the networks, going on from a checkpoint where there is one.
-func (m *Model) fitMembers(ctx context.Context, learn, watch []*sample, cfg TrainConfig, report func(Progress)) error {
-	at, err := readCheckpoint(cfg.Checkpoint, checkpointKey(cfg, m.net.arch, m.file.Training.DataDigest))
-	if err != nil {
-		return err
-	}
-	fit := newFitter(m.net, &m.file.Scale, cfg, learn, watch, func(p Progress) {
-		at.Curves = append(at.Curves, p)
-		if report != nil {
-			report(p)
-		}
-	})
-	save := func(now *running) error {
-		at.Now = now
-		return at.write(cfg.Checkpoint)
-	}
-	for len(at.Done) < cfg.Members {
-		now := at.Now
-		if now == nil {
-			if now, err = fit.start(len(at.Done)); err != nil {
-				return err
+// fitMembers fits the networks, or goes on with what is kept of them.
+func (m *Model) fitMembers(ctx context.Context, learn, watch []*sample, cfg TrainConfig, kept *keeper) error {
+	fit := newFitter(m.net, &m.file.Scale, cfg, learn, watch, kept.epoch)
+	for i := range cfg.Members {
+		theta, err := kept.network(i, func(now *running) ([]float32, error) {
+			if now == nil {
+				var err error
+				if now, err = fit.start(i); err != nil {
+					return nil, err
+				}
 			}
-		}
-		theta, err := fit.member(ctx, now, save)
+			return fit.member(ctx, now, kept.save)
+		})
 		if err != nil {
 			return err
 		}
-		at.Done = append(at.Done, theta)
-		if err := save(nil); err != nil {
-			return err
-		}
+		m.members = append(m.members, theta)
 	}
-	m.members, m.file.Training.Curves = at.Done, at.Curves
+	m.file.Training.Curves = kept.curves(false)
 	return nil
 }
 
