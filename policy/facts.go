@@ -8,6 +8,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -70,7 +71,7 @@ func Facts() []Fact {
 	return out
 }
 
-var catalogue = concat(chartFacts, treatmentFacts, checkFacts, proposalFacts, forecastFacts)
+var catalogue = concat(chartFacts, organFacts, treatmentFacts, checkFacts, proposalFacts, forecastFacts)
 
 var factByName = func() map[string]*fact {
 	m := make(map[string]*fact, len(catalogue))
@@ -149,7 +150,6 @@ func lowestSource(in *input) (float64, bool) {
 const (
 	heldHaemodynamicMin = 2 * 60
 	heldGasMin          = 24 * 60
-	heldWeekMin         = 7 * 24 * 60
 )
 
 // nearestFact is the fact whose name shares most pairs of letters with what
@@ -178,10 +178,29 @@ func nearestFact(written string) string {
 	return best
 }
 
+// units are what the names of facts and thresholds end in, longest first where
+// one ends in another.
+var units = []struct{ suffix, unit string }{
+	{"_ug_kg_min", "ug/kg/min"}, {"_l_min_m2", "L/min/m2"}, {"_ml_kg_h", "mL/kg/h"}, {"_ml_kg", "mL/kg"}, {"_mmol_l", "mmol/L"}, {"_ml_h", "mL/h"},
+	{"_g_dl", "g/dL"}, {"_mg_dl", "mg/dL"}, {"_mmhg", "mmHg"}, {"_years", "years"}, {"_stage", "stage"}, {"_steps", "steps"}, {"_ratio", "ratio"},
+	{"_share", "share"}, {"_pct", "%"}, {"_ph", "pH"}, {"_min", "min"}, {"_ml", "mL"}, {"_kg", "kg"}, {"_h", "h"}, {"_s", "s"},
+}
+
+// Unit is the unit that the name of a fact ends in, as people write it; "" for
+// flags, words and pure numbers.
+func Unit(name string) string {
+	for _, u := range units {
+		if strings.HasSuffix(name, u.suffix) {
+			return u.unit
+		}
+	}
+	return ""
+}
+
 // Plain names a fact for people: without underscores and unit.
 func Plain(name string) string {
-	for _, unit := range []string{"_ug_kg_min", "_mmol_l", "_ml_h", "_g_dl", "_mmhg", "_years", "_min", "_ml", "_kg", "_h", "_s"} {
-		if rest, ok := strings.CutSuffix(name, unit); ok {
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(name, u.suffix); ok && !slices.Contains([]string{"stage", "ratio"}, u.unit) {
 			name = rest
 			break
 		}
@@ -227,13 +246,22 @@ var chartFacts = []fact{
 	num("urine_6h_ml", "urine charted in the last 6 h", aboutChart, func(in *input) (float64, bool) {
 		return in.tl.Present.Fluids.Urine6hMl, in.tl.Present.Fluids.UrineKnown
 	}),
-	num("ph", "newest arterial or venous pH, not older than 8 h", aboutChart, newest("ph", 8*60)),
-	num("hemoglobin_g_dl", "newest hemoglobin, not older than a week", aboutChart, newest("hemoglobin", heldWeekMin)),
 }
 
 var treatmentFacts = []fact{
 	num("ne_now_ug_kg_min", "norepinephrine-equivalents running now, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
 		return in.tl.Present.NEUgKgMin, in.tl.Present.VasoKnown
+	}),
+	num("ne_mean_4h_ug_kg_min", "mean norepinephrine-equivalents over the last 4 h, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
+		g, ok := lastGiven(in.tl)
+		return g.NEMeanUgKgMin, ok && g.VasoKnown
+	}),
+	num("ne_8h_ago_ug_kg_min", "norepinephrine-equivalents running 8 h ago in this stay, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
+		k := len(in.tl.Steps) - 3
+		if k < 0 || !in.tl.Steps[k].InStay {
+			return 0, false
+		}
+		return in.tl.Steps[k].Given.NEEndUgKgMin, in.tl.Steps[k].Given.VasoKnown
 	}),
 	num("norepinephrine_ug_kg_min", "norepinephrine's own running rate, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
 		v, _ := running(in.tl, state.DrugNorepinephrine)
@@ -304,35 +332,6 @@ var proposalFacts = []fact{
 	num("bolus_ml", "the proposed bolus, mL", aboutProposal, func(in *input) (float64, bool) { return in.p.BolusMl, true }),
 	num("vasopressor_level_next", "vasopressor level of the plan's first step", aboutProposal, func(in *input) (float64, bool) { return float64(in.p.LevelsNext.Vasopressor), true }),
 	num("fluid_level_next", "fluid level of the plan's first step", aboutProposal, func(in *input) (float64, bool) { return float64(in.p.LevelsNext.Fluid), true }),
-}
-
-var forecastFacts = []fact{
-	num("support", "chance that clinicians give the first step's levels in such a state", aboutForecast, func(in *input) (float64, bool) { return in.fc.Support, true }),
-	num("ood", "distance percentile of the state against training data, 0 to 1", aboutForecast, func(in *input) (float64, bool) { return in.fc.OOD, true }),
-	num("similar", "training steps among the nearest that had the first step's levels", aboutForecast, func(in *input) (float64, bool) { return float64(in.fc.Similar), true }),
-	num("disagreement_mmhg", "ensemble standard deviation of the first step's MAP", aboutForecast, func(in *input) (float64, bool) { return in.fc.Disagreement, true }),
-	num("forecast_map_4h_mmhg", "median forecast MAP of the first step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 0, state.MeanBP) }),
-	num("forecast_map_12h_mmhg", "median forecast MAP of the third step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 2, state.MeanBP) }),
-	num("forecast_map_4h_low80_mmhg", "lower end of the 80 % interval of the first step's MAP", aboutForecast, func(in *input) (float64, bool) {
-		if len(in.fc.Steps) == 0 {
-			return 0, false
-		}
-		return in.fc.Steps[0].Band[state.MeanBP].Lo80, true
-	}),
-	num("forecast_lactate_12h_mmol_l", "median forecast lactate of the third step", aboutForecast, func(in *input) (float64, bool) { return band(in.fc, 2, state.Lactate) }),
-	num("p_map_at_goal_4h", "chance that the first step's mean MAP is at goal", aboutForecast, func(in *input) (float64, bool) {
-		if len(in.fc.Steps) == 0 {
-			return 0, false
-		}
-		return in.fc.Steps[0].PMAPAtGoal, true
-	}),
-}
-
-func band(fc *world.Forecast, step, feature int) (float64, bool) {
-	if step >= len(fc.Steps) {
-		return 0, false
-	}
-	return fc.Steps[step].Band[feature].Median, true
 }
 
 func lastGiven(tl *state.Timeline) (state.Exposure, bool) {

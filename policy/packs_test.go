@@ -29,11 +29,14 @@ func TestShippedPacksHoldTheirOwnCases(t *testing.T) {
 	for _, f := range rep.Failures {
 		t.Errorf("rule %s, case %q: got %s, want %s", f.Rule, f.Case, f.Got, f.Want)
 	}
-	for _, id := range rep.Uncovered {
-		t.Errorf("rule %s needs a firing and a silent case", id)
+	for _, b := range rep.Uncovered {
+		t.Errorf("%s: rule %s: no case shows %q of its %s being %v", b.At, b.Rule, b.Expression, b.In, b.Never)
 	}
-	if rep.Cases < 60 || !rep.OK() && len(rep.Failures)+len(rep.Uncovered) == 0 {
-		t.Errorf("report %+v", rep)
+	for _, f := range rep.Findings {
+		t.Error(f)
+	}
+	if rep.Cases < 150 || rep.Percent() != 100 || !rep.OK() {
+		t.Errorf("%d cases cover %.1f %% of %d branches", rep.Cases, rep.Percent(), rep.Branches)
 	}
 }
 

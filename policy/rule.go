@@ -78,6 +78,7 @@ type Rule struct {
 	Locked     bool                 `yaml:"locked" json:"locked,omitempty"`           // no override may switch it off or weaken it; hazards always are
 	Unassessed Unassessed           `yaml:"unassessed" json:"unassessed"`             // note, block or silent
 	Opposes    []Opposition         `yaml:"opposes" json:"opposes,omitempty"`         // rules that pull the other way when both speak
+	Given      map[string]any       `yaml:"given" json:"given,omitempty"`             // facts that every case starts from; a case sets one to null to make it unknown
 	Cases      []Case               `yaml:"cases" json:"cases"`                       // facts and what the rule must then say
 	Restated   []Restatement        `yaml:"-" json:"restated,omitempty"`              // by other packs
 	Override   *Override            `yaml:"-" json:"override,omitempty"`              // by a site

@@ -133,17 +133,19 @@ type bounds struct {
 // are wide on purpose: they keep out impossible values, not unusual patients.
 var ranges = func() map[Concept]bounds {
 	m := map[Concept]bounds{
-		ConceptWeight:      {20, 400, "kg"},
-		ConceptHeight:      {100, 250, "cm"},
-		ConceptCVP:         {-10, 50, "mm[Hg]"},
-		ConceptPEEP:        {0, 40, "cm[H2O]"},
-		ConceptO2Flow:      {0, 100, "L/min"},
-		ConceptRASS:        {-5, 4, "{score}"},
-		ConceptGCSTotal:    {3, 15, "{score}"},
-		ConceptCRT:         {0, 30, "s"},
-		ConceptMAPGoal:     {30, 120, "mm[Hg]"},
-		ConceptUrineIrrig:  {0, 20000, "mL"},
-		ConceptOtherOutput: {0, 20000, "mL"},
+		ConceptWeight:       {20, 400, "kg"},
+		ConceptHeight:       {100, 250, "cm"},
+		ConceptCVP:          {-10, 50, "mm[Hg]"},
+		ConceptPEEP:         {0, 40, "cm[H2O]"},
+		ConceptO2Flow:       {0, 100, "L/min"},
+		ConceptRASS:         {-5, 4, "{score}"},
+		ConceptGCSTotal:     {3, 15, "{score}"},
+		ConceptCRT:          {0, 30, "s"},
+		ConceptCardiacIndex: {0.3, 15, "L/min/m2"},
+		ConceptScvO2:        {10, 100, "%"},
+		ConceptMAPGoal:      {30, 120, "mm[Hg]"},
+		ConceptUrineIrrig:   {0, 20000, "mL"},
+		ConceptOtherOutput:  {0, 20000, "mL"},
 	}
 	for i := range catalogue {
 		f := &catalogue[i]

@@ -15,17 +15,21 @@ type Concept string
 
 // Concepts that are not among the 39 features. Units are UCUM.
 const (
-	ConceptWeight      Concept = "weight"       // kg
-	ConceptHeight      Concept = "height"       // cm
-	ConceptCVP         Concept = "cvp"          // mm[Hg]
-	ConceptPEEP        Concept = "peep"         // cm[H2O]
-	ConceptO2Flow      Concept = "o2_flow"      // L/min
-	ConceptRASS        Concept = "rass"         // {score}
-	ConceptGCSTotal    Concept = "gcs_total"    // {score}
-	ConceptCRT         Concept = "cap_refill"   // s
-	ConceptMAPGoal     Concept = "map_goal"     // mm[Hg], an ordered MAP goal
-	ConceptUrineIrrig  Concept = "irrigant_in"  // mL, subtracted from urine
-	ConceptOtherOutput Concept = "other_output" // mL, drains, stool, dialysis removal
+	ConceptWeight   Concept = "weight"     // kg
+	ConceptHeight   Concept = "height"     // cm
+	ConceptCVP      Concept = "cvp"        // mm[Hg]
+	ConceptPEEP     Concept = "peep"       // cm[H2O]
+	ConceptO2Flow   Concept = "o2_flow"    // L/min
+	ConceptRASS     Concept = "rass"       // {score}
+	ConceptGCSTotal Concept = "gcs_total"  // {score}
+	ConceptCRT      Concept = "cap_refill" // s
+	// Measured in few patients; read by the rule on cardiac dysfunction. No
+	// shipped code map fills them: a site that charts them maps its own codes.
+	ConceptCardiacIndex Concept = "cardiac_index" // L/min/m2
+	ConceptScvO2        Concept = "scvo2"         // %, central or mixed venous saturation
+	ConceptMAPGoal      Concept = "map_goal"      // mm[Hg], an ordered MAP goal
+	ConceptUrineIrrig   Concept = "irrigant_in"   // mL, subtracted from urine
+	ConceptOtherOutput  Concept = "other_output"  // mL, drains, stool, dialysis removal
 )
 
 // Values of Measurement.Method that change how a value may be used.
