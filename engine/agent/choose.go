@@ -161,7 +161,9 @@ func (n *Native) report(tl *state.Timeline, d *Decision, options []*option, chos
 		}
 	}
 	slices.SortStableFunc(options[1:], func(a, b *option) int { return cmp.Compare(roleOrder(a.Role), roleOrder(b.Role)) })
+	spoke := [][]policy.Verdict{d.Verdicts}
 	for _, o := range options {
+		spoke = append(spoke, o.Verdicts)
 		if o.Role == "" {
 			o.Role = RoleConsidered
 		}
@@ -171,6 +173,7 @@ func (n *Native) report(tl *state.Timeline, d *Decision, options []*option, chos
 		}
 		d.Options = append(d.Options, o.Option)
 	}
+	d.Conflicts = policy.Conflicts(spoke...)
 	d.Explanation = n.explain(tl, d, speaker, hold)
 }
 

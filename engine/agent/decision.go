@@ -74,18 +74,21 @@ type Option struct {
 // Decision is the outcome. It is complete: a card is rendered from it and from
 // the Timeline alone.
 type Decision struct {
-	Status      Status           `json:"status"`
-	Reasons     []Reason         `json:"reasons,omitempty"`
-	Hazards     []policy.Verdict `json:"hazards,omitempty"` // no-dose dangers, shown even on abstain (design.md 5.7)
-	Advice      Advice           `json:"advice"`
-	LevelsNow   state.Levels     `json:"levelsnow"`
-	Levels      state.Levels     `json:"levels"` // of the suggested plan's first step
-	Options     []Option         `json:"options,omitempty"`
-	Verdicts    []policy.Verdict `json:"verdicts,omitempty"` // on the chart and on the chosen option
-	Explanation []string         `json:"explanation,omitempty"`
-	NotAssessed []string         `json:"notassessed,omitempty"`
-	Missing     []string         `json:"missing,omitempty"`
-	Proposer    string           `json:"proposer"` // who chose: "native" or "llm"
+	Status    Status           `json:"status"`
+	Reasons   []Reason         `json:"reasons,omitempty"`
+	Hazards   []policy.Verdict `json:"hazards,omitempty"` // no-dose dangers, shown even on abstain (design.md 5.7)
+	Advice    Advice           `json:"advice"`
+	LevelsNow state.Levels     `json:"levelsnow"`
+	Levels    state.Levels     `json:"levels"` // of the suggested plan's first step
+	Options   []Option         `json:"options,omitempty"`
+	Verdicts  []policy.Verdict `json:"verdicts,omitempty"` // on the chart and on the chosen option
+	// Conflicts are pairs of rules that both spoke, on the chart or on any
+	// option, and pull in different directions.
+	Conflicts   []policy.Conflict `json:"conflicts,omitempty"`
+	Explanation []string          `json:"explanation,omitempty"`
+	NotAssessed []string          `json:"notassessed,omitempty"`
+	Missing     []string          `json:"missing,omitempty"`
+	Proposer    string            `json:"proposer"` // who chose: "native" or "llm"
 	// Consulted says that somebody else was to choose, and what came of it.
 	Consulted *Consultation `json:"consulted,omitempty"`
 }
