@@ -63,6 +63,30 @@ func TestDrugsByTheCodesOfEverySystem(t *testing.T) {
 	}
 }
 
+func TestFluidsByTheNamesOfEuropeanCharts(t *testing.T) {
+	m := testMapper(t)
+	for text, drug := range map[string]state.Drug{
+		"NaCl 0,9 % 500 ml":                "sodium chloride 0.9%",
+		"Isotone Kochsalzlösung 500":       "sodium chloride 0.9%",
+		"Chlorure de sodium 0,9 % 1000 mL": "sodium chloride 0.9%",
+		"Ringer-Laktat B.Braun":            "lactated ringer",
+		"Ringer-Acetat 1000 ml":            "balanced crystalloid",
+		"Sterofundin ISO":                  "balanced crystalloid",
+		"Humanalbumin 20 % 100 ml":         "albumin 25%",
+		"Gelafundin 4 %":                   "gelatin",
+		"Voluven 6 %":                      "hetastarch",
+		"Erythrozytenkonzentrat 1 E":       "packed red cells",
+		"Glukose 5 % 250 ml":               "dextrose 5%",
+	} {
+		t.Run(text, func(t *testing.T) {
+			c := chartOf(t, m, mar("a", "completed", commas(`"medicationCodeableConcept":{"text":"`+text+`"}`, spanning(120, 60), `"dosage":{"dose":{"value":100,"unit":"mL"}}`)))
+			if len(c.Administrations) != 1 || c.Administrations[0].Drug != drug || !c.Administrations[0].ByText {
+				t.Errorf("read as %+v, %v, want %s by its name", c.Administrations, c.Tally.Reasons, drug)
+			}
+		})
+	}
+}
+
 func TestADrugMapThatWouldLetARatePassIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"a vasoactive without a highest rate":    "drugs:\n  - {drug: pressor x, class: vasopressor, dose: mass, names: [pressor x]}\n",
