@@ -33,6 +33,7 @@ type Fan struct {
 	Plans          []FanPlan
 	Goal           float64 // drawn as a line when GoalLabel is not empty
 	GoalLabel      string
+	Paper          bool // see Lines
 }
 
 // SVG draws the chart.
@@ -69,7 +70,7 @@ func (f Fan) SVG() []byte {
 	p.x, p.y = p.x.padded(0.03), p.y.padded(0.08)
 
 	var c canvas
-	c.open(width, height, f.Title, f.Desc)
+	c.openOn(width, height, f.Title, f.Desc, f.Paper)
 	p.xStep = f.XStep
 	p.frame(&c, f.XLabel, f.YLabel)
 	now := p.px(0)
