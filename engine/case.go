@@ -36,6 +36,7 @@ type Case struct {
 	Role     string          `json:"role,omitempty"`
 	Display  string          `json:"display"` // "silent","inform","suggest"
 	Prior    []Prior         `json:"prior,omitempty"`
+	Ordering *Ordering       `json:"ordering,omitempty"` // of an order hook; nil: patient-view
 	// Transcript is a recorded conversation with a language model. With it the
 	// model is not asked again: its answers are these.
 	Transcript *agent.Transcript `json:"transcript,omitempty"`
@@ -53,12 +54,13 @@ type Hashes struct {
 
 // Outcome is a decision with what is to be done about it.
 type Outcome struct {
-	Decision   agent.Decision `json:"decision"`
-	Show       bool           `json:"show"`                 // a card is to be returned
-	Suppressed string         `json:"suppressed,omitempty"` // why not, when it otherwise would
-	Refers     string         `json:"refers,omitempty"`     // the receipt of the card that silences this one
-	Topic      string         `json:"topic"`
-	Evidence   string         `json:"evidence"` // what it rests on, to be compared with later ones (repeat.go)
+	Decision   agent.Decision   `json:"decision"`
+	Orders     []agent.Assessed `json:"orders,omitempty"`     // of an order hook: each draft with what was found
+	Show       bool             `json:"show"`                 // a card is to be returned
+	Suppressed string           `json:"suppressed,omitempty"` // why not, when it otherwise would
+	Refers     string           `json:"refers,omitempty"`     // the receipt of the card that silences this one
+	Topic      string           `json:"topic"`
+	Evidence   string           `json:"evidence"` // what it rests on, to be compared with later ones (repeat.go)
 	// Transcript is the conversation with a language model, where one was to
 	// choose. Receipt puts it into the recorded case.
 	Transcript *agent.Transcript `json:"-"`

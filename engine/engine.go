@@ -133,6 +133,9 @@ func (d *Decider) Decide(ctx context.Context, c Case) (Outcome, error) {
 	if err := c.check(); err != nil {
 		return Outcome{}, err
 	}
+	if c.Ordering != nil {
+		return d.check(ctx, &c)
+	}
 	decision, transcript, err := d.ask(ctx, c)
 	if err != nil {
 		return Outcome{}, err

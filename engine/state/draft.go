@@ -32,6 +32,9 @@ type Draft struct {
 	ID   string `json:"id"`             // Type/id of the order, as in draftOrders
 	Part string `json:"part,omitempty"` // e.g. "dosageInstruction[1]", where there are several
 	Name string `json:"name,omitempty"` // the medication in the order's own words
+	// Selected says that the hook asks about this order; one that is not is what
+	// the others are judged beside.
+	Selected bool `json:"selected,omitempty"`
 	// Skip says why the draft is not judged: it is no vasopressor and no
 	// resuscitation fluid, or nobody can tell. Unread is set beside it where the
 	// resource itself could not be read.
