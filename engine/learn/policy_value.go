@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package learn
+
+// This file: what a policy may have been worth, by off-policy estimators over
+// the stays whose treatment is charted throughout. A deterministic policy is
+// evaluated as it would be in use: followed most of the time, and else
+// clinicians decide; where we abstain, they decide anyway.
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/sepsisagent/sepsisagent/engine/ope"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+// Settings of the estimates, with the section of the reference they are from.
+const (
+	// valueSteps is the longest episode: 72 h, as Komorowski 2018 has it.
+	valueSteps = 18
+	// followed is how often advice is followed; the softening of 3.3.
+	followed = 0.9
+	// ratioMax limits each step's ratio (3.3).
+	ratioMax = 10
+	// cumulativeMax limits the cumulative ratio (3.3).
+	cumulativeMax = 1e4
+	// leastBehaviour is lifted into every behaviour probability.
+	leastBehaviour = 1e-3
+	// valueFolds keeps patients out of the models they are evaluated with.
+	valueFolds = 5
+	// ridgePenalty of fitted Q on standardised features: few patients, many
+	// actions.
+	ridgePenalty = 30
+)
+
+// How often, and how many times, our advice is followed in the tables beside.
+var (
+	followedShares = []float64{0.5, 0.75, followed, 0.99}
+	followedTimes  = []int{1, 2, 4, 8, valueSteps}
+)
+
+// The policies that are always in the table.
+const (
+	PolicyClinician = "clinician"
+	PolicyNoAction  = "no_action"
+	PolicyRandom    = "random"
+	PolicyOurs      = "ours"
+)
+
+// ValueEstimate is one estimator's number.
+type ValueEstimate struct {
+	Value world.Number `json:"value"`
+	Low   world.Number `json:"low"`
+	High  world.Number `json:"high"`
+	ESS   world.Number `json:"ess"`
+	// Less is the value less that of clinicians, from the same resamples.
+	Less Estimate `json:"less_clinician"`
+}
+
+// PolicyValue is a policy's value by each estimator; fqe is the direct method
+// on fitted Q. dr is with its cumulative ratios limited to the square root of
+// the number of episodes, since they are not divided by their sum, and with the
+// effective sample size that the weights have without that limit; wdr divides.
+type PolicyValue struct {
+	WIS   ValueEstimate `json:"wis"`
+	WPDIS ValueEstimate `json:"wpdis"`
+	DR    ValueEstimate `json:"dr"`
+	FQE   ValueEstimate `json:"fqe"`
+	WDR   ValueEstimate `json:"wdr"`
+	// MaxWeight is the largest weight as a share of all; LostMass what the limit
+	// on the ratios took away.
+	MaxWeight world.Number `json:"max_weight"`
+	LostMass  world.Number `json:"lost_mass"`
+	// Outside is the mean probability of what clinicians do in fewer than 1 % of
+	// such states.
+	Outside world.Number `json:"outside_support"`
+}
+
+// OPESample is what the estimates rest on.
+type OPESample struct {
+	Episodes int `json:"episodes"`
+	Patients int `json:"patients"`
+	Steps    int `json:"steps"`
+	Deaths   int `json:"deaths"`
+	// Stays without an estimate, and why.
+	NeverApplied     int `json:"never_applicable_stays"`
+	UnknownTreatment int `json:"unknown_treatment_stays"`
+	UnknownOutcome   int `json:"unknown_outcome_stays"`
+	TooShort         int `json:"too_short_stays"`
+	// Deferred is the share of steps at which we abstain and clinicians decide.
+	Deferred world.Number `json:"deferred_steps"`
+	// Calibration of the behaviour model on these choices, after temperature.
+	LogLoss world.Number `json:"behaviour_log_loss"`
+	Brier   world.Number `json:"behaviour_brier"`
+	ECE     world.Number `json:"behaviour_ece"`
+	Top1    world.Number `json:"behaviour_top1"`
+	// Control is the value of ours by WIS less that of clinicians, when rewards
+	// are dealt out to the wrong stays: near 0 when nothing but treatment tells.
+	Control Estimate `json:"permuted_reward_control"`
+	// Why there is no estimate at all; empty where there is.
+	Why string `json:"why_not,omitempty"`
+}
+
+// episode is one stay from the first time the decision applied.
+type episode struct {
+	patient string
+	points  []*Point
+	logged  []int
+	b       [][]float64
+	spoken  []int // how often we had spoken before each step
+	died    bool
+	final   float64
+}
+
+// value fills in the estimates.
+func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
+	e.OPE, e.OPEPaper, e.OPESoftened, e.OPEByTimes = map[string]PolicyValue{}, map[string]PolicyValue{}, map[string]PolicyValue{}, map[string]PolicyValue{}
+	e.NotRanked, e.Ranking = map[string]string{}, []string{}
+	episodes := e.episodes(s)
+	names := []string{PolicyClinician, PolicyNoAction, PolicyRandom, PolicyOurs}
+	for _, c := range opts.Others {
+		names = append(names, c.Name)
+	}
+	if e.OPESample.Patients < valueFolds {
+		e.OPESample.Why = fmt.Sprintf("%d patients with treatment and outcome charted throughout; at least %d are needed", e.OPESample.Patients, valueFolds)
+		for _, name := range names {
+			e.OPE[name], e.OPEPaper[name] = unvalued(), unvalued()
+			e.NotRanked[name] = e.OPESample.Why
+		}
+		e.unmeasured()
+		return nil
+	}
+	patients := make([]string, len(episodes))
+	for i := range episodes {
+		patients[i] = episodes[i].patient
+	}
+	folds, err := ope.Folds(patients, valueFolds, bootstrapSeed)
+	if err != nil {
+		return err
+	}
+	if err := e.calibrate(episodes, folds); err != nil {
+		return err
+	}
+	v := valuer{episodes: episodes, folds: folds, bootstrap: ope.Bootstrap{Resamples: opts.Resamples, Seed: bootstrapSeed}}
+	var named []ope.Named
+	for i, name := range names {
+		target := targets(name, i-4)
+		for kind, into := range []map[string]PolicyValue{e.OPE, e.OPEPaper} {
+			value, wis, err := v.estimate(target, kind)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			into[name] = value
+			if kind == PatientReward {
+				named = append(named, ope.Named{Name: name, Result: wis})
+			}
+		}
+	}
+	for _, share := range followedShares {
+		value, _, err := v.estimate(ours(share, valueSteps), PatientReward)
+		if err != nil {
+			return err
+		}
+		e.OPESoftened[fmt.Sprintf("%g", share)] = value
+	}
+	for _, times := range followedTimes {
+		value, _, err := v.estimate(ours(followed, times), PatientReward)
+		if err != nil {
+			return err
+		}
+		e.OPEByTimes[fmt.Sprint(times)] = value
+	}
+	if e.OPESample.Control, err = v.control(); err != nil {
+		return err
+	}
+	return e.rank(named)
+}
+
+// rank places the policies that the data can place.
+func (e *PolicyEvaluation) rank(named []ope.Named) error {
+	ranked, refused, err := ope.Rank(named)
+	if err != nil {
+		return err
+	}
+	for _, r := range ranked {
+		e.Ranking = append(e.Ranking, r.Name)
+	}
+	for name, why := range refused {
+		e.NotRanked[name] = why.Error()
+	}
+	if len(e.Ranking) < 3 {
+		e.Ranking = []string{} // clinicians and one other are no order: see the difference and its interval
+	}
+	return nil
+}
+
+// episodes are the stays that can be valued.
+func (e *PolicyEvaluation) episodes(s *sample) []episode {
+	out := []episode{}
+	o := &e.OPESample
+	seen := map[string]bool{}
+	deferred := 0
+	for _, stay := range s.stays {
+		ep, why := episodeOf(s.points[stay[0]:stay[1]], o)
+		if why != nil {
+			*why++
+			continue
+		}
+		out = append(out, ep)
+		seen[ep.patient] = true
+		o.Steps += len(ep.points)
+		for _, p := range ep.points {
+			if !p.Speaks() {
+				deferred++
+			}
+		}
+		if ep.died {
+			o.Deaths++
+		}
+	}
+	o.Episodes, o.Patients = len(out), len(seen)
+	o.Deferred = world.Number(float64(deferred) / float64(o.Steps))
+	return out
+}
+
+// episodeOf takes a stay from the first time a decision applied, for as long as
+// it goes on or 72 h. Nothing later than a step decides about it.
+func episodeOf(points []Point, o *OPESample) (ep episode, why *int) {
+	first := slices.IndexFunc(points, func(p Point) bool { return p.Applies() })
+	if first < 0 {
+		return ep, &o.NeverApplied
+	}
+	spoken := 0
+	for i := first; i < len(points) && len(ep.points) < valueSteps; i++ {
+		p := &points[i]
+		if !p.HasNext {
+			break
+		}
+		if p.Error != "" || !p.Given.known() {
+			return ep, &o.UnknownTreatment
+		}
+		ep.points, ep.logged, ep.spoken = append(ep.points, p), append(ep.logged, p.Given.action()), append(ep.spoken, spoken)
+		if p.Speaks() {
+			spoken++
+		}
+	}
+	if len(ep.points) == 0 {
+		return ep, &o.TooShort
+	}
+	last := ep.points[len(ep.points)-1]
+	if !last.TerminalKnown {
+		return ep, &o.UnknownOutcome
+	}
+	ep.patient, ep.final, ep.died = last.Patient, last.Terminal, last.Terminal < 0
+	return ep, nil
+}
+
+// calibrate sets the temperature of the behaviour model on other patients.
+func (e *PolicyEvaluation) calibrate(episodes []episode, folds []int) error {
+	gather := func(places []int) (p [][]float64, logged []int) {
+		for _, at := range places {
+			for i, point := range episodes[at].points {
+				p, logged = append(p, normalised(point.Behaviour)), append(logged, episodes[at].logged[i])
+			}
+		}
+		return p, logged
+	}
+	err := ope.CrossFit(folds, func(train []int) (*ope.Calibrator, error) {
+		return ope.Temperature(gather(train))
+	}, func(c *ope.Calibrator, held []int) error {
+		for _, at := range held {
+			for _, point := range episodes[at].points {
+				b, err := ope.Floor(c.Apply(normalised(point.Behaviour)), leastBehaviour)
+				if err != nil {
+					return err
+				}
+				episodes[at].b = append(episodes[at].b, b)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("behaviour: %w", err)
+	}
+	var all [][]float64
+	var logged []int
+	for i := range episodes {
+		all, logged = append(all, episodes[i].b...), append(logged, episodes[i].logged...)
+	}
+	c, err := ope.Calibrate(all, logged)
+	if err != nil {
+		return fmt.Errorf("behaviour: %w", err)
+	}
+	o := &e.OPESample
+	o.LogLoss, o.Brier, o.ECE, o.Top1 = world.Number(c.LogLoss), world.Number(c.Brier), world.Number(c.ECE), world.Number(c.Top1)
+	return nil
+}
+
+// normalised takes the rounding out of probabilities that were kept short.
+func normalised(p [Actions]float64) []float64 {
+	sum := 0.0
+	for _, v := range p {
+		sum += v
+	}
+	out := make([]float64, Actions)
+	for i, v := range p {
+		out[i] = v / sum
+	}
+	return out
+}
+
+// target gives a policy's probabilities at one step of an episode.
+type target func(ep *episode, t int) ([]float64, error)
+
+// targets is the policy of a name; other is its place among the others.
+func targets(name string, other int) target {
+	switch name {
+	case PolicyClinician:
+		return func(ep *episode, t int) ([]float64, error) { return ep.b[t], nil }
+	case PolicyNoAction:
+		return func(ep *episode, t int) ([]float64, error) { return ope.Mix(only(0), ep.b[t], 1-followed) }
+	case PolicyRandom:
+		even := slices.Repeat([]float64{1. / Actions}, Actions)
+		return func(*episode, int) ([]float64, error) { return even, nil }
+	case PolicyOurs:
+		return ours(followed, valueSteps)
+	}
+	return func(ep *episode, t int) ([]float64, error) {
+		if p := ep.points[t]; other < len(p.Others) && p.Others[other] != nil {
+			return ope.Mix(p.Others[other], ep.b[t], 1-followed)
+		}
+		return ep.b[t], nil
+	}
+}
+
+// ours is our advice where there is any, followed that share of the time and
+// for so many times; else clinicians decide.
+func ours(share float64, times int) target {
+	return func(ep *episode, t int) ([]float64, error) {
+		p := ep.points[t]
+		if !p.Speaks() || !p.Advised.known() || ep.spoken[t] >= times {
+			return ep.b[t], nil
+		}
+		return ope.Mix(only(p.Advised.action()), ep.b[t], 1-share)
+	}
+}
+
+func only(action int) []float64 {
+	out := make([]float64, Actions)
+	out[action] = 1
+	return out
+}
+
+// unvalued is a policy without any number.
+func unvalued() PolicyValue {
+	nan := world.Number(math.NaN())
+	none := ValueEstimate{nan, nan, nan, nan, Estimate{nan, nan, nan}}
+	return PolicyValue{none, none, none, none, none, nan, nan, nan}
+}
+
+// unmeasured is what is said of the sample when nothing was estimated.
+func (e *PolicyEvaluation) unmeasured() {
+	nan := world.Number(math.NaN())
+	o := &e.OPESample
+	o.LogLoss, o.Brier, o.ECE, o.Top1, o.Control = nan, nan, nan, nan, Estimate{nan, nan, nan}
+}
