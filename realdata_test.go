@@ -36,7 +36,7 @@ var sampleOneIn = map[string]uint32{"mimic-iv-demo-fhir": 9, "eicu-demo-fhir": 4
 
 // sampleFolder copies the resources of the sampled patients, and those of
 // nobody, into a folder of their own.
-func sampleFolder(t *testing.T, set string) string {
+func sampleFolder(t testing.TB, set string) string {
 	t.Helper()
 	dir := dataFolder(t, set)
 	out := filepath.Join(t.TempDir(), set)
@@ -105,7 +105,7 @@ func sampled(id []byte, oneIn uint32) bool {
 }
 
 // realSample maps the first n sampled stays of a data set.
-func realSample(t *testing.T, set string, n int) []*state.Chart {
+func realSample(t testing.TB, set string, n int) []*state.Chart {
 	t.Helper()
 	maps, err := fhir.LoadCodeMaps(configs.FS)
 	if err != nil {

@@ -22,29 +22,81 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 func (s *Service) serveEvidence(c *gin.Context) {
 	s.servePage(c, func(ctx context.Context, stored audit.Record, r *Record) ([]byte, error) {
-		if r.Receipt == nil {
+		if r == nil || r.Receipt == nil {
 			return s.receiptPage(ctx, c, stored, r)
 		}
-		tl, err := rebuild(s.Charts, s.State, r)
-		if err != nil {
-			return nil, err
-		}
-		in := evidence.Input{
-			Receipt: r.Receipt, Timeline: tl, Zone: s.zone(), Indicator: IndicatorInfo, Summary: "No card was shown: " + string(r.Receipt.Outcome.Decision.Status),
-			Withheld: r.Display == nil || r.Display.Mode != trust.DisplaySuggest, ReceiptURL: c.Param("handle") + "/receipt",
-		}
-		var sent Response
-		if json.Unmarshal(r.Response, &sent) == nil && len(sent.Cards) > 0 {
-			in.Summary, in.Indicator = sent.Cards[0].Summary, sent.Cards[0].Indicator
-		}
-		return evidence.Evidence(in)
+		return EvidencePage(s.Charts, s.State, r, PageView{Zone: s.zone(), Now: s.Now(), ReceiptURL: c.Param("handle") + "/receipt"})
 	})
+}
+
+// PageView is what a page depends on beside the record.
+type PageView struct {
+	Zone       *time.Location
+	Now        time.Time // when it is opened; the advice may be void by then
+	ReceiptURL string
+}
+
+// EvidencePage writes the page of a recorded decision from its receipt. The
+// chart is made again from the stored records; where this build makes another
+// one of them than was decided on, or none, the page says so.
+func EvidencePage(m Remapper, cfg state.Config, r *Record, view PageView) ([]byte, error) {
+	if r.Receipt == nil {
+		return nil, fmt.Errorf("%w: nothing was decided", ErrRecord)
+	}
+	in := evidence.Input{
+		Receipt: r.Receipt, Zone: view.Zone, Now: view.Now, Void: r.Receipt.At.Add(CardValid), ReceiptURL: view.ReceiptURL,
+		Withheld: r.Display == nil || r.Display.Mode != trust.DisplaySuggest,
+	}
+	if tl, err := rebuild(m, cfg, r); err == nil {
+		digest, err := tl.Digest()
+		in.Timeline, in.Differs = tl, err != nil || digest != r.Receipt.TimelineDigest
+	}
+	in.Summary, in.Indicator, in.Unseen = headline(r, in.Timeline)
+	return evidence.Evidence(in)
+}
+
+// headline is what the card of a decision said, or would have said, and then
+// why it was not shown.
+func headline(r *Record, tl *state.Timeline) (summary, indicator, unseen string) {
+	var sent Response
+	if json.Unmarshal(r.Response, &sent) == nil && len(sent.Cards) > 0 {
+		return sent.Cards[0].Summary, sent.Cards[0].Indicator, ""
+	}
+	o := r.Receipt.Outcome
+	unseen = "not shown as a card"
+	if why := unseenWords[o.Suppressed]; why != "" {
+		unseen += ": " + why
+	}
+	summary, indicator = "The chart cannot be read again; see the reasons below", IndicatorInfo
+	if r.Settings == nil || tl == nil {
+		return summary, indicator, unseen
+	}
+	again := Rendering{
+		ID: r.ID, Seed: r.Receipt.Case.Seed, Display: trust.DisplayInform, Timeline: tl, Outcome: o,
+		Model: r.Receipt.Model, Hashes: r.Receipt.Hashes, Settings: *r.Settings,
+	}
+	if r.Display != nil && r.Display.Mode == trust.DisplaySuggest {
+		again.Display = trust.DisplaySuggest
+	}
+	again.Outcome.Show = true
+	if made, err := Render(again); err == nil && len(made.Cards) > 0 {
+		summary, indicator = made.Cards[0].Summary, made.Cards[0].Indicator
+	}
+	return summary, indicator, unseen
+}
+
+// unseenWords say why a decision that could have been shown was not.
+var unseenWords = map[string]string{
+	engine.SuppressedSilent: "this unit is in silent mode", engine.SuppressedRole: "not for this user's role",
+	engine.SuppressedRepeat:     "it was shown to this user before, and nothing has changed",
+	engine.SuppressedOverridden: "this user overrode it, and nothing has changed",
 }
 
 func (s *Service) serveReceipt(c *gin.Context) {
@@ -54,8 +106,11 @@ func (s *Service) serveReceipt(c *gin.Context) {
 }
 
 func (s *Service) receiptPage(ctx context.Context, c *gin.Context, stored audit.Record, r *Record) ([]byte, error) {
-	in := evidence.ReceiptInput{Record: stored, Receipt: r.Receipt, Zone: s.zone(), Sources: sourcesOf(r.Request.Manifest)}
-	if r.Receipt != nil {
+	in := evidence.ReceiptInput{Record: stored, Zone: s.zone(), Unread: r == nil}
+	if r != nil {
+		in.Receipt, in.Sources, in.Happened = r.Receipt, sourcesOf(r.Request.Manifest), happened(r)
+	}
+	if in.Receipt != nil {
 		in.EvidenceURL = s.Config.PublicURL + "/evidence/" + c.Param("handle")
 	}
 	if s.Proofs != nil {
@@ -66,6 +121,20 @@ func (s *Service) receiptPage(ctx context.Context, c *gin.Context, stored audit.
 		in.Inclusion = &proof
 	}
 	return evidence.Receipt(in)
+}
+
+// happened says why a call was not answered, in the words its client got. What
+// the error itself said may hold chart data and is not shown.
+func happened(r *Record) string {
+	if r.Status < http.StatusBadRequest {
+		return ""
+	}
+	for _, f := range faults {
+		if f.reason == r.Reason {
+			return f.words
+		}
+	}
+	return ""
 }
 
 // sourcesOf reads the manifest of a record; nil where it has none.
@@ -89,18 +158,31 @@ func (s *Service) servePage(c *gin.Context, write func(context.Context, audit.Re
 	c.Header("Content-Security-Policy", evidence.ContentSecurityPolicy)
 	id, err := s.seal.Open(c.Param("handle"), s.Now())
 	if err != nil {
-		c.String(http.StatusNotFound, "This link is not valid, or no longer. Open the card again.\n")
+		s.notice(c, http.StatusNotFound, "This link does not work", "It is not valid, or no longer: a link holds for a limited time. Open the chart again for a new card.")
 		return
 	}
 	body, err := s.page(ctx, id, write)
 	if err != nil {
 		s.Logger.Error("page", zap.String("id", id), zap.Bool("missing", errors.Is(err, audit.ErrNotFound)))
-		c.String(http.StatusInternalServerError, "The page cannot be shown. The receipt is "+id+".\n")
+		s.notice(c, http.StatusInternalServerError, "The page cannot be shown", "Treat from the chart and the bedside. The receipt is "+id+".")
 		return
 	}
 	c.Data(http.StatusOK, "text/html; charset=utf-8", body)
 }
 
+// notice answers with a page that only says something.
+func (s *Service) notice(c *gin.Context, status int, title, text string) {
+	body, err := evidence.Notice(title, text)
+	if err != nil {
+		c.String(status, title+"\n")
+		return
+	}
+	c.Data(status, "text/html; charset=utf-8", body)
+}
+
+// page makes the page of one entry. An entry that is no record of a call, by
+// another hand or of a later version, has a receipt page like any other; its
+// record is nil then.
 func (s *Service) page(ctx context.Context, id string, write func(context.Context, audit.Record, *Record) ([]byte, error)) ([]byte, error) {
 	stored, err := s.Log.Get(ctx, id)
 	if err != nil {
@@ -108,24 +190,24 @@ func (s *Service) page(ctx context.Context, id string, write func(context.Contex
 	}
 	r, err := DecodeRecord(stored.Body)
 	if err != nil {
-		return nil, err
+		r = nil
 	}
 	body, err := write(ctx, stored, r)
 	if err != nil {
 		return nil, err
 	}
-	return body, s.recordReading(ctx, r)
+	return body, s.recordReading(ctx, stored.Index)
 }
 
 // recordReading appends that a page about a decision was opened.
-func (s *Service) recordReading(ctx context.Context, of *Record) error {
+func (s *Service) recordReading(ctx context.Context, of audit.Index) error {
 	id, err := uuid.NewV7FromReader(s.Random)
 	if err != nil {
 		return err
 	}
 	read := Record{
 		Schema: RecordSchema, ID: id.String(), Kind: KindRead, Status: http.StatusOK,
-		Request: RequestMeta{Service: "evidence", Client: of.Request.Client, Patient: of.Request.Patient},
+		Request: RequestMeta{Service: "evidence", Client: of.Client, Patient: of.Patient},
 	}
 	ix := read.Index(s.Now().UTC())
 	ix.Refers = of.ID
@@ -148,6 +230,7 @@ func (s *Service) zone() *time.Location {
 // Remapper maps stored records to the chart they came from.
 type Remapper interface {
 	Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error)
+	Drafts(records []state.Drafted) []state.Draft
 }
 
 // rebuild makes the timeline of a recorded decision again, from its records.

@@ -94,11 +94,11 @@ func input() Input {
 		},
 	}
 	r := &engine.Receipt{
-		ID: "id", Person: state.Person{ID: "patient-secret"}, Outcome: engine.Outcome{Decision: d}, Model: world.Info{Trained: evil},
+		ID: "id", At: at, Person: state.Person{ID: "patient-secret"}, Outcome: engine.Outcome{Decision: d}, Model: world.Info{Trained: evil},
 		Records: []state.Record{{Type: "Observation", ID: "1", Patient: "Patient/patient-secret", Origin: state.Origin{Via: "prefetch", Key: evil}}},
 		Rejects: []state.Reject{{Type: evil, Reason: evil, Detail: evil}},
 	}
-	return Input{Receipt: r, Timeline: tl, Summary: evil, Indicator: "warning", Zone: time.UTC, ReceiptURL: "h/receipt"}
+	return Input{Receipt: r, Timeline: tl, Summary: evil, Indicator: "warning", Void: at.Add(30 * time.Minute), Now: at, Zone: time.UTC, ReceiptURL: "h/receipt"}
 }
 
 func TestHostileChartTextStaysTextAndNoPatientIsNamed(t *testing.T) {
@@ -128,7 +128,7 @@ func TestValuesCarryTheirUnitAndTheirSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"fluid rate 20 mL/h, lactate age 4.335 h, steps at goal 3", "15 mL<", "Urine, last entry", "Observation, prefetch vitals"} {
+	for _, want := range []string{"<dt>Fluid rate</dt><dd>20 mL/h</dd>", "<dt>Lactate age</dt><dd>4.335 h</dd>", "<dt>Steps at goal</dt><dd>3</dd>", "15 mL<", "Urine, last entry", "Observation, prefetch vitals"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -2,305 +2,289 @@
 
 package evidence
 
-// This file: from a receipt and its timeline to what the evidence page shows.
+// This file: the evidence page: first what a person has ten seconds for, then
+// all that it rests on.
 
 import (
+	"cmp"
 	"fmt"
-	"html/template"
-	"math"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/state"
-	"github.com/sepsisagent/sepsisagent/policy"
 )
 
+// Input is what the evidence page is made of.
+type Input struct {
+	Receipt *engine.Receipt
+	// Timeline was built again from the receipt's own records; nil where this
+	// build cannot.
+	Timeline *state.Timeline
+	// Differs: the timeline built again is not the one that was decided on,
+	// because this build or its code maps read the chart otherwise.
+	Differs bool
+	// Withheld: the display mode shows no dose, so that the advice, the options
+	// and what speaks of them are left out.
+	Withheld   bool
+	Summary    string // of the card, or what it would have said
+	Unseen     string // why no card was shown; empty when one was
+	Indicator  string
+	Void       time.Time // when the advice stops holding, if nothing is charted before
+	Now        time.Time // when the page is opened
+	Zone       *time.Location
+	ReceiptURL string
+}
+
 type view struct {
-	CSS                            template.CSS
-	At, AtISO, Void, StatusWords   string
-	Summary, Indicator, ReceiptURL string
-	Synthetic                      bool
-	Tiles                          []tile
-	ReasonsTitle                   string
-	Reasons                        []string
-	Hazards                        []ruleRow
-	Figures                        []figureRow
-	ForecastHead                   []string
-	ForecastRows                   []forecastRow
-	Options                        []optionRow
-	Explanation                    []string
-	Rules                          []ruleRow
-	Agents                         []agentRow
-	VasoWhy                        string
-	Readings                       []readingRow
-	Missing, NotAssessed, Rejects  []string
-	Gaps                           []state.Gap
-	Tally                          string
-	MadeWith                       []fact
+	frame
+	At, AtISO, Void               string
+	Outdated, Differs, Synthetic  bool
+	StatusWords, Indicator, Tone  string
+	Summary, Unseen, ReceiptURL   string
+	Hazards                       []ruleRow
+	Advice                        []fact
+	ReasonsTitle                  string
+	Reasons                       []string
+	Tiles                         []tile
+	InShort                       []string
+	Forecast                      *forecastView
+	Explanation                   []string
+	Proposer                      string
+	Options                       []optionRow
+	Rules                         []ruleRow
+	Conflicts                     []fact
+	Chart                         *chartView
+	Missing, NotAssessed, Rejects []string
+	Gaps                          []state.Gap
+	Tally                         string
+	Limits                        []fact
+	MadeWith                      []fact
 }
 
-type tile struct{ Label, Value, Note string }
-type figureRow struct {
-	Caption string
-	SVG     template.HTML // made by package figure, which escapes all text
-}
-type forecastRow struct {
-	Plan, After, AtGoal string
-	Cells               []string
-}
-type optionRow struct{ Name, Role, Value, Support, Why string }
-type ruleRow struct{ ID, Effect, Text, Values, Strength, Source string }
-type agentRow struct{ Drug, State, Rate, Charted, Received string }
-type readingRow struct{ Label, Value, Taken, Method, Received, Source string }
+// tile is one number that a person looks for first.
+type tile struct{ Label, Value, Unit, Note, Alarm string }
 
-// times writes times as the card does.
-type times struct {
-	at   time.Time
-	zone *time.Location
+// statusWords are the endings as a person calls them.
+var statusWords = map[agent.Status]string{
+	agent.Suggest: "Suggestion", agent.Affirm: "No change suggested", agent.Abstain: "No advice", agent.NotApplicable: "Does not apply",
 }
 
-func (t times) stamp(u time.Time) string {
-	return u.In(t.zone).Format("2006-01-02 15:04") + " (" + t.age(u) + ")"
-}
-
-func (t times) age(u time.Time) string {
-	d := t.at.Sub(u)
-	switch {
-	case d < time.Minute:
-		return "now"
-	case d < 2*time.Hour:
-		return strconv.Itoa(int(d.Minutes()+0.5)) + " min before"
-	case d < 48*time.Hour:
-		return strconv.FormatFloat(d.Hours(), 'f', 1, 64) + " h before"
-	}
-	return strconv.Itoa(int(d.Hours()/24)) + " days before"
+// Evidence writes the evidence page.
+func Evidence(in Input) ([]byte, error) {
+	return execute("evidence.html", newView(in))
 }
 
 func newView(in Input) view {
 	tl, d := in.Timeline, in.Receipt.Outcome.Decision
+	status := cmp.Or(statusWords[d.Status], string(d.Status))
 	if in.Withheld {
+		if d.Status == agent.Suggest {
+			status = "Worth reviewing; no dose in this display mode"
+		}
 		d = withoutAdvice(d)
 	}
-	t := times{tl.At, in.Zone}
+	t := times{in.Receipt.At, in.Zone}
 	v := view{
-		CSS: template.CSS(style), At: tl.At.In(in.Zone).Format("2006-01-02 15:04 MST"), AtISO: tl.At.UTC().Format(time.RFC3339),
-		Void: tl.At.Add(30*time.Minute).In(in.Zone).Format("15:04") + ", or at a new MAP or rate", Synthetic: tl.Synthetic,
-		StatusWords: string(d.Status), Summary: in.Summary, Indicator: in.Indicator, ReceiptURL: in.ReceiptURL,
-		Explanation: d.Explanation, Missing: d.Missing, NotAssessed: d.NotAssessed, Gaps: tl.Gaps,
-		MadeWith: madeWith(in.Receipt), Tiles: tiles(t, tl), VasoWhy: tl.Present.VasoWhy,
+		frame: newFrame("Evidence: " + in.Summary),
+		At:    t.at.In(in.Zone).Format("15:04 MST, 2 Jan 2006"), AtISO: t.at.UTC().Format(time.RFC3339),
+		Void: t.clock(in.Void), Outdated: in.Now.After(in.Void), Differs: in.Differs || tl == nil,
+		StatusWords: status, Indicator: in.Indicator, Tone: toneWords(in.Indicator),
+		Summary: in.Summary, Unseen: in.Unseen, ReceiptURL: in.ReceiptURL,
+		Advice: advice(d), InShort: inShort(d), Forecast: forecasts(tl, d),
+		Explanation: t.all(d.Explanation), Proposer: proposer(d), Options: options(d), Rules: rules(d), Conflicts: conflicts(d), Chart: chartOf(t, in),
+		Missing: t.all(d.Missing), NotAssessed: t.all(d.NotAssessed), Gaps: in.Receipt.Gaps,
+		MadeWith: madeWith(in.Receipt), Limits: limits(in.Receipt, d),
 	}
-	if tl.Present.VasoKnown {
-		v.VasoWhy = ""
-	}
-	if len(d.Reasons) > 0 {
-		v.ReasonsTitle = "Why it ended so"
-		for _, r := range d.Reasons {
-			v.Reasons = append(v.Reasons, r.Text)
-		}
+	if tl != nil {
+		v.Synthetic, v.Tiles = tl.Synthetic, tiles(t, tl)
 	}
 	for _, h := range d.Hazards {
 		v.Hazards = append(v.Hazards, rule(h))
 	}
-	for _, r := range d.Verdicts {
-		if r.Effect != policy.NotAssessed {
-			v.Rules = append(v.Rules, rule(r))
-		}
+	if d.Status != agent.Suggest {
+		v.ReasonsTitle = "Why"
 	}
-	v.Figures = figures(tl, d)
-	v.ForecastHead, v.ForecastRows = forecasts(d)
-	v.Options = options(d)
-	v.Agents = agents(t, tl)
-	v.Readings = readings(t, in)
+	for _, r := range d.Reasons {
+		v.Reasons = append(v.Reasons, t.local(r.Text))
+	}
 	n := in.Receipt.Tally
 	v.Tally = fmt.Sprintf("%d resources read: %d used, %d not of interest, %d not usable.", n.Read, n.Used, n.Ignored, n.Rejected)
-	for i, r := range in.Receipt.Rejects {
-		if i == 50 {
-			v.Rejects = append(v.Rejects, fmt.Sprintf("and %d more", len(in.Receipt.Rejects)-i))
-			break
-		}
-		v.Rejects = append(v.Rejects, strings.TrimSpace(r.Type+" "+r.Part)+": "+r.Reason+" "+r.Detail)
-	}
+	v.Rejects = rejects(in.Receipt.Rejects)
 	return v
+}
+
+func toneWords(indicator string) string {
+	switch indicator {
+	case "critical":
+		return "Critical"
+	case "warning":
+		return "Warning"
+	}
+	return "Information"
+}
+
+// rejects lists what could not be used, the first fifty one by one.
+func rejects(all []state.Reject) []string {
+	var out []string
+	for i, r := range all {
+		if i == 50 {
+			return append(out, fmt.Sprintf("and %d more", len(all)-i))
+		}
+		out = append(out, strings.TrimSpace(strings.TrimSpace(r.Type+" "+r.Part)+": "+r.Reason+" "+r.Detail))
+	}
+	return out
 }
 
 // withoutAdvice keeps of a decision what shows no dose.
 func withoutAdvice(d agent.Decision) agent.Decision {
 	d.Advice, d.Explanation, d.Verdicts = agent.Advice{}, nil, nil
-	d.Options = slices.DeleteFunc(slices.Clone(d.Options), func(o agent.Option) bool { return o.Role != "current" })
+	d.Options = slices.DeleteFunc(slices.Clone(d.Options), func(o agent.Option) bool { return o.Role != agent.RoleCurrent })
+	for i := range d.Options {
+		d.Options[i].Verdicts, d.Options[i].Why = nil, ""
+	}
 	return d
 }
 
-func number(v float64, decimals int) string {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return "unknown"
+// inShort says in a line or two what the forecast and the experience behind it
+// come to.
+func inShort(d agent.Decision) []string {
+	drawnPlans := plans(d)
+	if len(drawnPlans) == 0 {
+		return nil
 	}
-	return strconv.FormatFloat(v, 'f', decimals, 64)
+	var chances []string
+	speaks := drawnPlans[0]
+	for _, p := range drawnPlans {
+		chances = append(chances, percent(p.Forecast.Steps[0].PMAPAtGoal)+" ("+strings.ToLower(p.label)+")")
+		if p.Role == agent.RoleSuggested {
+			speaks = p
+		}
+	}
+	return []string{
+		"Chance of a mean MAP at goal over the next 4 h: " + strings.Join(chances, ", ") + ".",
+		"Clinicians are estimated to treat " + percent(speaks.Forecast.Support) + " of such states this way; similar 4-h steps in the training data: " + strconv.Itoa(speaks.Forecast.Similar) + ".",
+	}
 }
 
-// rate writes a dose without a zero after its last digit.
-func rate(v float64) string {
-	s := number(v, 3)
-	if strings.Contains(s, ".") {
-		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+// limits says how far the model can be trusted here.
+func limits(r *engine.Receipt, d agent.Decision) []fact {
+	out := []fact{
+		{"Learned from", cmp.Or(r.Model.Trained, "unknown")},
+		{"Kind of evidence", "observational data of other hospitals; forecasts are estimates from past patients, and other causes than treatment are part of them"},
+		{"Sees", "what is charted here and known at the as-of time, in steps of 4 h; not the bedside, not free text"},
 	}
-	return s
-}
-
-func percent(p float64) string {
-	switch {
-	case p < 0.01:
-		return "under 1 %"
-	case p > 0.99:
-		return "over 99 %"
+	for _, o := range d.Options {
+		if o.Role == agent.RoleCurrent && len(o.Forecast.Steps) > 0 {
+			out = append(out, fact{"This state", "stranger than " + percent(o.Forecast.OOD) + " of the states it was trained on; its " +
+				fmt.Sprint(r.Model.Members) + " members differ by " + number(o.Forecast.Disagreement, 1) + " mmHg (SD) on MAP after 4 h"})
+		}
 	}
-	return number(100*p, 0) + " %"
+	return out
 }
 
 // tiles are the few numbers that a person looks for first.
 func tiles(t times, tl *state.Timeline) []tile {
 	p := tl.Present
-	out := []tile{{"MAP", "not charted", "goal " + number(p.MAP.GoalMmHg, 0) + " mmHg"}}
-	if m := p.MAP.Newest; m != nil {
-		out[0] = tile{"MAP " + m.Method, number(m.Value, 0) + " mmHg", "goal " + number(p.MAP.GoalMmHg, 0) + ", " + t.age(m.At)}
-	}
-	vaso := tile{"Vasopressors", "unknown", "exposure could not be read"}
-	if p.VasoKnown {
-		vaso = tile{"Vasopressors together", rate(p.NEUgKgMin), "ug/kg/min norepinephrine-equivalent"}
-	}
-	out = append(out, vaso)
-	if l := p.Lactate.Now; l != nil {
-		trend := ""
-		switch {
-		case p.Lactate.Rising:
-			trend = "rising, "
-		case p.Lactate.Falling:
-			trend = "falling, "
-		}
-		out = append(out, tile{"Lactate", number(l.Value, 1) + " " + l.Unit, trend + t.age(l.At)})
-	} else {
-		out = append(out, tile{"Lactate", "not charted", ""})
-	}
+	out := []tile{mapTile(t, p.MAP), vasopressorTile(t, p), lactateTile(t, p.Lactate)}
+	urine := tile{Label: "Urine, 6 h", Value: "unknown", Note: "none charted"}
 	if p.Fluids.UrineKnown {
-		out = append(out, tile{"Urine, 6 h", number(p.Fluids.Urine6hMl, 0) + " mL", "24 h: " + number(p.Fluids.Urine24hMl, 0) + " mL"})
+		urine = tile{Label: "Urine, 6 h", Value: number(p.Fluids.Urine6hMl, 0), Unit: "mL", Note: "24 h: " + millilitres(p.Fluids.Urine24hMl)}
+		if w := p.Weight; w.Known && w.Conflict == "" && w.Kg > 0 && tl.HoursInICU >= 6 {
+			urine.Note = number(p.Fluids.Urine6hMl/6/w.Kg, 1) + " mL/kg/h; " + urine.Note
+		}
 	}
+	bolus := tile{Label: "Bolus, 24 h", Value: "unknown", Note: p.Fluids.Why}
 	if p.Fluids.Known {
-		out = append(out, tile{"Bolus charted here, 24 h", number(p.Fluids.Bolus24hMl, 0) + " mL", "all fluids: " + number(p.Fluids.In24hMl, 0) + " mL"})
+		bolus = tile{Label: "Bolus, 24 h", Value: number(p.Fluids.Bolus24hMl, 0), Unit: "mL", Note: "charted here; all fluids: " + millilitres(p.Fluids.In24hMl)}
 	}
-	sofa := tile{"SOFA", strconv.Itoa(p.Sepsis.SOFA), "no known baseline"}
+	sofa := tile{Label: "SOFA", Value: fmt.Sprint(p.Sepsis.SOFA), Note: "no known baseline"}
 	if p.Sepsis.BaselineKnown {
-		sofa.Note = "baseline " + strconv.Itoa(p.Sepsis.BaselineSOFA)
+		sofa.Note = fmt.Sprintf("baseline %d", p.Sepsis.BaselineSOFA)
 	}
-	return append(out, sofa)
+	return append(out, urine, bolus, sofa)
 }
 
-func rule(v policy.Verdict) ruleRow {
-	names := make([]string, 0, len(v.Values))
-	for k := range v.Values {
-		names = append(names, k)
-	}
-	sort.Strings(names)
-	var values []string
-	for _, k := range names {
-		values = append(values, policy.Plain(k)+" "+strconv.FormatFloat(v.Values[k], 'g', 5, 64)+unitOf(k))
-	}
-	return ruleRow{v.ID, string(v.Effect), v.Text, strings.Join(values, ", "), v.Strength, v.Source}
-}
+// staleMAP is the age from which a pressure is called old (design.md 5.1 calls
+// a rate unknown after as long).
+const staleMAP = 2 * time.Hour
 
-// factUnits are the units that the names of facts end in.
-var factUnits = []struct{ suffix, unit string }{
-	{"_ug_kg_min", "ug/kg/min"}, {"_mmol_l", "mmol/L"}, {"_ml_h", "mL/h"}, {"_ml", "mL"}, {"_g_dl", "g/dL"}, {"_mmhg", "mmHg"},
-	{"_years", "years"}, {"_min", "min"}, {"_kg", "kg"}, {"_h", "h"},
-}
-
-func unitOf(fact string) string {
-	for _, u := range factUnits {
-		if strings.HasSuffix(fact, u.suffix) {
-			return " " + u.unit
+func mapTile(t times, p state.Pressure) tile {
+	goal := "goal " + number(p.GoalMmHg, 0)
+	if p.GoalOrdered {
+		goal = "ordered goal " + number(p.GoalMmHg, 0)
+	}
+	m := p.Newest
+	if m == nil {
+		return tile{Label: "MAP", Value: "unknown", Note: "none charted; " + goal}
+	}
+	out := tile{Label: strings.TrimSuffix("MAP, "+method(*m), ", "), Value: number(m.Value, 0), Unit: "mmHg", Note: goal + "; " + t.stamp(m.At)}
+	if p.Derived {
+		out.Note += ", from systolic and diastolic"
+	}
+	if p.LastHourMin != nil && p.LastHourMin.Value < m.Value {
+		out.Note += "; lowest of 1 h: " + number(p.LastHourMin.Value, 0)
+	}
+	switch {
+	case t.at.Sub(m.At) > staleMAP:
+		out.Alarm = "old: " + t.age(m.At)
+	case p.Disagree:
+		out.Alarm = "arterial line and cuff disagree: confirm"
+		if p.ArterialNow != nil && p.CuffNow != nil {
+			out.Alarm = "arterial " + number(p.ArterialNow.Value, 0) + ", cuff " + number(p.CuffNow.Value, 0) + ": confirm"
 		}
-	}
-	return ""
-}
-
-func options(d agent.Decision) []optionRow {
-	var out []optionRow
-	for _, o := range d.Options {
-		why := o.Why
-		if o.Blocked && why == "" {
-			why = "blocked by a rule"
-		}
-		out = append(out, optionRow{o.Proposal.Name, o.Role, number(o.Value, 3), percent(o.Forecast.Support), why})
+	case p.LoneOutlier:
+		out.Alarm = "stands apart from its neighbours: confirm"
+	case m.Value < p.GoalMmHg:
+		out.Alarm = "below goal"
 	}
 	return out
 }
 
-func agents(t times, tl *state.Timeline) []agentRow {
-	var out []agentRow
-	for _, a := range tl.Present.Agents {
-		r := agentRow{Drug: string(a.Drug), State: a.State, Charted: t.stamp(a.ChartedAt), Received: a.Received}
-		switch {
-		case a.State == state.AgentUnknownRate:
-			r.Rate = "unknown: " + a.Why
-		case a.RateUgKgMin > 0:
-			r.Rate = rate(a.RateUgKgMin) + " ug/kg/min"
-		default:
-			r.Rate = rate(a.Rate) + " " + strings.ReplaceAll(a.RateUnit, "[iU]", "U")
-		}
-		if a.State == state.AgentStopped && !a.EndedAt.IsZero() {
-			r.State += " at " + t.stamp(a.EndedAt)
-		}
-		out = append(out, r)
+func vasopressorTile(t times, p state.Present) tile {
+	if !p.VasoKnown {
+		return tile{Label: "Vasopressors", Value: "unknown", Note: p.VasoWhy}
 	}
-	return out
+	var running []state.Agent
+	for _, a := range p.Agents {
+		if a.State == state.AgentRunning && a.Class == state.ClassVasopressor {
+			running = append(running, a)
+		}
+	}
+	switch len(running) {
+	case 0:
+		return tile{Label: "Vasopressors", Value: "none", Note: "none running as charted; verify pump"}
+	case 1:
+		a := running[0]
+		value, unit := rate(a.RateUgKgMin), strings.TrimSpace(ugKgMin)
+		if a.RateUgKgMin == 0 {
+			value, unit = rate(a.Rate), unitWords.Replace(a.RateUnit)
+		}
+		return tile{Label: capital(string(a.Drug)), Value: value, Unit: unit, Note: "charted " + t.stamp(a.ChartedAt) + "; verify pump"}
+	}
+	var names []string
+	for _, a := range running {
+		names = append(names, string(a.Drug)+" "+agentRate(a))
+	}
+	return tile{Label: "Vasopressors together", Value: rate(p.NEUgKgMin), Unit: strings.TrimSpace(ugKgMin) + " NE-eq.", Note: strings.Join(names, ", ") + "; verify pumps"}
 }
 
-// readings lists the newest value of every concept, features first, in the
-// order of the catalogue.
-func readings(t times, in Input) []readingRow {
-	came := map[string]string{}
-	for _, r := range in.Receipt.Records {
-		s := r.Type + ", " + r.Origin.Via
-		if r.Origin.Key != "" {
-			s += " " + r.Origin.Key
-		}
-		came[r.Type+"/"+r.ID] = s
+func lactateTile(t times, l state.Trend) tile {
+	if l.Now == nil {
+		return tile{Label: "Lactate", Value: "unknown", Note: "none charted"}
 	}
-	all := in.Timeline.Present.Readings
-	names := make([]string, 0, len(all))
-	for k := range all {
-		names = append(names, k)
+	out := tile{Label: "Lactate", Value: l.Now.Comparator + number(l.Now.Value, 1), Unit: unitWords.Replace(l.Now.Unit), Note: t.stamp(l.Now.At)}
+	if l.Before != nil {
+		out.Note += "; before: " + number(l.Before.Value, 1)
 	}
-	rank := func(k string) int {
-		if f, ok := state.Lookup(state.Concept(k)); ok {
-			return f.Index
-		}
-		return state.NumFeatures
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if c := rank(a) - rank(b); c != 0 {
-			return c
-		}
-		return strings.Compare(a, b)
-	})
-	var out []readingRow
-	for _, k := range names {
-		r := all[k]
-		label, unit, decimals := strings.ReplaceAll(k, "_", " "), r.Unit, 1
-		if f, ok := state.Lookup(state.Concept(k)); ok {
-			label, unit, decimals = f.Label, f.UnitLabel, f.Precision
-			if f.Index == state.Urine {
-				label, unit = "Urine, last entry", r.Unit // the feature is a sum over 4 h, this is not
-			}
-		}
-		record, _, _ := strings.Cut(r.RecordID, "#") // a component came with its resource
-		received := r.Received
-		if r.Conversion != "" {
-			received += " (" + r.Conversion + ")"
-		}
-		out = append(out, readingRow{label, r.Comparator + number(r.Value, decimals) + " " + unit, t.stamp(r.At), r.Method, received, came[record]})
+	switch {
+	case l.Rising:
+		out.Alarm = "rising"
+	case l.Falling:
+		out.Note = "falling; " + out.Note
 	}
 	return out
 }
