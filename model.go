@@ -5,6 +5,7 @@ package main
 // This file: `model info` and `model card`.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -27,10 +28,21 @@ func modelInfo() *cobra.Command {
 				return err
 			}
 			info := m.Info()
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), info)
+			a, err := openActor(m, dir)
+			if err != nil {
+				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "kind    %s\nversion %s\nmembers %d\nhash    %s\ntrained %s\n", info.Kind, info.Version, info.Members, info.Hash, info.Trained)
+			actor := ""
+			if a != nil {
+				actor = a.Hash()
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), struct {
+					world.Info
+					Actor string `json:"actor,omitempty"`
+				}{info, actor})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "kind    %s\nversion %s\nmembers %d\nhash    %s\ntrained %s\nactor   %s\n", info.Kind, info.Version, info.Members, info.Hash, info.Trained, cmp.Or(actor, "none: the agent proposes guideline moves alone"))
 			return err
 		},
 	}

@@ -26,6 +26,7 @@ import (
 type rooms struct {
 	cfg     Config
 	model   world.Stored
+	actor   *agent.Actor // nil: the agent runs with guideline moves alone
 	rules   *policy.Pack
 	maps    *fhir.CodeMaps
 	mapper  *fhir.Mapper
@@ -41,6 +42,25 @@ func openModel(dir string) (world.Stored, error) { return world.Open(modelFolder
 
 // loadModel is openModel for what only the native kind can do.
 func loadModel(dir string) (*world.Model, error) { return world.Load(modelFolder(dir)) }
+
+// openActor reads the actor that lies beside a model; nil where there is none, as
+// with every model that is not native.
+func openActor(model world.Stored, dir string) (*agent.Actor, error) {
+	encoder, ok := model.(agent.Encoder)
+	if !ok {
+		return nil, nil
+	}
+	fsys, folder := modelFolder(dir)
+	return agent.OpenActor(fsys, folder, encoder)
+}
+
+// actorHash names the learned policy, or says that there is none.
+func (r *rooms) actorHash() string {
+	if r.actor == nil {
+		return "none, guideline moves alone"
+	}
+	return r.actor.Hash()
+}
 
 // modelFolder names a model's folder in its file system.
 func modelFolder(dir string) (fs.FS, string) {
@@ -75,6 +95,12 @@ func openRooms(cfg Config, modelDir string) (*rooms, error) {
 	r.hashes = engine.Hashes{Build: build(), Model: r.model.Info().Hash, Rules: r.rules.Hash(), CodeMaps: r.maps.Hash(), Config: settings}
 	native, err := agent.New(r.model, r.rules, cfg.Agent)
 	if err != nil {
+		return nil, err
+	}
+	if r.actor, err = openActor(r.model, modelDir); err != nil {
+		return nil, fmt.Errorf("model %s: %w", cmp.Or(modelDir, "built in"), err)
+	}
+	if native, err = native.With(r.actor); err != nil {
 		return nil, err
 	}
 	var decides engine.Agent = native

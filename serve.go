@@ -115,7 +115,7 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		return errors.Join(err, ln.Close())
 	}
 	defer own.watch(logger)()
-	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
+	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
 }
 

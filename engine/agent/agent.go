@@ -39,6 +39,7 @@ const proposerNative = "native"
 type Native struct {
 	model world.Forecaster
 	judge policy.Judge
+	actor *Actor // proposes too; nil: guideline moves alone
 	cfg   Config
 }
 
@@ -79,10 +80,14 @@ func (n *Native) Deliberate(ctx context.Context, tl *state.Timeline) (*Deliberat
 		return nil, fmt.Errorf("%w: %w", ErrDecide, err)
 	}
 	d.addVerdicts(chart)
+	d.Conflicts = policy.Conflicts(chart)
 	d.Missing = missing(tl, n.cfg)
 	d.NotAssessed = append(d.NotAssessed, notChecked(tl)...)
 	d.LevelsNow = n.cfg.State.LevelsOf(tl.Present.NEUgKgMin, maintenanceModelMl(tl))
 	d.Levels = d.LevelsNow
+	if n.actor != nil {
+		d.Actor = n.actor.Hash()
+	}
 
 	if d.Reasons = notApplicable(tl); len(d.Reasons) > 0 {
 		d.Status = NotApplicable
@@ -100,17 +105,27 @@ func (n *Native) Deliberate(ctx context.Context, tl *state.Timeline) (*Deliberat
 	return x, nil
 }
 
-// plan proposes, gates, simulates, gates again and chooses.
+// plan proposes, gates, simulates, gates again, refines and chooses.
 func (n *Native) plan(ctx context.Context, x *Deliberation) error {
 	behaviour, err := n.behaviour(x.tl)
 	if err != nil {
 		return err
 	}
-	options, err := n.gate(x.tl, n.propose(x.tl, behaviour))
+	lean, err := n.lean(x.tl)
+	if err != nil {
+		return err
+	}
+	options, err := n.gate(x.tl, n.propose(x.tl, behaviour, lean))
 	if err != nil {
 		return err
 	}
 	if err := n.simulate(ctx, x.tl, options); err != nil {
+		return err
+	}
+	if lean != nil {
+		x.base.Learned = &Learned{LessVasopressor: lean.less, MoreVasopressor: lean.more, MoreFluid: lean.fluid}
+	}
+	if options, err = n.refine(ctx, x, options); err != nil {
 		return err
 	}
 	return x.open(options)
@@ -123,7 +138,7 @@ func (n *Native) gate(tl *state.Timeline, candidates []candidate) ([]*option, er
 	out := make([]*option, 0, len(candidates))
 	for _, c := range candidates {
 		o := &option{candidate: c}
-		o.Proposal, o.Advice = c.proposal, c.advice
+		o.Proposal, o.Advice, o.Source = c.proposal, c.advice, c.source
 		verdicts, err := n.judge.Judge(tl, &o.Proposal, nil)
 		if err != nil {
 			return nil, err

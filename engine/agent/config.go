@@ -77,6 +77,9 @@ type Config struct {
 	StaleLactateH float64 `yaml:"stale_lactate_h" json:"stale_lactate_h"`
 	// HorizonSteps is how many 4-h steps are simulated. Default 3 (12 h).
 	HorizonSteps int `yaml:"horizon_steps" json:"horizon_steps"`
+	// RefineRounds is how often a dose between one that is enough and one that is
+	// not is tried. Default 3; 0 leaves the first proposals.
+	RefineRounds int `yaml:"refine_rounds" json:"refine_rounds"`
 	// MinGain is how much better (in value) a change must be than current
 	// treatment at goal before it is suggested. Default 0.05.
 	MinGain float64 `yaml:"min_gain" json:"min_gain"`
@@ -116,6 +119,9 @@ type Weights struct {
 	// Risk per 10 mmHg by which the lower end of the 80 % interval adds to the
 	// MAP below goal. Default 0.3.
 	Risk float64 `yaml:"risk" json:"risk"`
+	// Disagreement per 10 mmHg by which the ensemble's networks differ about the
+	// MAP of the first step. Default 0.3.
+	Disagreement float64 `yaml:"disagreement" json:"disagreement"`
 	// Vasopressor burden per 0.1 ug/kg/min of norepinephrine-equivalents.
 	// Default 0.05.
 	Vasopressor float64 `yaml:"vasopressor" json:"vasopressor"`
@@ -133,10 +139,10 @@ func DefaultConfig() Config {
 		DeepMmHg: 5, FullBelowMmHg: 10, SevereMmHg: 55, WeanMarginMmHg: 10, WeanSteps: 2,
 		VasopressinFromUgKgMin: 0.25, VasopressinUMin: 0.03, VasopressinStepUMin: 0.01,
 		BolusesMl: []float64{250, 500}, VolumeGivenMl: 1000, LargeBalanceMl: 5000, BolusOverMin: 30, RecheckMin: 15,
-		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6, SufficientShare: 0.5,
+		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, RefineRounds: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6, SufficientShare: 0.5,
 		Weights: Weights{
 			Pressure: 1, AtGoal: 0.3, Excess: 0.2, Lactate: 0.3, Urine: 0.2, Organs: 0.5,
-			Risk: 0.3, Vasopressor: 0.05, Volume: 0.05, Rarity: 0.05,
+			Risk: 0.3, Disagreement: 0.3, Vasopressor: 0.05, Volume: 0.05, Rarity: 0.05,
 		},
 		State: state.DefaultConfig(),
 	}
@@ -168,6 +174,7 @@ func (cfg Config) Validate() error {
 		{"stale_map_min", cfg.StaleMAPMin, 15, policy.MaxMAPAgeMin},
 		{"stale_lactate_h", cfg.StaleLactateH, 1, 24},
 		{"horizon_steps", float64(cfg.HorizonSteps), 1, 6},
+		{"refine_rounds", float64(cfg.RefineRounds), 0, 8},
 		{"min_gain", cfg.MinGain, 0, 5},
 		{"tie", cfg.Tie, 0, 1},
 		{"sufficient", cfg.Sufficient, 0.5, 1},
@@ -179,6 +186,7 @@ func (cfg Config) Validate() error {
 		{"weights.urine", cfg.Weights.Urine, 0, 100},
 		{"weights.organs", cfg.Weights.Organs, 0, 100},
 		{"weights.risk", cfg.Weights.Risk, 0, 100},
+		{"weights.disagreement", cfg.Weights.Disagreement, 0, 100},
 		{"weights.vasopressor", cfg.Weights.Vasopressor, 0, 100},
 		{"weights.volume", cfg.Weights.Volume, 0, 100},
 		{"weights.rarity", cfg.Weights.Rarity, 0, 100},

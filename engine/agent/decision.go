@@ -60,7 +60,8 @@ type Advice struct {
 
 // Option is one candidate with its simulated future.
 type Option struct {
-	Role     string             `json:"role"` // "current","suggested","alternative","considered"
+	Role     string             `json:"role"`   // "current","suggested","alternative","considered"
+	Source   string             `json:"source"` // who proposed it: SourceCurrent and the others
 	Proposal policy.Proposal    `json:"proposal"`
 	Advice   Advice             `json:"advice"`
 	Forecast world.Forecast     `json:"forecast"`
@@ -69,6 +70,14 @@ type Option struct {
 	Verdicts []policy.Verdict   `json:"verdicts,omitempty"`
 	Blocked  bool               `json:"blocked,omitempty"`
 	Why      string             `json:"why,omitempty"` // why not chosen, in words made from the numbers
+}
+
+// Learned is what the actor makes of a state, against the levels that go on as
+// they are: its chances of less and of more vasopressor, and of more fluid.
+type Learned struct {
+	LessVasopressor float64 `json:"less"`
+	MoreVasopressor float64 `json:"more"`
+	MoreFluid       float64 `json:"fluid"`
 }
 
 // Decision is the outcome. It is complete: a card is rendered from it and from
@@ -88,7 +97,10 @@ type Decision struct {
 	Explanation []string          `json:"explanation,omitempty"`
 	NotAssessed []string          `json:"notassessed,omitempty"`
 	Missing     []string          `json:"missing,omitempty"`
-	Proposer    string            `json:"proposer"` // who chose: "native" or "llm"
+	Proposer    string            `json:"proposer"`          // who chose: "native" or "llm"
+	Actor       string            `json:"actor,omitempty"`   // hash of the learned policy that proposed too; empty: guideline moves alone
+	Learned     *Learned          `json:"learned,omitempty"` // what that policy makes of the state; nil where it was not asked
+	Rounds      []Round           `json:"rounds,omitempty"`  // of proposing and simulating, in order
 	// Consulted says that somebody else was to choose, and what came of it.
 	Consulted *Consultation `json:"consulted,omitempty"`
 }

@@ -22,6 +22,7 @@ var partWords = map[string]string{
 	partUrine:       "simulated urine output",
 	partOrgans:      "simulated organ function",
 	partRisk:        "spread of the MAP forecast",
+	partApart:       "disagreement between the model's networks",
 	partVasopressor: "vasopressor burden",
 	partVolume:      "volume burden",
 	partRarity:      "how few clinicians do so",
@@ -57,6 +58,19 @@ func (n *Native) explain(tl *state.Timeline, d *Decision, chosen, hold *option) 
 		out = append(out, fmt.Sprintf("Simulated gain of %s over current treatment %+.2f, mostly from: %s.",
 			chosen.Proposal.Name, chosen.Value-hold.Value, differences(chosen, hold)))
 	}
+	if l := d.Learned; l != nil && chosen != hold {
+		out = append(out, learnedLine(l, chosen))
+	}
+	if chosen != hold && len(d.Rounds) > 1 {
+		line := "Smaller doses were simulated too:"
+		for i, r := range d.Rounds[1:] {
+			if i > 0 {
+				line += ";"
+			}
+			line += " " + r.Why
+		}
+		out = append(out, line+".")
+	}
 	for _, v := range hold.Verdicts {
 		if v.Effect == policy.Penalty && chosen != hold {
 			out = append(out, fmt.Sprintf("Rule %s counts against current treatment: %s", v.ID, v.Text))
@@ -72,6 +86,19 @@ func (n *Native) explain(tl *state.Timeline, d *Decision, chosen, hold *option) 
 	out = append(out, fmt.Sprintf("Clinicians are estimated to treat %.0f %% of such states this way; %d similar steps are in the training data.",
 		100*chosen.Forecast.Support, chosen.Forecast.Similar))
 	return out
+}
+
+// learnedLine says what the learned policy has to do with the option.
+func learnedLine(l *Learned, o *option) string {
+	role := "proposed this too"
+	switch o.source {
+	case SourceActor:
+		role = "proposed this"
+	case SourceGuideline, SourceRefined:
+		role = "did not propose it at this dose"
+	}
+	return fmt.Sprintf("The policy learned from recorded treatment %s: it gives less vasopressor than now a chance of %.0f %%, more %.0f %%, more fluid %.0f %%.",
+		role, 100*l.LessVasopressor, 100*l.MoreVasopressor, 100*l.MoreFluid)
 }
 
 func sourceWords(m state.Pressure) string {

@@ -3,7 +3,8 @@
 package agent
 
 // This file: the candidates. They stand around current treatment: leave it,
-// one step of one vasopressor, one bolus, or both. Below goal the step is a
+// one step of one vasopressor, one bolus, or both. They come from guidelines and,
+// where there is an actor, from what it makes of the state (learned.go). Below goal the step is a
 // function of the chart alone, the larger the lower MAP, and whether the
 // vasopressor has to go up or volume comes first is too (raise.go). What is
 // simulated decides about volume, about weaning, and whether to speak at all;
@@ -23,16 +24,28 @@ type candidate struct {
 	proposal policy.Proposal
 	advice   Advice
 	plan     world.Plan
-	rank     int // smaller is the smaller change; ties in value go to it
+	rank     float64 // smaller is the smaller change; ties in value go to it
+	source   string
+	move     move
 }
 
-// Ranks of vasopressor moves: hold, the weans, then what raises. A bolus adds
-// to the rank so that any wean counts as a smaller change than any bolus.
+// Sources of an option: who proposed it.
 const (
-	rankHold  = 0
-	rankWean  = 1  // to 4
-	rankBolus = 10 // plus the bolus index
-	rankRaise = 20 // to 24
+	SourceCurrent   = "current"         // the treatment that runs
+	SourceGuideline = "guideline"       // a move that guidelines know
+	SourceActor     = "actor"           // the learned policy alone
+	SourceBoth      = "guideline+actor" // both
+	SourceRefined   = "refined"         // put between two others after their simulation
+)
+
+// Ranks of vasopressor moves: hold, the weans, then what raises. A bolus adds
+// to the rank so that any wean counts as a smaller change than any bolus. Within
+// one kind of change the rank rises with the dose.
+const (
+	rankHold  = 0.
+	rankWean  = 1.  // to 3
+	rankBolus = 10. // to 12
+	rankRaise = 20. // to 24, to 46 with a bolus
 )
 
 // move is one change of one vasopressor, or none.
@@ -42,36 +55,49 @@ type move struct {
 	from, to  float64 // the drug's own rate, ug/kg/min; 0 for vasopressin
 	uMin      float64 // vasopressin after the change
 	neDelta   float64 // change of norepinephrine-equivalents, ug/kg/min
-	rank      int
+	rank      float64
+	source    string
 }
 
 // balanced is the fluid of every suggested bolus (design.md 5.3).
 const balanced = "balanced crystalloid"
 
 // propose returns the candidates, current treatment first.
-func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64) []candidate {
-	moves := []move{{direction: policy.DirectionNone, rank: rankHold}}
+func (n *Native) propose(tl *state.Timeline, behaviour [5][5]float64, lean *leaning) []candidate {
+	moves := []move{{direction: policy.DirectionNone, rank: rankHold, source: SourceGuideline}}
 	m := tl.Present.MAP
 	below := m.Newest.Value < m.GoalMmHg
-	if below {
-		moves = append(moves, n.raises(tl)...)
-	} else if n.hypertensive(tl) || m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.perfused(tl) && n.mayWean(tl, behaviour) {
-		moves = append(moves, n.weans(tl)...)
+	switch {
+	case below:
+		moves = append(moves, lean.agree(n.raises(tl))...)
+	case n.hypertensive(tl):
+		moves = append(moves, lean.agree(n.weans(tl))...)
+	case m.LastHourMin != nil && m.LastHourMin.Value >= m.GoalMmHg && n.perfused(tl):
+		var weans []move
+		if n.mayWean(tl, behaviour, lean) {
+			weans = n.weans(tl)
+		}
+		moves = append(moves, lean.agree(n.learnedWeans(tl, lean, weans))...)
 	}
 
 	var out []candidate
 	for _, mv := range moves {
-		out = append(out, n.candidate(tl, mv, -1))
+		out = append(out, n.candidate(tl, mv, 0))
 	}
+	out[0].source = SourceCurrent
 	if n.mayBolus(tl, below) {
 		for _, mv := range moves {
 			if mv.rank >= rankWean && mv.rank < rankBolus {
 				continue // never wean and give volume at once
 			}
-			for i := range n.cfg.BolusesMl {
-				out = append(out, n.candidate(tl, mv, i))
+			mv.source = lean.agreeVolume(mv)
+			for _, ml := range n.cfg.BolusesMl {
+				out = append(out, n.candidate(tl, mv, ml))
 			}
 		}
+	} else if len(moves) == 1 && n.learnedBolus(tl, below, lean) {
+		moves[0].source = SourceActor
+		out = append(out, n.candidate(tl, moves[0], n.cfg.BolusesMl[0]))
 	}
 	return out
 }
@@ -103,11 +129,15 @@ func (n *Native) lactateCurrent(tl *state.Timeline) bool {
 	return l != nil && l.AgeMin <= n.cfg.StaleLactateH*60
 }
 
-// mayWean reports whether a step down is to be considered: MAP has been at
-// goal for long enough, or clinicians mostly give less in such states.
-func (n *Native) mayWean(tl *state.Timeline, behaviour [5][5]float64) bool {
+// mayWean reports whether guidelines consider a step down: MAP has been at goal
+// for long enough. Without a learned policy, also where clinicians mostly give
+// less in such states.
+func (n *Native) mayWean(tl *state.Timeline, behaviour [5][5]float64, lean *leaning) bool {
 	if tl.Present.StepsAtGoal >= n.cfg.WeanSteps {
 		return true
+	}
+	if lean != nil {
+		return false // the actor speaks for itself, and never turns with a higher MAP
 	}
 	now := n.cfg.State.LevelsOf(tl.Present.NEUgKgMin, 0).Vasopressor
 	less := 0.0
@@ -138,20 +168,29 @@ func (n *Native) weans(tl *state.Timeline) []move {
 	}
 	var out []move
 	rate := a.RateUgKgMin
-	down := func(direction string, to float64, rank int) {
-		out = append(out, move{direction, a.Drug, rate, to, 0, to - rate, rank})
-	}
 	if rate > n.cfg.SmallStepUgKgMin {
-		down(policy.DirectionDecrease, ceil6(rate-n.cfg.SmallStepUgKgMin), rankWean)
+		out = append(out, n.lower(a, n.cfg.SmallStepUgKgMin))
 	} else if rate > 0 {
-		down(policy.DirectionStop, 0, rankWean+2)
+		out = append(out, stop(a))
 	}
 	if far && rate > n.cfg.FullStepUgKgMin {
-		down(policy.DirectionDecrease, ceil6(rate-n.cfg.FullStepUgKgMin), rankWean+1)
+		out = append(out, n.lower(a, n.cfg.FullStepUgKgMin))
 	} else if far && rate > n.cfg.SmallStepUgKgMin {
-		down(policy.DirectionStop, 0, rankWean+2)
+		out = append(out, stop(a))
 	}
 	return out
+}
+
+// lower is the move of an agent's rate down by step, ug/kg/min.
+func (n *Native) lower(a state.Agent, step float64) move {
+	to := ceil6(a.RateUgKgMin - step)
+	return move{direction: policy.DirectionDecrease, drug: a.Drug, from: a.RateUgKgMin, to: to, neDelta: to - a.RateUgKgMin,
+		rank: rankWean + step/n.cfg.FullStepUgKgMin, source: SourceGuideline}
+}
+
+// stop is the move of an agent's rate to 0, the largest of all weans.
+func stop(a state.Agent) move {
+	return move{direction: policy.DirectionStop, drug: a.Drug, from: a.RateUgKgMin, neDelta: -a.RateUgKgMin, rank: rankWean + 2, source: SourceGuideline}
 }
 
 func (n *Native) weanVasopressin(a state.Agent) []move {
@@ -160,9 +199,9 @@ func (n *Native) weanVasopressin(a state.Agent) []move {
 		return nil
 	}
 	if to := ceil6(u - n.cfg.VasopressinStepUMin); to > 0.001 {
-		return []move{{policy.DirectionDecrease, a.Drug, 0, 0, to, -n.neOfVasopressin(u - to), rankWean}}
+		return []move{{direction: policy.DirectionDecrease, drug: a.Drug, uMin: to, neDelta: -n.neOfVasopressin(u - to), rank: rankWean, source: SourceGuideline}}
 	}
-	return []move{{policy.DirectionStop, a.Drug, 0, 0, 0, -n.neOfVasopressin(u), rankWean + 2}}
+	return []move{{direction: policy.DirectionStop, drug: a.Drug, neDelta: -n.neOfVasopressin(u), rank: rankWean + 2, source: SourceGuideline}}
 }
 
 // mayBolus reports whether volume is to be considered at all: there must be a
@@ -174,43 +213,42 @@ func (n *Native) mayBolus(tl *state.Timeline, below bool) bool {
 	return below || n.lactateCurrent(tl) && tl.Present.Lactate.Now.Value > raisedLactate
 }
 
-// candidate makes the candidate of a move with bolus number i, or none for -1.
-func (n *Native) candidate(tl *state.Timeline, mv move, i int) candidate {
+// candidate makes the candidate of a move with a bolus, 0 for none.
+func (n *Native) candidate(tl *state.Timeline, mv move, bolusMl float64) candidate {
 	neNow := tl.Present.NEUgKgMin
 	neNext := math.Max(0, neNow+mv.neDelta)
 	maintenance := maintenanceModelMl(tl)
-	bolus := 0.0
 	rank := mv.rank
-	if i >= 0 {
-		bolus = n.cfg.BolusesMl[i]
-		rank += rankBolus + i
+	if bolusMl > 0 {
+		larger := (bolusMl - policy.MinBolusMl) / (policy.MaxBolusMl - policy.MinBolusMl)
+		rank += rankBolus * (1 + larger/10)
 		if mv.rank >= rankRaise {
-			rank = mv.rank + (i+1)*10
+			rank = mv.rank + rankBolus*(1+larger)
 		}
 	}
 	c := candidate{
-		rank: rank,
+		rank: rank, source: mv.source, move: mv,
 		proposal: policy.Proposal{
-			Name: moveName(mv, bolus), NENowUgKgMin: neNow, NENextUgKgMin: neNext,
+			Name: moveName(mv, bolusMl), NENowUgKgMin: neNow, NENextUgKgMin: neNext,
 			Drug: mv.drug, Direction: mv.direction, DrugNowUgKgMin: mv.from, DrugNextUgKgMin: mv.to, VasopressinUMin: mv.uMin,
-			BolusMl:    bolus,
+			BolusMl:    bolusMl,
 			LevelsNow:  n.cfg.State.LevelsOf(neNow, maintenance),
-			LevelsNext: n.cfg.State.LevelsOf(neNext, maintenance+bolus),
+			LevelsNext: n.cfg.State.LevelsOf(neNext, maintenance+bolusMl),
 		},
 	}
 	if mv.direction != policy.DirectionNone {
 		c.advice.Vasopressor = n.vasopressorAdvice(tl, mv)
 	}
-	if bolus > 0 {
+	if bolusMl > 0 {
 		c.proposal.FluidKind = balanced
-		c.advice.Fluid = n.fluidAdvice(tl, bolus)
+		c.advice.Fluid = n.fluidAdvice(tl, bolusMl)
 	}
 	c.plan = world.Plan{Name: c.proposal.Name, Doses: make([]world.Dose, n.cfg.HorizonSteps)}
 	for k := range c.plan.Doses {
 		c.plan.Doses[k] = world.Dose{NEUgKgMin: neNext, FluidMl: maintenance}
 	}
 	// A balanced crystalloid counts mL for mL as 0.9 % saline (reference 5.5).
-	c.plan.Doses[0].FluidMl += bolus
+	c.plan.Doses[0].FluidMl += bolusMl
 	return c
 }
 

@@ -66,18 +66,18 @@ func (n *Native) raises(tl *state.Timeline) []move {
 		for i, step := range steps {
 			to := math.Min(floor6(a.RateUgKgMin+step), n.cfg.CeilingUgKgMin)
 			if a.RateUgKgMin > 0 && to > a.RateUgKgMin && (len(out) == 0 || to > out[len(out)-1].to) {
-				out = append(out, move{policy.DirectionIncrease, a.Drug, a.RateUgKgMin, to, 0, to - a.RateUgKgMin, rankRaise + i})
+				out = append(out, move{direction: policy.DirectionIncrease, drug: a.Drug, from: a.RateUgKgMin, to: to, neDelta: to - a.RateUgKgMin, rank: rankRaise + float64(i), source: SourceGuideline})
 			}
 		}
 	} else if direction := policy.DirectionAdd; len(vasopressors(tl)) > 0 || n.sustained(tl) {
 		if len(vasopressors(tl)) == 0 {
 			direction = policy.DirectionStart
 		}
-		out = append(out, move{direction, state.DrugNorepinephrine, 0, n.cfg.StartUgKgMin, 0, n.cfg.StartUgKgMin, rankRaise + 2})
+		out = append(out, move{direction: direction, drug: state.DrugNorepinephrine, to: n.cfg.StartUgKgMin, neDelta: n.cfg.StartUgKgMin, rank: rankRaise + 2, source: SourceGuideline})
 	}
 	_, vasopressin := runningAgent(tl, state.DrugVasopressin)
 	if !vasopressin && ne >= n.cfg.VasopressinFromUgKgMin {
-		out = append(out, move{policy.DirectionAdd, state.DrugVasopressin, 0, 0, n.cfg.VasopressinUMin, n.neOfVasopressin(n.cfg.VasopressinUMin), rankRaise + 3})
+		out = append(out, move{direction: policy.DirectionAdd, drug: state.DrugVasopressin, uMin: n.cfg.VasopressinUMin, neDelta: n.neOfVasopressin(n.cfg.VasopressinUMin), rank: rankRaise + 3, source: SourceGuideline})
 	}
 	return out
 }

@@ -4,8 +4,8 @@ package agent
 
 // This file: the value of a simulated treatment. Every part but the burdens is
 // about the simulated patient, so that giving less is never punished as such;
-// spread counts against a plan, so that a gain must outlast its own
-// uncertainty. All parts are at most 0 and are kept beside their sum.
+// spread counts against a plan, within a patient (the lower quantile) and between
+// the networks of the ensemble, so that a gain must outlast its own uncertainty. All parts are at most 0 and are kept beside their sum.
 
 import (
 	"math"
@@ -23,6 +23,7 @@ const (
 	partUrine       = "urine"
 	partOrgans      = "organs"
 	partRisk        = "risk"
+	partApart       = "disagreement"
 	partVasopressor = "vasopressor_burden"
 	partVolume      = "volume_burden"
 	partRarity      = "rarity"
@@ -32,7 +33,7 @@ const (
 // parts in the order in which they are summed, so that the sum is one number.
 var partNames = []string{
 	partPressure, partAtGoal, partExcess, partLactate, partUrine, partOrgans,
-	partRisk, partVasopressor, partVolume, partRarity, partPenalty,
+	partRisk, partApart, partVasopressor, partVolume, partRarity, partPenalty,
 }
 
 const (
@@ -81,6 +82,7 @@ func (n *Native) value(tl *state.Timeline, o *option) (float64, map[string]float
 			parts[name] /= total
 		}
 	}
+	parts[partApart] = -w.Disagreement * o.Forecast.Disagreement / 10
 	parts[partVasopressor] = -w.Vasopressor * meanNE(o.plan) / 0.1
 	parts[partVolume] = -w.Volume * o.Proposal.BolusMl / 500
 	if !o.current() {
