@@ -11,7 +11,7 @@ func commands() []*cobra.Command {
 		serveCommand(), decideCommand(),
 		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth(), cohortFetch()),
 		group("train", "Train the models", trainWorld(), trainActor()),
-		group("evaluate", "Score models and decisions", evaluateWorld(), evaluateStays()),
+		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays()),
 		group("model", "Say which model this is, or import one", modelInfo(), modelCard(), modelImport()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
 		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditShow(), auditVerify(), auditReplay()),
