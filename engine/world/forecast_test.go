@@ -66,7 +66,7 @@ func drawPlans(t *rapid.T) []Plan {
 }
 
 // wantPossible fails when a forecast says something impossible.
-func wantPossible(t *rapid.T, fc *Forecast) {
+func wantPossible(t fataler, fc *Forecast) {
 	for h := range fc.Steps {
 		st := &fc.Steps[h]
 		if st.EndH != float64(4*(h+1)) {
