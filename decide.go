@@ -210,6 +210,7 @@ type decisionObject struct {
 	Forecasts   []world.Forecast         `json:"forecasts"`
 	Verdicts    []policy.Verdict         `json:"verdicts"`
 	Hazards     []policy.Verdict         `json:"hazards"`
+	Conflicts   []policy.Conflict        `json:"conflicts"`
 	Reasons     []agent.Reason           `json:"reasons"`
 	Missing     []string                 `json:"missing"`
 	NotAssessed []string                 `json:"not_assessed"`
@@ -244,7 +245,7 @@ func decisionJSON(d *decided) decisionObject {
 	x := d.outcome().Decision
 	out := decisionObject{
 		Status: x.Status, Advice: x.Advice, Levels: levelsJSON(&x), LevelsNow: x.LevelsNow, Forecasts: []world.Forecast{},
-		Verdicts: orEmpty(x.Verdicts), Hazards: orEmpty(x.Hazards), Reasons: orEmpty(x.Reasons), Missing: orEmpty(x.Missing),
+		Verdicts: orEmpty(x.Verdicts), Hazards: orEmpty(x.Hazards), Conflicts: orEmpty(x.Conflicts), Reasons: orEmpty(x.Reasons), Missing: orEmpty(x.Missing),
 		NotAssessed: orEmpty(x.NotAssessed), Explanation: orEmpty(x.Explanation),
 		Patient: d.timeline.PatientID, Stay: d.timeline.StayID, At: d.timeline.At, Shown: len(d.response.Cards) > 0,
 		Receipt: d.record.ID, Timeline: d.record.Receipt.TimelineDigest,

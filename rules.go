@@ -5,7 +5,9 @@ package main
 // This file: `rules list` and `rules test`.
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"text/tabwriter"
@@ -28,9 +30,11 @@ func loadRules(site []string) (*policy.Pack, error) {
 
 func rulesList() *cobra.Command {
 	var config string
-	var asJSON bool
+	var asJSON, asMarkdown bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List every rule with its effect, strength and source", Args: noArgs,
+		Long: "List every rule with its effect, strength and source, as the configuration leaves it: what a site\n" +
+			"changed or switched off is listed with its reason. --markdown prints docs/rules.md.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(config, os.Environ())
 			if err != nil {
@@ -41,40 +45,56 @@ func rulesList() *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			if asJSON {
-				return printJSON(out, map[string]any{"hash": pack.Hash(), "packs": pack.Packs(), "rules": pack.Rules()})
+			switch {
+			case asJSON:
+				return printJSON(out, map[string]any{
+					"hash": pack.Hash(), "packs": pack.Packs(), "rules": pack.Rules(), "off": orEmpty(pack.Off()),
+					"limits": policy.HardLimits(), "facts": policy.Facts(),
+				})
+			case asMarkdown:
+				return writeRulesPage(out, pack)
 			}
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "RULE\tEFFECT\tSTRENGTH\tTITLE\tSOURCE")
-			for _, r := range pack.Rules() {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Effect, r.Strength, r.Title, r.Source)
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(out, "\n%d rules, hash %s\n", len(pack.Rules()), pack.Hash())
-			return err
+			return printRules(out, pack)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print the page docs/rules.md")
+	cmd.MarkFlagsMutuallyExclusive("json", "markdown")
 	return cmd
+}
+
+func printRules(out io.Writer, pack *policy.Pack) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RULE\tEFFECT\tSTRENGTH\tTITLE\tSOURCE")
+	for _, r := range pack.Rules() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Effect, r.Strength, r.Title, r.Source)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range pack.Rules() {
+		if o := r.Override; o != nil {
+			fmt.Fprintf(out, "\n%s is changed by %s: %s (%s)", r.ID, o.Pack, o.Reason, o.By)
+		}
+	}
+	for _, r := range pack.Off() {
+		fmt.Fprintf(out, "\n%s is switched off by %s: %s (%s)", r.ID, r.Override.Pack, r.Override.Reason, r.Override.By)
+	}
+	_, err := fmt.Fprintf(out, "\n%d rules and %d hard limits, hash %s\n", len(pack.Rules()), len(policy.HardLimits()), pack.Hash())
+	return err
 }
 
 func rulesTest() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "test [FILE...]", Short: "Run the test cases that stand beside each rule", Args: cobra.ArbitraryArgs,
-		Long: "Run the test cases that stand beside each rule: of the embedded packs, or of the files given alone.",
+		Use: "test [FILE...]", Short: "Run the test cases and the linter over rules", Args: cobra.ArbitraryArgs,
+		Long: "Run the test cases that stand beside each rule, count which branches of every expression they take, and\n" +
+			"lint: of the embedded packs, or of the files given. A file that overrides or opposes rules of the embedded\n" +
+			"packs is tested together with them. Fails when a case comes out otherwise, when a branch was never taken,\n" +
+			"or when the linter finds something.",
 		RunE: func(cmd *cobra.Command, files []string) error {
-			var pack *policy.Pack
-			var err error
-			if len(files) == 0 {
-				pack, err = loadRules(nil)
-			} else {
-				fsys, names := beside(configs.FS, "rules", files)
-				pack, err = policy.Load(fsys, names...)
-			}
+			pack, err := rulesToTest(files)
 			if err != nil {
 				return err
 			}
@@ -85,7 +105,7 @@ func rulesTest() *cobra.Command {
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), report)
 			} else {
-				err = printRuleReport(cmd, report)
+				err = printRuleReport(cmd.OutOrStdout(), report)
 			}
 			if err == nil && !report.OK() {
 				return errQuiet
@@ -97,14 +117,29 @@ func rulesTest() *cobra.Command {
 	return cmd
 }
 
-func printRuleReport(cmd *cobra.Command, report policy.Report) error {
-	out := cmd.OutOrStdout()
+func rulesToTest(files []string) (*policy.Pack, error) {
+	if len(files) == 0 {
+		return loadRules(nil)
+	}
+	fsys, names := beside(configs.FS, "rules", files)
+	pack, err := policy.Load(fsys, names...)
+	if errors.Is(err, policy.ErrNotAlone) {
+		return loadRules(files)
+	}
+	return pack, err
+}
+
+func printRuleReport(out io.Writer, report policy.Report) error {
 	for _, f := range report.Failures {
-		fmt.Fprintf(out, "FAIL %s: %s: want %s, got %s\n", f.Rule, f.Case, f.Want, f.Got)
+		fmt.Fprintf(out, "FAIL %s: rule %s: %s: want %s, got %s\n", f.At, f.Rule, f.Case, f.Want, f.Got)
 	}
-	for _, id := range report.Uncovered {
-		fmt.Fprintf(out, "FAIL %s: needs a case that fires and one that is silent\n", id)
+	for _, b := range report.Uncovered {
+		fmt.Fprintf(out, "FAIL %s: rule %s: no case in which %s (in %s) is %v\n", b.At, b.Rule, b.Expression, b.In, b.Never)
 	}
-	_, err := fmt.Fprintf(out, "%d rules, %d cases, %d failures\n", report.Rules, report.Cases, len(report.Failures)+len(report.Uncovered))
+	for _, f := range report.Findings {
+		fmt.Fprintf(out, "LINT %s\n", f)
+	}
+	_, err := fmt.Fprintf(out, "%d rules, %d cases, %d failures; %d of %d branches taken (%.1f %%); %d findings\n",
+		report.Rules, report.Cases, len(report.Failures), report.Covered, report.Branches, report.Percent(), len(report.Findings))
 	return err
 }

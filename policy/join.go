@@ -8,18 +8,33 @@ package policy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 )
 
+// ErrNotAlone is wrapped (with ErrPack) when a pack speaks of a rule that no
+// loaded pack holds. A site's overrides are loaded with the packs they change.
+var ErrNotAlone = errors.New("no loaded pack holds the rule")
+
 // standing is a rule and where it stands.
 type standing struct {
-	rule Rule
-	file *file
-	i    int
+	rule    Rule
+	file    *file
+	i       int
+	changed string // file:line of the override, empty without one
 }
 
 func (s *standing) at(key string) string { return s.file.at.of(inRules, s.i, key) }
+
+// culprit is where a mistake in the rule was made: in the pack, or by the
+// override that changed it.
+func (s *standing) culprit(key string) string {
+	if s.changed != "" {
+		return s.changed
+	}
+	return s.at(key)
+}
 
 func join(files []*file) (*Pack, error) {
 	p := &Pack{}
@@ -62,7 +77,7 @@ func (f *file) amend(byID map[string]*standing) error {
 		if isLimit(id) {
 			hint = "it is a hard limit, which no configuration reaches"
 		}
-		return nil, fmt.Errorf("%w: %s: there is no rule %q (hint: %s)", ErrPack, f.at.of(list, i, "rule"), id, hint)
+		return nil, fmt.Errorf("%w: %s: %w %q (hint: %s)", ErrPack, f.at.of(list, i, "rule"), ErrNotAlone, id, hint)
 	}
 	for i, x := range f.Restates {
 		s, err := find(inRestates, i, x.Rule)
@@ -86,7 +101,7 @@ func (f *file) amend(byID map[string]*standing) error {
 		if err != nil {
 			return fmt.Errorf("%w: %s: override of %s: %w", ErrPack, f.at.of(inOverrides, i, ""), o.Rule, err)
 		}
-		s.rule = changed
+		s.rule, s.changed = changed, f.at.of(inOverrides, i, "")
 	}
 	return nil
 }
@@ -103,12 +118,12 @@ func (p *Pack) compile(order []*standing) error {
 	for _, s := range order {
 		for _, o := range s.rule.Opposes {
 			if !ids[o.Rule] {
-				return fmt.Errorf("%w: %s: rule %s opposes %q, which no loaded pack holds", ErrPack, s.at("opposes"), s.rule.ID, o.Rule)
+				return fmt.Errorf("%w: %s: rule %s opposes: %w %q", ErrPack, s.at("opposes"), s.rule.ID, ErrNotAlone, o.Rule)
 			}
 		}
 		c, key, err := compile(env, s.rule)
 		if err != nil {
-			return fmt.Errorf("%w: %s: rule %s: %s: %w", ErrPack, s.at(key), s.rule.ID, key, err)
+			return fmt.Errorf("%w: %s: rule %s: %s: %w", ErrPack, s.culprit(key), s.rule.ID, key, err)
 		}
 		c.at = s.at("")
 		if o := s.rule.Override; o != nil && o.Off {

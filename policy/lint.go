@@ -132,13 +132,23 @@ func (x *expression) implausible() []string {
 			if name.Kind() != celast.IdentKind || value.Kind() != celast.LiteralKind {
 				continue
 			}
-			v, ok := value.AsLiteral().(types.Double)
+			v, ok := literal(value)
 			r, known := plausible[name.AsIdent()]
-			if ok && known && !(r[0] <= float64(v) && float64(v) <= r[1]) {
+			if ok && known && !(r[0] <= v && v <= r[1]) {
 				out = append(out, fmt.Sprintf("%s compares with %s, but %s lies in %g to %g (hint: is it another unit?)",
-					l.text, strconv.FormatFloat(float64(v), 'g', -1, 64), name.AsIdent(), r[0], r[1]))
+					l.text, strconv.FormatFloat(v, 'g', -1, 64), name.AsIdent(), r[0], r[1]))
 			}
 		}
 	}
 	return out
+}
+
+func literal(e celast.Expr) (float64, bool) {
+	switch v := e.AsLiteral().(type) {
+	case types.Double:
+		return float64(v), true
+	case types.Int:
+		return float64(v), true
+	}
+	return 0, false
 }
