@@ -39,12 +39,6 @@ func (g GRU) Init(theta []float32, rng *rand.Rand) {
 	}
 }
 
-// InitUniform draws W and b evenly from ±1/√in, as PyTorch does for a Linear.
-func (d Dense) InitUniform(theta []float32, rng *rand.Rand) {
-	uniform(d.W.In(theta), d.W.Rows, rng)
-	uniform(d.B.In(theta), d.W.Rows, rng)
-}
-
 // GRUState is what one step of one layer leaves behind: the state after it and
 // what the way back needs.
 type GRUState struct {
@@ -58,13 +52,15 @@ func NewGRUState(rows, hidden int) *GRUState {
 	return &GRUState{H: NewMat(rows, hidden), Gates: NewMat(rows, 3*hidden), New: NewMat(rows, hidden)}
 }
 
-// Project sets gx = x·Wx + bx, for any number of rows of any steps.
+// Project sets gx = x·Wx + bx, rows × 3·hidden of x rows × in: any number of rows
+// of any steps.
 func (g GRU) Project(theta []float32, x, gx *Mat) {
 	w := Mat{Rows: g.Wx.Rows, Cols: g.Wx.Cols, Data: g.Wx.In(theta)}
 	affine(gx, x, &w, g.Bx.In(theta))
 }
 
-// Recur sets gh = h·Wh + bh. A nil h is the zero state.
+// Recur sets gh = h·Wh + bh, rows × 3·hidden of h rows × hidden. A nil h is the
+// zero state.
 func (g GRU) Recur(theta []float32, h, gh *Mat) {
 	if h == nil {
 		repeat(gh, g.Bh.In(theta))
@@ -83,9 +79,9 @@ func (g GRU) Step(s *GRUState, gx, gh, h *Mat) {
 		gates, fresh, x, p := s.Gates.Row(i), s.New.Row(i), shared(gx, i), shared(gh, i)
 		copy(fresh, p[2*n:])
 		sum(gates[:2*n], x[:2*n], p[:2*n])
-		SigmoidAll(gates[:2*n], gates[:2*n])
+		fastSigmoid(gates[:2*n], gates[:2*n])
 		mulAdd(gates[2*n:], gates[:n], fresh, x[2*n:])
-		tanhAll(gates[2*n:], gates[2*n:])
+		fastTanh(gates[2*n:], gates[2*n:])
 		if h == nil {
 			blend(s.H.Row(i), gates[n:2*n], gates[2*n:], nil)
 		} else {
@@ -134,8 +130,9 @@ func blend(out, z, n, h []float32) {
 
 // StepBack goes back through Step. On entry dH is the derivative of the state
 // after; on return dH holds what of it went straight to the state before
-// (z∘dH), and dGX and dGH the derivatives of the two projections. What the state
-// before receives through gh is the caller's to add: dGH·Whᵀ.
+// (z∘dH), and dGX and dGH, rows × 3·hidden, the derivatives of the two projections.
+// h is the state before, as Step had it but with all rows. What the state before
+// receives through gh is the caller's to add: dGH·Whᵀ.
 func (g GRU) StepBack(s *GRUState, h, dH, dGX, dGH *Mat) {
 	n := g.Hidden
 	check("GRU.StepBack", s.Gates.Cols == 3*n && dH.Rows == s.H.Rows && dGX.Cols == 3*n && dGH.Cols == 3*n && (h == nil || h.Rows == s.H.Rows))
@@ -148,32 +145,21 @@ func (g GRU) StepBack(s *GRUState, h, dH, dGX, dGH *Mat) {
 	}
 }
 
-// Accumulate adds the derivatives of the layer's parameters that one step, or
-// several whose rows lie together, leave: dGX over inputs x, dGH over states h
-// before the step (nil: zero).
-func (g GRU) Accumulate(grad []float32, x, dGX, h, dGH *Mat) {
-	if x != nil {
-		MatMulTransA(g.Wx.Mat(grad), x, dGX, 1)
-		AddRows(g.Bx.In(grad), dGX)
-	}
-	if h != nil {
-		MatMulTransA(g.Wh.Mat(grad), h, dGH, 1)
-	}
-	if dGH != nil {
-		AddRows(g.Bh.In(grad), dGH)
-	}
+// ProjectBack adds to grad the derivatives of Wx and bx that dGX, as many rows as
+// the inputs x, leaves.
+func (g GRU) ProjectBack(grad []float32, x, dGX *Mat) {
+	MatMulTransA(g.Wx.Mat(grad), x, dGX, 1)
+	AddRows(g.Bx.In(grad), dGX)
 }
 
-// AddRows adds every row of m, in their order, to out.
-func AddRows(out []float32, m *Mat) {
-	check("AddRows", len(out) == m.Cols && len(m.Data) >= m.Rows*m.Cols)
-	if len(out) > 0 && m.Rows > 0 {
-		product(1, m.Cols, m.Rows, one[:], 0, 0, m.Data, m.Cols, out, m.Cols) // a row of ones, times m
-	}
+// RecurBack adds to grad the derivatives of Wh and bh that dGH leaves. Its last
+// rows belong to the states before the step in h; rows before those had the zero
+// state. The steps of a sequence, one after the other, are one call.
+func (g GRU) RecurBack(grad []float32, h, dGH *Mat) {
+	check("GRU.RecurBack", h.Rows <= dGH.Rows)
+	MatMulTransA(g.Wh.Mat(grad), h, dGH.Slice(dGH.Rows-h.Rows, dGH.Rows), 1)
+	AddRows(g.Bh.In(grad), dGH)
 }
-
-// one is what AddRows multiplies with, again and again.
-var one = [1]float32{1}
 
 // repeat sets every row of m to row.
 func repeat(m *Mat, row []float32) {

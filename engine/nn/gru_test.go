@@ -121,10 +121,12 @@ func TestGRUDerivativesEqualFiniteDifferences(t *testing.T) {
 	dH := &Mat{Rows: rows, Cols: hidden, Data: append([]float32(nil), weight.Data...)}
 	dGX, dGH, dX := NewMat(rows, 3*hidden), NewMat(rows, 3*hidden), NewMat(rows, in)
 	g.StepBack(s[1], s[0].H, dH, dGX, dGH)
-	g.Accumulate(grad, x[1], dGX, s[0].H, dGH)
+	g.ProjectBack(grad, x[1], dGX)
+	g.RecurBack(grad, s[0].H, dGH)
 	MatMulTransB(dH, dGH, g.Wh.Mat(theta), 1)
 	g.StepBack(s[0], nil, dH, dGX, dGH)
-	g.Accumulate(grad, x[0], dGX, nil, dGH)
+	g.ProjectBack(grad, x[0], dGX)
+	g.RecurBack(grad, NewMat(0, hidden), dGH)
 	MatMulTransB(dX, dGX, g.Wx.Mat(theta), 0)
 	compare := func(name string, at *float32, got float32) {
 		const step = 1e-2

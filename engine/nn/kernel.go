@@ -91,15 +91,15 @@ func logisticGo(y, x []float32, c *logisticConstants) {
 	}
 }
 
-// SigmoidAll sets y = 1/(1+e^-x) element by element, to 2e-7; y may be x.
-func SigmoidAll(y, x []float32) {
-	check("SigmoidAll", len(x) == len(y))
+// fastSigmoid sets y = 1/(1+e^-x) element by element, to 2e-7; y may be x.
+func fastSigmoid(y, x []float32) {
+	check("fastSigmoid", len(x) == len(y))
 	logistic(y, x, sigmoidConstants)
 }
 
-// tanhAll sets y = tanh(x) element by element, to 3e-7; y may be x.
-func tanhAll(y, x []float32) {
-	check("tanhAll", len(x) == len(y))
+// fastTanh sets y = tanh(x) element by element, to 3e-7; y may be x.
+func fastTanh(y, x []float32) {
+	check("fastTanh", len(x) == len(y))
 	logistic(y, x, tanhConstants)
 }
 

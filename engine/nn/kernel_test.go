@@ -185,8 +185,8 @@ func TestLogisticsAreCloseToTheTruthAndEqualWithoutAssembly(t *testing.T) {
 		truth func(float64) float64
 		limit float64
 	}{
-		{"sigmoid", SigmoidAll, sigmoidConstants, func(v float64) float64 { return 1 / (1 + math.Exp(-v)) }, 2e-7},
-		{"tanh", tanhAll, tanhConstants, math.Tanh, 3e-7},
+		{"sigmoid", fastSigmoid, sigmoidConstants, func(v float64) float64 { return 1 / (1 + math.Exp(-v)) }, 2e-7},
+		{"tanh", fastTanh, tanhConstants, math.Tanh, 3e-7},
 	} {
 		got, plain := make([]float32, len(x)), make([]float32, len(x))
 		f.all(got, x)
@@ -208,7 +208,7 @@ func TestProductsAllocateNothing(t *testing.T) {
 	MatMulTransB(a, c, b, 0) // fills the pool
 	for name, f := range map[string]func(){
 		"MatMul": func() { MatMul(c, a, b, 1) }, "MatMulTransA": func() { MatMulTransA(d, a, c, 1) },
-		"SigmoidAll": func() { SigmoidAll(c.Data, c.Data) },
+		"fastSigmoid": func() { fastSigmoid(c.Data, c.Data) },
 	} {
 		if n := testing.AllocsPerRun(20, f); n != 0 {
 			t.Errorf("%s allocates %v times", name, n)
@@ -250,7 +250,7 @@ func BenchmarkSigmoid(b *testing.B) {
 	y := NewMat(1, 3200)
 	b.Run("3200", func(b *testing.B) {
 		for b.Loop() {
-			SigmoidAll(y.Data, x.Data)
+			fastSigmoid(y.Data, x.Data)
 		}
 	})
 	b.Run("3200 in plain Go", func(b *testing.B) {

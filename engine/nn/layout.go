@@ -59,6 +59,12 @@ func (d Dense) Init(theta []float32, rng *rand.Rand, gain float64) {
 	clear(d.B.In(theta))
 }
 
+// InitUniform draws W and b evenly from ±1/√in, as PyTorch does for a Linear.
+func (d Dense) InitUniform(theta []float32, rng *rand.Rand) {
+	uniform(d.W.In(theta), d.W.Rows, rng)
+	uniform(d.B.In(theta), d.W.Rows, rng)
+}
+
 // uniform draws values evenly from ±1/√n.
 func uniform(v []float32, n int, rng *rand.Rand) {
 	limit := 1 / math.Sqrt(float64(n))
@@ -67,14 +73,15 @@ func uniform(v []float32, n int, rng *rand.Rand) {
 	}
 }
 
-// Forward sets y = x·W + b.
+// Forward sets y = x·W + b, rows × out of x rows × in.
 func (d Dense) Forward(theta []float32, x, y *Mat) {
 	w := Mat{Rows: d.W.Rows, Cols: d.W.Cols, Data: d.W.In(theta)}
 	affine(y, x, &w, d.B.In(theta))
 }
 
-// Backward adds the derivatives of W and b to grad, and sets dx, when it is
-// not nil, to the derivative of the input.
+// Backward goes back through Forward from dy, rows × out: it adds the derivatives
+// of W and b to grad, and sets dx, rows × in, when it is not nil, to that of the
+// input.
 func (d Dense) Backward(theta, grad []float32, x, dy, dx *Mat) {
 	MatMulTransA(d.W.Mat(grad), x, dy, 1)
 	AddRows(d.B.In(grad), dy)

@@ -356,14 +356,10 @@ func (n *refNet) throughTime(grad []float32, p *refPass, turned *refTurned) {
 				nn.MatMul(b.dStep, p.at(b.dGH, t), turned.h[l], 1)
 			}
 		}
-		// The states before the steps are those after them, one step on: the
-		// weights' derivatives of all steps but the first are one product.
-		from, seq := p.rows, b.dGH.Rows
-		nn.MatMulTransA(g.Wh.Mat(grad), p.h[l].Slice(0, seq-from), b.dGH.Slice(from, seq), 1)
-		nn.AddRows(g.Bh.In(grad), b.dGH)
+		// The states before the steps are those after them, one step on.
+		g.RecurBack(grad, p.h[l].Slice(0, (n.steps-1)*p.rows), b.dGH)
 		if l == 1 {
-			nn.MatMulTransA(g.Wx.Mat(grad), p.masked, b.dGX, 1)
-			nn.AddRows(g.Bx.In(grad), b.dGX)
+			g.ProjectBack(grad, p.masked, b.dGX)
 			nn.MatMul(b.dSeq, b.dGX, turned.x, 0)
 			nn.Scale(b.dSeq, p.mask)
 		}
