@@ -40,7 +40,8 @@ func serveCommand() *cobra.Command {
 		Long: "Answer CDS Hooks calls of registered clients. The audit log must exist (`sepsisagent audit init`).\n\n" +
 			"--demo needs nothing: on loopback it starts an EHR of its own with synthetic patients, a log in a\n" +
 			"temporary folder, and prints the page to open. --check loads and checks everything, asks each EHR that\n" +
-			"is read by our own right for a token, and exits. SIGHUP reads the signing keys again.",
+			"is read by our own right for a token, names the clients whose display mode cannot be as configured, and\n" +
+			"exits. SIGHUP reads the signing keys again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if demo && config != "" {
 				return misuse("--demo brings its own configuration; leave --config out")
@@ -99,6 +100,11 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		if err := own.check(ctx, cmd.OutOrStdout()); err != nil {
 			return err
 		}
+		for _, line := range service.Lowered() {
+			if _, err := fmt.Fprintln(cmd.OutOrStdout(), "warning:", line); err != nil {
+				return err
+			}
+		}
 		size, err := log.Size(ctx)
 		if err != nil {
 			return err
@@ -115,6 +121,9 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		return errors.Join(err, ln.Close())
 	}
 	defer own.watch(logger)()
+	for _, line := range service.Lowered() {
+		logger.Warn(line)
+	}
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
 }

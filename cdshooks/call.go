@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -298,10 +297,7 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 		return answer{}, ErrDeadline // whoever asked has stopped waiting; a late card must not look like a new one
 	}
 	c.record.Receipt, c.record.Settings, c.record.Response = &receipt, &settings, sent
-	s.metrics.decisions.WithLabelValues(string(outcome.Decision.Status), display.Mode, fmt.Sprint(len(response.Cards) > 0)).Inc()
-	if outcome.Suppressed != "" {
-		s.metrics.suppressed.WithLabelValues(topicCode(outcome.Topic)).Inc()
-	}
+	s.metrics.decided(&outcome, &display, len(response.Cards) > 0)
 	return answer{response: &response}, nil
 }
 
@@ -320,37 +316,6 @@ func (s *Service) settings(c *call, req *Request) (RenderSettings, error) {
 	}
 	out.Quirks.PrefetchKeys = nil
 	return out, nil
-}
-
-// display is the mode in force: the configured one, unless the kill switch, the
-// user's role or a missing local validation lowers it.
-func (s *Service) display(client *trust.Client, unit, role string) DisplayChoice {
-	d := DisplayChoice{Configured: client.DisplayFor(unit)}
-	d.Mode = d.Configured
-	switch {
-	case d.Mode == trust.DisplaySilent:
-	case s.killed():
-		d.Mode, d.Why = trust.DisplaySilent, "kill switch"
-	case role != "Practitioner" && role != "PractitionerRole":
-		d.Mode, d.Why = trust.DisplaySilent, "the user is not a practitioner"
-	case d.Mode == trust.DisplaySuggest && s.Validated == nil:
-		d.Mode, d.Why = trust.DisplayInform, "no local validation of this model is on record"
-	case d.Mode == trust.DisplaySuggest:
-		if err := s.Validated(s.Model.Hash, s.Now()); err != nil {
-			d.Mode, d.Why = trust.DisplayInform, "local validation: "+err.Error()
-		}
-	}
-	return d
-}
-
-// killed looks for the kill switch. A file that cannot be looked for counts as
-// being there.
-func (s *Service) killed() bool {
-	if s.Config.KillSwitchFile == "" {
-		return false
-	}
-	_, err := os.Stat(s.Config.KillSwitchFile)
-	return !errors.Is(err, os.ErrNotExist)
 }
 
 // withReceipt adds to each card the extension that names the call's entry in

@@ -353,6 +353,7 @@ var bedsideWords = regexp.MustCompile(`\b(` + strings.Join(sortedKeys(bedsideWor
 
 func (w writer) basis(p *page) {
 	p.heading("Made with")
+	p.item(w.decidedBy())
 	p.item("Model " + escape(w.Model.Kind) + " " + escape(w.Model.Version) + " (" + short(w.Model.Hash) + "), trained on " + escape(w.Model.Trained))
 	p.item("Rules " + short(w.Hashes.Rules) + ", code maps " + short(w.Hashes.CodeMaps) + ", configuration " + short(w.Hashes.Config) + ", build " + escape(w.Hashes.Build))
 	p.item("Decision " + escape(w.ID))

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,7 +74,7 @@ func (s *Service) storeFeedback(ctx context.Context, c *call, f *Feedback) error
 		return nil
 	}
 	if err == nil {
-		s.metrics.feedback.WithLabelValues(f.Outcome, fmt.Sprint(owner != nil)).Inc()
+		s.metrics.feedback.WithLabelValues(f.Outcome, topicLabel(ix.Topic), strconv.FormatBool(owner != nil)).Inc()
 	}
 	return err
 }

@@ -8,11 +8,14 @@ package cdshooks
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sepsisagent/sepsisagent/engine"
 )
 
 type metrics struct {
@@ -22,6 +25,8 @@ type metrics struct {
 	stage      *prometheus.HistogramVec
 	decisions  *prometheus.CounterVec
 	suppressed *prometheus.CounterVec
+	lowered    *prometheus.CounterVec
+	consulted  *prometheus.CounterVec
 	feedback   *prometheus.CounterVec
 	ownAccess  *prometheus.CounterVec
 	unrecorded prometheus.Counter
@@ -48,11 +53,17 @@ func newMetrics() *metrics {
 			Name: "sepsisagent_decisions_total", Help: "Decisions by status, display mode and whether a card was returned.",
 		}, []string{"status", "display", "shown"}),
 		suppressed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sepsisagent_suppressed_total", Help: "Cards that were suppressed as repeats, by topic.",
-		}, []string{"topic"}),
+			Name: "sepsisagent_suppressed_total", Help: "Cards that were not shown although there was something to say, by reason and topic.",
+		}, []string{"reason", "topic"}),
+		lowered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sepsisagent_display_lowered_total", Help: "Decisions whose display mode was not the configured one, by both modes and why.",
+		}, []string{"configured", "mode", "why"}),
+		consulted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sepsisagent_llm_consultations_total", Help: "Decisions that a language model was to make, by outcome and fault. Fault late: the answer was discarded.",
+		}, []string{"outcome", "fault"}),
 		feedback: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sepsisagent_feedback_total", Help: "Feedback by outcome, and whether its card is known.",
-		}, []string{"outcome", "known"}),
+			Name: "sepsisagent_feedback_total", Help: "Feedback by outcome, topic of the card, and whether the card is known.",
+		}, []string{"outcome", "topic", "known"}),
 		ownAccess: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sepsisagent_own_access_total", Help: "Times a FHIR server was to be read by our own right, by client and whether a token could be had.",
 		}, []string{"client", "result"}),
@@ -63,7 +74,7 @@ func newMetrics() *metrics {
 			Name: "sepsisagent_calls_in_flight", Help: "Hook calls being worked on.",
 		}),
 	}
-	m.registry.MustRegister(m.calls, m.seconds, m.stage, m.decisions, m.suppressed, m.feedback, m.ownAccess, m.unrecorded, m.inFlight,
+	m.registry.MustRegister(m.calls, m.seconds, m.stage, m.decisions, m.suppressed, m.lowered, m.consulted, m.feedback, m.ownAccess, m.unrecorded, m.inFlight,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -75,6 +86,36 @@ func (m *metrics) handler() http.Handler {
 func (m *metrics) call(client, endpoint string, status int, reason string, took time.Duration) {
 	m.calls.WithLabelValues(client, endpoint, strconv.Itoa(status), reason).Inc()
 	m.seconds.WithLabelValues(endpoint).Observe(took.Seconds())
+}
+
+// decided counts a decision: what it came to, and how it was shown.
+func (m *metrics) decided(o *engine.Outcome, d *DisplayChoice, shown bool) {
+	m.decisions.WithLabelValues(string(o.Decision.Status), d.Mode, strconv.FormatBool(shown)).Inc()
+	if o.Suppressed != "" {
+		m.suppressed.WithLabelValues(o.Suppressed, topicLabel(o.Topic)).Inc()
+	}
+	if d.Mode != d.Configured {
+		m.lowered.WithLabelValues(d.Configured, d.Mode, d.Code).Inc()
+	}
+	if c := o.Decision.Consulted; c != nil {
+		m.consulted.WithLabelValues(c.Outcome, faultLabel(c.Fault)).Inc()
+	}
+}
+
+// topicLabel is one of the known topics.
+func topicLabel(topic string) string {
+	if _, ok := topics[topic]; ok {
+		return topic
+	}
+	return "other"
+}
+
+// faultLabel is a fault with statuses put together by their hundreds.
+func faultLabel(fault string) string {
+	if status, ok := strings.CutPrefix(fault, "http-"); ok && len(status) == 3 {
+		return "http-" + status[:1] + "xx"
+	}
+	return fault
 }
 
 // timed measures one stage: defer s.metrics.timed("decide")().

@@ -76,6 +76,7 @@ type RequestMeta struct {
 type DisplayChoice struct {
 	Mode       string `json:"mode"`
 	Configured string `json:"configured"`
+	Code       string `json:"code,omitempty"` // why, as a stable word: LoweredKilled and so on
 	Why        string `json:"why,omitempty"`
 }
 

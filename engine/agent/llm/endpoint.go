@@ -7,6 +7,7 @@ package llm
 // failing is left alone for a while.
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -202,7 +203,8 @@ func roughTokens(request openai.ChatCompletionRequest, reply *agent.Reply) int {
 	return n / 8
 }
 
-// bounded counts requests and bounds what comes back.
+// bounded counts requests, mends what the client cannot say, and bounds what
+// comes back.
 type bounded struct {
 	next     http.RoundTripper
 	requests *atomic.Int64
@@ -210,6 +212,10 @@ type bounded struct {
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.requests.Add(1)
+	req, err := withZero(req)
+	if err != nil {
+		return nil, err
+	}
 	res, err := b.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -220,6 +226,26 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res.Body = &boundedBody{res.Body, MaxReplyBytes}
 	return res, nil
+}
+
+// leftOut stands for a temperature of 0 (Config.request). Inside of texts the
+// quotation marks are escaped, so that it is found nowhere but at the top.
+var leftOut, zero = []byte(`"temperature":1e-45,`), []byte(`"temperature":0,`)
+
+// withZero writes a temperature of 0 as the number it is.
+func withZero(req *http.Request) (*http.Request, error) {
+	if req.Body == nil {
+		return req, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err := errors.Join(err, req.Body.Close()); err != nil {
+		return nil, err
+	}
+	body = bytes.Replace(body, leftOut, zero, 1)
+	out := req.Clone(req.Context())
+	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	return out, nil
 }
 
 // CloseIdleConnections lets http.Client reach the transport behind.

@@ -6,7 +6,6 @@ package llm_test
 // recorded conversation gives the same bytes without it.
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -78,8 +77,8 @@ func TestTheRequestCarriesItsSettings(t *testing.T) {
 	if err := json.Unmarshal(server.raw[0], &sent); err != nil {
 		t.Fatal(err)
 	}
-	if sent.Temperature == nil || *sent.Temperature > 1e-30 || float32(*sent.Temperature) != math.SmallestNonzeroFloat32 {
-		t.Errorf("temperature %v: 0 must reach the endpoint as next to 0, not be left out", sent.Temperature)
+	if sent.Temperature == nil || *sent.Temperature != 0 {
+		t.Errorf("temperature %v: 0 must reach the endpoint as 0, not be left out", sent.Temperature)
 	}
 	if sent.Seed == nil || *sent.Seed != 7 || sent.MaxTokens == nil || *sent.MaxTokens != 1024 || sent.TopP == nil || *sent.TopP != 1 || sent.Model != "test-model" {
 		t.Errorf("sent %+v", sent)
@@ -311,20 +310,29 @@ func TestThePromptsHashFollowsEveryByte(t *testing.T) {
 }
 
 // TestARealEndpointIsAskedWhereOneIsNamed holds one consultation with a server
-// that really runs a model.
+// that really runs a model (.ci/llm/run starts one). SEPSISAGENT_LLM_OUTCOME says
+// what must come of it, where that is known.
 func TestARealEndpointIsAskedWhereOneIsNamed(t *testing.T) {
 	url, model := os.Getenv("SEPSISAGENT_LLM"), os.Getenv("SEPSISAGENT_LLM_MODEL")
 	if url == "" {
 		t.Skip("SEPSISAGENT_LLM names no endpoint (e.g. http://127.0.0.1:8000/v1; SEPSISAGENT_LLM_MODEL: its model)")
 	}
-	a := newAgent(t, config(url, func(c *llm.Config) { c.Model, c.Timeout = model, 2*time.Minute }))
+	a := newAgent(t, config(url, func(c *llm.Config) { c.Model, c.Timeout, c.MaxTokens = model, time.Minute, 128 }))
 	tl := timeline(t, physiology.SepticShock)
-	d, transcript, err := a.Consult(context.Background(), tl, 7, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, transcript := consult(t, a, tl, nil)
 	t.Logf("%+v\n%s", d.Consulted, encoded(t, transcript.Turns))
-	if again, _ := consult(t, a, tl, transcript); encoded(t, again) != encoded(t, d) {
+	if want := os.Getenv("SEPSISAGENT_LLM_OUTCOME"); want != "" && d.Consulted.Outcome != want {
+		t.Errorf("%s, want %s", d.Consulted.Outcome, want)
+	}
+	if d.Consulted.Outcome == agent.ConsultChosen {
+		if _, err := deliberation(t, tl).Choose(d.Levels, llm.Proposer); err != nil {
+			t.Errorf("what it chose is no choice: %v", err)
+		}
+	} else {
+		wantNative(t, tl, d, d.Consulted.Fault)
+	}
+	offline := newAgent(t, config(url, func(c *llm.Config) { c.Model, c.MaxTokens, c.Offline = model, 128, true }))
+	if again, _ := consult(t, offline, tl, transcript); encoded(t, again) != encoded(t, d) {
 		t.Error("the replay differs")
 	}
 }

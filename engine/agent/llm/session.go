@@ -250,7 +250,8 @@ func callID(turn, call int) string { return fmt.Sprintf("call_%d_%d", turn+1, ca
 
 // request puts the settings around messages. The client leaves out a
 // temperature of 0, which servers then read as 1; the smallest number above 0
-// is sent instead.
+// stands for it until the request goes out (endpoint.go). Sent as it is, it makes
+// engines that divide by it sample from what is no number.
 func (cfg Config) request(messages []openai.ChatCompletionMessage, seed int) openai.ChatCompletionRequest {
 	temperature := float32(cfg.Temperature)
 	if temperature == 0 {
