@@ -159,8 +159,8 @@ func TestTheEvidenceOfTheDemonstrationIsReadable(t *testing.T) {
 	}
 }
 
-// realDecision decides for a real chart, at the first moment of the stay that
-// ends in a suggestion, else at the last one tried.
+// realDecision decides for a real chart, at the first moment of a stay that ends
+// in a suggestion, else at one that has a forecast, else at the last one tried.
 func realDecision(t testing.TB, r *rooms, charts []*state.Chart) *decided {
 	t.Helper()
 	var last *decided
@@ -170,8 +170,12 @@ func realDecision(t testing.TB, r *rooms, charts []*state.Chart) *decided {
 			if err != nil {
 				continue
 			}
-			if last = d; d.outcome().Decision.Status == agent.Suggest {
+			decision := d.outcome().Decision
+			if decision.Status == agent.Suggest {
 				return d
+			}
+			if last == nil || len(decision.Options) > 0 || len(last.outcome().Decision.Options) == 0 {
+				last = d
 			}
 		}
 	}
@@ -199,8 +203,8 @@ func TestTheEvidenceOfRealStaysIsReadable(t *testing.T) {
 	}
 	ctx := browser(t)
 	r := testRooms(t)
-	for _, set := range []string{"mimic-iv-demo-fhir", "eicu-demo-fhir"} {
-		d := realDecision(t, r, realSample(t, set, 12))
+	for set, stays := range map[string]int{"mimic-iv-demo-fhir": 12, "eicu-demo-fhir": 60} {
+		d := realDecision(t, r, realSample(t, set, stays))
 		body := r.page(t, d)
 		if strings.Contains(string(body), d.chart.Person.ID) {
 			t.Errorf("%s: the page names the patient", set)

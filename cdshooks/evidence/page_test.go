@@ -97,11 +97,12 @@ func example() Input {
 	}
 	volume := policy.Verdict{ID: "V2", Pack: "ssc@2021.1", Text: "Lactate 4.1 mmol/L is raised.", Effect: policy.Warning, Strength: "weak", Certain: "low", Source: "SSC 2021 R4", When: "forecast", Values: map[string]float64{"lactate_mmol_l": 4.1}}
 	d := agent.Decision{
-		Status: agent.Suggest, Advice: agent.Advice{Vasopressor: raise, Fluid: bolus, Recheck: []string{"repeat lactate in 2 h"}}, Proposer: "native",
+		Status: agent.Suggest, Advice: agent.Advice{Vasopressor: raise, Fluid: bolus, Recheck: []string{"repeat lactate in 2 h"}}, Proposer: "native", Actor: "9999aaaabbbb", Learned: &agent.Learned{LessVasopressor: 0.02, MoreVasopressor: 0.41, MoreFluid: 0.2},
+		Rounds:  []agent.Round{{Asked: []string{"raise norepinephrine to 0.15 ug/kg/min", "1000 mL bolus"}, Best: "raise norepinephrine to 0.15 ug/kg/min", Value: -1.6, Why: "guideline moves"}},
 		Hazards: []policy.Verdict{{ID: "V11", Text: "MAP 58 mmHg is below 65 on norepinephrine 0.12.", Effect: policy.Warning, Source: "Festor 2022 hazard A"}},
 		Options: []agent.Option{
 			{Role: agent.RoleCurrent, Forecast: forecast(57, 1), Value: -2.1, Verdicts: []policy.Verdict{treat}, Why: "value -2.10 against -1.40: simulated MAP below goal -0.50"},
-			{Role: agent.RoleSuggested, Proposal: policy.Proposal{Name: "raise norepinephrine to 0.15 ug/kg/min and 500 mL bolus"}, Forecast: forecast(66, 2), Value: -1.4},
+			{Role: agent.RoleSuggested, Proposal: policy.Proposal{Name: "raise norepinephrine to 0.15 ug/kg/min and 500 mL bolus"}, Forecast: forecast(66, 2), Value: -1.4, Source: agent.SourceRefined},
 			{Role: agent.RoleAlternative, Proposal: policy.Proposal{Name: "raise norepinephrine to 0.15 ug/kg/min"}, Forecast: forecast(64, 1.5), Value: -1.6, Why: "value -1.60 against -1.40: chance of MAP at goal -0.11"},
 			{Role: agent.RoleConsidered, Proposal: policy.Proposal{Name: "1000 mL bolus", BolusMl: 1000}, Blocked: true, Why: "not permitted by L3: a bolus is 250 to 500 mL"},
 		},

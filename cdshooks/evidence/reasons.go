@@ -100,9 +100,16 @@ func optionName(o agent.Option, d agent.Decision) string {
 	return planWords(o, d.Status == agent.Suggest)
 }
 
+// sourceWords say who proposed an option. One that is not here goes by its own
+// name.
+var sourceWords = map[string]string{
+	agent.SourceCurrent: "", agent.SourceGuideline: "guideline move", agent.SourceActor: "learned policy",
+	agent.SourceBoth: "guideline move and learned policy", agent.SourceRefined: "refined between two others",
+}
+
 type optionRow struct {
-	Name, Role, Value, Support, Similar, Disagreement, Why string
-	Blocked                                                bool
+	Name, Role, Source, Value, Support, Similar, Disagreement, Why string
+	Blocked                                                        bool
 }
 
 func options(d agent.Decision) []optionRow {
@@ -111,7 +118,10 @@ func options(d agent.Decision) []optionRow {
 		row := optionRow{
 			Name: capital(optionName(o, d)), Role: o.Role, Blocked: o.Blocked,
 			Value: number(o.Value, 2), Support: percent(o.Forecast.Support), Similar: strconv.Itoa(o.Forecast.Similar),
-			Disagreement: number(o.Forecast.Disagreement, 1), Why: o.Why,
+			Disagreement: number(o.Forecast.Disagreement, 1), Why: o.Why, Source: o.Source,
+		}
+		if words, ok := sourceWords[o.Source]; ok {
+			row.Source = words
 		}
 		if o.Blocked && o.Why == "" {
 			row.Why = "blocked by a rule"
@@ -239,4 +249,34 @@ func proposer(d agent.Decision) string {
 		return "The language model " + c.Model + " gave no usable answer (" + spell(c.Fault) + "); this is the native agent's own choice."
 	}
 	return "The language model was not asked: there was nothing to choose."
+}
+
+// rounds tell how the options were come to, one line for each round of
+// proposing and simulating. They name doses, so they are told with a suggestion
+// only.
+func rounds(d agent.Decision) []string {
+	if d.Status != agent.Suggest {
+		return nil
+	}
+	var out []string
+	for _, r := range d.Rounds {
+		line := strings.Join(r.Asked, "; ")
+		if r.Why != "" {
+			line += ". " + capital(r.Why)
+		}
+		if r.Best != "" {
+			line += ". Best so far: " + r.Best + " (value " + number(r.Value, 2) + ")"
+		}
+		out = append(out, "Simulated: "+line+".")
+	}
+	return out
+}
+
+// learned says what the learned policy makes of the state.
+func learned(d agent.Decision) string {
+	if d.Learned == nil {
+		return ""
+	}
+	return "The learned policy, against going on as it is: less vasopressor " + percent(d.Learned.LessVasopressor) + ", more vasopressor " +
+		percent(d.Learned.MoreVasopressor) + ", more fluid " + percent(d.Learned.MoreFluid) + "."
 }

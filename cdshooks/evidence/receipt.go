@@ -100,6 +100,9 @@ func madeWith(r *engine.Receipt) []fact {
 		{"Build", r.Hashes.Build},
 		{"Timeline digest", r.TimelineDigest},
 	}
+	if actor := r.Outcome.Decision.Actor; actor != "" {
+		out = append(out, fact{"Learned policy", actor})
+	}
 	if c := r.Outcome.Decision.Consulted; c != nil {
 		out = append(out, fact{"Language model", c.Model + ", prompts " + c.Prompts})
 	}

@@ -53,7 +53,8 @@ type view struct {
 	InShort                       []string
 	Forecast                      *forecastView
 	Explanation                   []string
-	Proposer                      string
+	Proposer, Learned             string
+	Rounds                        []string
 	Options                       []optionRow
 	Rules                         []ruleRow
 	Conflicts                     []fact
@@ -95,7 +96,7 @@ func newView(in Input) view {
 		StatusWords: status, Indicator: in.Indicator, Tone: toneWords(in.Indicator),
 		Summary: in.Summary, Unseen: in.Unseen, ReceiptURL: in.ReceiptURL,
 		Advice: advice(d), InShort: inShort(d), Forecast: forecasts(tl, d),
-		Explanation: t.all(d.Explanation), Proposer: proposer(d), Options: options(d), Rules: rules(d), Conflicts: conflicts(d), Chart: chartOf(t, in),
+		Explanation: t.all(d.Explanation), Proposer: proposer(d), Learned: learned(d), Rounds: rounds(d), Options: options(d), Rules: rules(d), Conflicts: conflicts(d), Chart: chartOf(t, in),
 		Missing: t.all(d.Missing), NotAssessed: t.all(d.NotAssessed), Gaps: in.Receipt.Gaps,
 		MadeWith: madeWith(in.Receipt), Limits: limits(in.Receipt, d),
 	}
@@ -141,7 +142,7 @@ func rejects(all []state.Reject) []string {
 
 // withoutAdvice keeps of a decision what shows no dose.
 func withoutAdvice(d agent.Decision) agent.Decision {
-	d.Advice, d.Explanation, d.Verdicts = agent.Advice{}, nil, nil
+	d.Advice, d.Explanation, d.Verdicts, d.Learned, d.Rounds = agent.Advice{}, nil, nil, nil, nil
 	d.Options = slices.DeleteFunc(slices.Clone(d.Options), func(o agent.Option) bool { return o.Role != agent.RoleCurrent })
 	for i := range d.Options {
 		d.Options[i].Verdicts, d.Options[i].Why = nil, ""

@@ -44,8 +44,9 @@ const (
 	panelTop, panelBottom   = 48, 34
 )
 
-// panelColour stands out from white and from near-black by at least 3 to 1.
-const panelColour = "#2380c2"
+// panelColour stands out from white and from near-black by at least 3 to 1; a
+// page with a dark scheme sets --fan to a lighter one.
+const panelColour = "var(--fan, #2380c2)"
 
 // SVG draws the panel of plan i.
 func (f Panels) SVG(i int) []byte {
