@@ -114,6 +114,12 @@ func (r *rooms) policyOptions(f *policyFlags, stderr io.Writer) (learn.PolicyOpt
 		}
 		opts.Known = knows(stored.Record())
 	}
+	if a := r.actor; a != nil {
+		if model, trained := opts.Known, a.Record().Patients; model != nil {
+			opts.Known = func(patient string) bool { return model(patient) || listed(trained, patient) }
+		}
+		opts.Others = append(opts.Others, learn.Candidate{Name: learn.PolicyActor, Probabilities: a.Probabilities})
+	}
 	var bar *progress
 	opts.Progress = func(done, of int) {
 		if bar == nil {
@@ -129,10 +135,13 @@ func (r *rooms) policyOptions(f *policyFlags, stderr io.Writer) (learn.PolicyOpt
 
 // knows tells who trained or chose a model.
 func knows(record *world.TrainingRecord) func(patient string) bool {
-	return func(patient string) bool {
-		_, found := slices.BinarySearch(record.Patients, cohort.PatientHash(patient))
-		return found
-	}
+	return func(patient string) bool { return listed(record.Patients, patient) }
+}
+
+// listed tells whether a patient is in a sorted list of hashes.
+func listed(hashes []string, patient string) bool {
+	_, found := slices.BinarySearch(hashes, cohort.PatientHash(patient))
+	return found
 }
 
 // linkTo is how a document names its folder of figures: it lies beside or one

@@ -154,7 +154,7 @@ func (d *policyDocument) levels(title string, a learn.LevelAgreement) {
 func (d *policyDocument) adherence() {
 	a := d.e.Adherence
 	d.say("\n## Guideline adherence\n")
-	d.say("G1 and G2 are the published metric (arXiv 2605.14723) and are metrics only, never verdicts of ours: G1, lactate > 2 mmol/L or MAP < 65 mmHg is not left without any drug or fluid; G2, at MAP ≥ 65 the vasopressor level does not rise. They count levels, so that holding a rate that was lowered within the hour breaks nothing and a hold at a lactate that falls may break G1. An abstention prescribes nothing and is not counted for us. The last row asks our own rules about what clinicians gave, with what was known before they gave it.")
+	d.say("G1 and G2 are the published metric (arXiv 2605.14723) and are metrics only, never verdicts of ours: G1, lactate > 2 mmol/L or MAP < 65 mmHg is not left without any drug or fluid; G2, at MAP ≥ 65 the vasopressor level does not rise. They read the mean MAP of the last 4 h and count levels, and we read the newest MAP: a start at 58 mmHg after hours at 70 breaks G2, and a hold while lactate falls may break G1. An abstention prescribes nothing and is not counted for us. The last row asks our own rules about what clinicians gave, with what was known before they gave it.")
 	d.table("kept", "ours", "clinicians, all decision times that apply", "clinicians, where we spoke")
 	for _, r := range []struct {
 		name string

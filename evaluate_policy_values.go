@@ -32,7 +32,7 @@ func policyNames(e *learn.PolicyEvaluation) []string {
 
 // policyWords name a policy for people.
 var policyWords = map[string]string{
-	learn.PolicyClinician: "clinicians", learn.PolicyNoAction: "no drug and no fluid", learn.PolicyRandom: "random", learn.PolicyOurs: "ours",
+	learn.PolicyClinician: "clinicians", learn.PolicyNoAction: "no drug and no fluid", learn.PolicyRandom: "random", learn.PolicyOurs: "ours", learn.PolicyActor: "the learned actor",
 }
 
 func wordsOf(policy string) string {

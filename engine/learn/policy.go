@@ -46,12 +46,12 @@ type PolicyOptions struct {
 	Progress func(done, of int)
 }
 
-// Candidate is a policy by name, whose probabilities of the 25 pairs of levels
-// (5·vasopressor + fluid) may be asked in any state. ok is false where it has
-// none, and clinicians decide.
+// Candidate is a policy by name, whose probabilities of the pairs of levels
+// [vasopressor][fluid] may be asked in any state. ok is false where it has none,
+// and clinicians decide.
 type Candidate struct {
 	Name          string
-	Probabilities func(tl *state.Timeline) (p [Actions]float64, ok bool, err error)
+	Probabilities func(tl *state.Timeline) (p [5][5]float64, ok bool, err error)
 }
 
 // DefaultResamples is how often patients are drawn anew for an interval.

@@ -47,6 +47,7 @@ const (
 	PolicyNoAction  = "no_action"
 	PolicyRandom    = "random"
 	PolicyOurs      = "ours"
+	PolicyActor     = "actor" // the learned, behaviour-regularised one; where there is one
 )
 
 // ValueEstimate is one estimator's number.
@@ -120,6 +121,7 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	e.NotRanked, e.Ranking = map[string]string{}, []string{}
 	episodes := e.episodes(s)
 	names := []string{PolicyClinician, PolicyNoAction, PolicyRandom, PolicyOurs}
+	standing := len(names)
 	for _, c := range opts.Others {
 		names = append(names, c.Name)
 	}
@@ -146,7 +148,7 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	v := valuer{episodes: episodes, folds: folds, bootstrap: ope.Bootstrap{Resamples: opts.Resamples, Seed: bootstrapSeed}}
 	var named []ope.Named
 	for i, name := range names {
-		target := targets(name, i-4)
+		target := targets(name, i-standing)
 		for kind, into := range []map[string]PolicyValue{e.OPE, e.OPEPaper} {
 			value, wis, err := v.estimate(target, kind)
 			if err != nil {
@@ -329,7 +331,7 @@ func targets(name string, other int) target {
 	}
 	return func(ep *episode, t int) ([]float64, error) {
 		if p := ep.points[t]; other < len(p.Others) && p.Others[other] != nil {
-			return ope.Mix(p.Others[other], ep.b[t], 1-followed)
+			return p.Others[other], nil // it has probabilities of its own: nothing is to be softened
 		}
 		return ep.b[t], nil
 	}

@@ -189,7 +189,11 @@ func (p *Point) ask(others []Candidate, tl *state.Timeline) error {
 		}
 		var mine []float64
 		if ok {
-			mine = probabilities[:]
+			var flat [Actions]float64
+			for vaso := range probabilities {
+				copy(flat[5*vaso:], probabilities[vaso][:])
+			}
+			mine = normalised(flat)
 		}
 		p.Others = append(p.Others, mine)
 	}
