@@ -40,10 +40,10 @@ func eval(p cel.Program, act cel.PartialActivation) (answer, *cel.EvalDetails, e
 }
 
 // values are the facts at one moment: what is known, and what is not. It is
-// the activation that expressions run over.
+// the activation that expressions run over, and belongs to one call of Judge.
 type values struct {
 	known map[string]any
-	flags map[string]bool // which facts are known, as the rules read it
+	flags map[string]bool // which facts are known; made when the first rule reads it
 	// asked holds the unknown facts of the rule that is being asked, and no
 	// others: CEL compares every attribute with every pattern.
 	asked []*cel.AttributePatternType
@@ -63,7 +63,7 @@ var patterns = func() map[string]*cel.AttributePatternType {
 // ResolveName implements cel.Activation.
 func (v *values) ResolveName(name string) (any, bool) {
 	if name == knownVar {
-		return v.flags, true
+		return v.whichKnown(), true
 	}
 	x, ok := v.known[name]
 	return x, ok
@@ -94,12 +94,18 @@ func read(in *input) *values {
 }
 
 func newValues(got map[string]any) *values {
-	v := &values{known: got, flags: make(map[string]bool, len(catalogue)), asked: make([]*cel.AttributePatternType, 0, 16)}
-	for i := range catalogue {
-		_, ok := got[catalogue[i].name]
-		v.flags[catalogue[i].name] = ok
+	return &values{known: got, asked: make([]*cel.AttributePatternType, 0, 16)}
+}
+
+func (v *values) whichKnown() map[string]bool {
+	if v.flags == nil {
+		v.flags = make(map[string]bool, len(catalogue))
+		for i := range catalogue {
+			_, ok := v.known[catalogue[i].name]
+			v.flags[catalogue[i].name] = ok
+		}
 	}
-	return v
+	return v.flags
 }
 
 // about narrows the unknown facts to those that a rule reads.
@@ -112,23 +118,23 @@ func (v *values) about(facts []*fact) {
 	}
 }
 
-// ask evaluates the rule: isTrue when it speaks.
-func (c *compiled) ask(v *values) (answer, error) {
+// ask evaluates the rule: isTrue when it speaks. Where the answer is unknown,
+// stuck is the expression that could not be decided.
+func (c *compiled) ask(v *values) (a answer, stuck *expression, err error) {
 	v.about(c.facts)
 	if c.applies != nil {
 		a, _, err := eval(c.applies.program, v)
 		if err != nil || a != isTrue {
-			return a, err
+			return a, c.applies, err
 		}
 	}
-	a, _, err := eval(c.condition.program, v)
-	return a, err
+	a, _, err = eval(c.condition.program, v)
+	return a, c.condition, err
 }
 
-// used returns the numbers and flags the rule read, and the names it missed.
-func (c *compiled) used(v *values) (map[string]float64, []string) {
-	got := map[string]float64{}
-	var missing []string
+// used returns the numbers and flags that the rule read.
+func (c *compiled) used(v *values) map[string]float64 {
+	got := make(map[string]float64, len(c.facts))
 	for _, f := range c.facts {
 		switch x := v.known[f.name].(type) {
 		case float64:
@@ -138,12 +144,21 @@ func (c *compiled) used(v *values) (map[string]float64, []string) {
 			if x {
 				got[f.name] = 1
 			}
-		case nil:
-			missing = append(missing, f.name)
 		}
 	}
 	if len(got) == 0 {
-		got = nil
+		return nil
 	}
-	return got, missing
+	return got
+}
+
+// missing returns the facts without which the expression could not be decided.
+func (x *expression) missing(v *values) []string {
+	var out []string
+	for _, f := range x.facts {
+		if _, ok := v.known[f.name]; !ok {
+			out = append(out, f.name)
+		}
+	}
+	return out
 }

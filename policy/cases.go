@@ -129,7 +129,7 @@ func (c *compiled) try(tc Case, seen map[*expression]map[int64][2]bool) (string,
 		got[name] = typed
 	}
 	v := newValues(got)
-	a, err := c.ask(v)
+	a, _, err := c.ask(v)
 	if err != nil {
 		return "", err
 	}

@@ -47,8 +47,9 @@ type expression struct {
 	program cel.Program
 	tracked cel.Program // also keeps the values of its sub-expressions
 	checked *cel.Ast
-	leaves  []leaf // its comparisons and flags, in the order written
-	cost    uint64 // estimated at most, CEL cost units
+	leaves  []leaf  // its comparisons and flags, in the order written
+	facts   []*fact // that it reads, by name
+	cost    uint64  // estimated at most, CEL cost units
 }
 
 var errUnknownFact = errors.New("unknown fact")
@@ -71,23 +72,24 @@ func newEnv() (*cel.Env, error) {
 // mistake stands.
 func compile(env *cel.Env, r Rule) (c *compiled, key string, err error) {
 	c = &compiled{Rule: r}
-	names := map[string]bool{}
-	if c.condition, err = compileExpression(env, &r, r.Condition, names); err != nil {
+	if c.condition, err = compileExpression(env, &r, r.Condition); err != nil {
 		return nil, "condition", err
 	}
+	c.facts = slices.Clone(c.condition.facts)
 	if r.Applies != "" {
-		if c.applies, err = compileExpression(env, &r, r.Applies, names); err != nil {
+		if c.applies, err = compileExpression(env, &r, r.Applies); err != nil {
 			return nil, "applies", err
 		}
+		c.facts = append(c.facts, c.applies.facts...)
 	}
 	if c.text, err = template(&r, r.Text); err != nil {
 		return nil, "text", err
 	}
-	for name := range names {
-		c.facts = append(c.facts, factByName[name])
-		c.about = max(c.about, factByName[name].about)
+	slices.SortFunc(c.facts, byName)
+	c.facts = slices.Compact(c.facts)
+	for _, f := range c.facts {
+		c.about = max(c.about, f.about)
 	}
-	slices.SortFunc(c.facts, func(a, b *fact) int { return strings.Compare(a.name, b.name) })
 	for _, p := range c.text {
 		if p.fact != nil && p.fact.about > c.about {
 			return nil, "text", fmt.Errorf("{%s} is not among the facts that exist when this rule is asked", p.fact.name)
@@ -97,6 +99,8 @@ func compile(env *cel.Env, r Rule) (c *compiled, key string, err error) {
 	key, err = c.consistent()
 	return c, key, err
 }
+
+func byName(a, b *fact) int { return strings.Compare(a.name, b.name) }
 
 // consistent checks that the rule is asked at a time when its facts exist.
 func (c *compiled) consistent() (key string, err error) {
@@ -113,15 +117,15 @@ func (c *compiled) consistent() (key string, err error) {
 	return "", nil
 }
 
-// compileExpression compiles one expression with the rule's thresholds put in,
-// and adds the facts it reads to names.
-func compileExpression(env *cel.Env, r *Rule, source string, names map[string]bool) (*expression, error) {
+// compileExpression compiles one expression with the rule's thresholds put in.
+func compileExpression(env *cel.Env, r *Rule, source string) (*expression, error) {
 	parsed, issues := env.Parse(source)
 	if issues.Err() != nil {
 		return nil, issueOf(issues)
 	}
 	putThresholds(parsed, r.Thresholds)
-	if err := readFacts(parsed, names); err != nil {
+	facts, err := factsOf(parsed)
+	if err != nil {
 		return nil, err
 	}
 	checked, issues := env.Check(parsed)
@@ -131,7 +135,7 @@ func compileExpression(env *cel.Env, r *Rule, source string, names map[string]bo
 	if checked.OutputType() != cel.BoolType {
 		return nil, fmt.Errorf("%q is %s, want bool", source, checked.OutputType())
 	}
-	x := &expression{source: source, checked: checked, leaves: leavesOf(checked)}
+	x := &expression{source: source, checked: checked, leaves: leavesOf(checked), facts: facts}
 	estimate, err := env.EstimateCost(checked, sizes{})
 	if err != nil {
 		return nil, err
@@ -160,9 +164,10 @@ func putThresholds(parsed *cel.Ast, thresholds map[string]Threshold) {
 	}))
 }
 
-// readFacts adds the facts that an expression reads to names.
-func readFacts(parsed *cel.Ast, names map[string]bool) error {
+// factsOf lists the facts that an expression reads, by name.
+func factsOf(parsed *cel.Ast) ([]*fact, error) {
 	var unknown string
+	var facts []*fact
 	celast.PreOrderVisit(parsed.NativeRep().Expr(), celast.NewExprVisitor(func(e celast.Expr) {
 		name := ""
 		switch e.Kind() {
@@ -184,12 +189,13 @@ func readFacts(parsed *cel.Ast, names map[string]bool) error {
 			}
 			return
 		}
-		names[name] = true
+		facts = append(facts, factByName[name])
 	}))
 	if unknown != "" {
-		return fmt.Errorf("%w %q: undeclared reference (hint: did you mean %s?)", errUnknownFact, unknown, nearestFact(unknown))
+		return nil, fmt.Errorf("%w %q: undeclared reference (hint: did you mean %s?)", errUnknownFact, unknown, nearestFact(unknown))
 	}
-	return nil
+	slices.SortFunc(facts, byName)
+	return slices.Compact(facts), nil
 }
 
 // issueOf makes one line of the first thing CEL found wrong.

@@ -150,7 +150,7 @@ func (p *Pack) Judge(tl *state.Timeline, proposal *Proposal, fc *world.Forecast)
 }
 
 func (c *compiled) judge(v *values, now string) (Verdict, bool, error) {
-	a, err := c.ask(v)
+	a, stuck, err := c.ask(v)
 	if err != nil {
 		return Verdict{}, false, err
 	}
@@ -161,14 +161,12 @@ func (c *compiled) judge(v *values, now string) (Verdict, bool, error) {
 		ID: c.ID, Pack: c.Pack, Effect: c.Effect, Penalty: c.Penalty, Hazard: c.Hazard,
 		Strength: c.shown.strength, Certain: c.Certainty, Source: c.shown.source, When: now,
 	}
-	out.Values, out.Missing = c.used(v)
 	if a == isTrue {
-		out.Text, out.Opposes, out.Missing = c.fill(v), c.Opposes, nil
+		out.Text, out.Opposes, out.Values = c.fill(v), c.Opposes, c.used(v)
 		out.Because, err = c.because(v)
 		return out, true, err
 	}
-	out.Text = c.Title + " could not be assessed"
-	out.Values = nil
+	out.Text, out.Missing = c.Title+" could not be assessed", stuck.missing(v)
 	out.Penalty, out.Hazard = 0, false
 	if c.Unassessed == UnassessedNote {
 		out.Effect = NotAssessed
