@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -38,6 +39,8 @@ type call struct {
 	// service's own, which decides.
 	received time.Time
 	record   Record
+	service  offered          // once it is known
+	ordering *engine.Ordering // of an order hook
 }
 
 // recorded is where a call's entry went.
@@ -110,11 +113,12 @@ func (s *Service) authenticate(ctx context.Context, c *call, endpoints ...string
 	}
 	c.caller = caller
 	c.record.Request.Client, c.record.Request.JTI = caller.Client.Name, caller.JTI
-	if c.id != ServiceID {
+	service, ok := serviceOf(c.id)
+	if !ok {
 		return ErrNoService
 	}
-	c.record.Request.Service = ServiceID
-	if !caller.Client.MayCall(ServiceID) {
+	c.service, c.record.Request.Service = service, service.id
+	if !caller.Client.MayCall(service.id) {
 		return ErrForbidden
 	}
 	return nil
@@ -139,9 +143,9 @@ func (s *Service) admit(ctx context.Context, c *call, endpoints ...string) (_ co
 	return ctx, body, func() { cancel(); release() }, nil
 }
 
-// treat answers one sepsis-treatment call.
+// treat answers one hook call.
 func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
-	ctx, body, done, err := s.admit(ctx, c, s.serviceURL())
+	ctx, body, done, err := s.admit(ctx, c, s.audiences(c.id, "")...)
 	if err != nil {
 		return answer{}, err
 	}
@@ -149,6 +153,12 @@ func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
 	req, err := s.readRequest(c, body)
 	if err != nil {
 		return answer{}, err
+	}
+	if c.ordering, err = s.ordering(c, req); err != nil {
+		return answer{}, err
+	}
+	if c.ordering != nil && !concerns(c.ordering) {
+		return s.nothingToCheck(c, c.ordering)
 	}
 	at := c.at.Truncate(time.Second)
 	chart, manifest, err := s.gather(ctx, c, req, at)
@@ -176,6 +186,9 @@ func (s *Service) readRequest(c *call, body []byte) (*Request, error) {
 	}
 	if uuidForm.MatchString(req.HookInstance) {
 		m.HookInstance = req.HookInstance
+	}
+	if req.Hook != "" && req.Hook != c.service.hook {
+		return nil, ErrWrongHook
 	}
 	if err := req.Validate(); err != nil {
 		return nil, err
@@ -266,6 +279,7 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 	cs := engine.Case{
 		Timeline: tl, Now: tl.At, Seed: binary.BigEndian.Uint64(seed[:]), ID: c.record.ID,
 		Client: c.caller.Client.Name, User: req.Context.UserID, Role: role, Display: display.Mode, Prior: prior,
+		Ordering: c.ordering,
 	}
 	decided := s.metrics.timed("decide")
 	outcome, err := s.Decider.Decide(ctx, cs)
@@ -330,7 +344,12 @@ func withReceipt(r Response, at *recorded) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.Cards[i].Extension = map[string]json.RawMessage{ReceiptExtension: value}
+		with := maps.Clone(r.Cards[i].Extension)
+		if with == nil {
+			with = map[string]json.RawMessage{}
+		}
+		with[ReceiptExtension] = value
+		r.Cards[i].Extension = with
 	}
 	return r.Encode()
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cdshooks is the CDS Hooks service: discovery, the sepsis-treatment
-// service on patient-view, feedback, the cards, and the replay of a recorded
-// call.
+// Package cdshooks is the CDS Hooks service: discovery, the treatment service
+// on patient-view, the order checks on order-select and order-sign, feedback,
+// the cards, and the replay of a recorded call.
 //
 // One call goes this way: authenticate, decode, gather the chart, build the
 // timeline, decide, render, record, answer. The record is durable before the
@@ -38,15 +38,16 @@ import (
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
-// ServiceID is the id of the one service there is.
-const ServiceID = "sepsis-treatment"
-
 // Charts gets and maps the chart of a patient. It is safe for concurrent use.
 type Charts interface {
 	// Gather reads prefetch and, where it must and may, the EHR. Errors wrap
 	// ErrWrongPatient, ErrUnobtainable or ErrDenied where one of them is the
 	// cause; the manifest is then returned as far as it is known.
 	Gather(ctx context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error)
+	// ReadDrafts takes the draftOrders of an order hook apart, and Drafts maps
+	// them. Errors are those of fhir.Mapper.ReadDrafts.
+	ReadDrafts(raw json.RawMessage, patientID, base string) (*fhir.DraftOrders, error)
+	Drafts(records []state.Drafted) []state.Draft
 	// Remap maps stored records again, by the same code.
 	Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error)
 }
@@ -158,9 +159,20 @@ func New(d Deps) (*Service, error) {
 	return s, err
 }
 
-// serviceURL is the public URL of the service: the audience of its tokens.
-func (s *Service) serviceURL() string {
-	return s.Config.PublicURL + "/cds-services/" + ServiceID
+// audiences are what a token for a call of a service may be meant for: its
+// public URL, with each of the suffixes. A call of a service there is not is
+// told so to whoever may call any other.
+func (s *Service) audiences(id string, suffixes ...string) []string {
+	var out []string
+	for _, o := range services {
+		if _, known := serviceOf(id); known && o.id != id {
+			continue
+		}
+		for _, suffix := range suffixes {
+			out = append(out, s.Config.PublicURL+"/cds-services/"+o.id+suffix)
+		}
+	}
+	return out
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -83,6 +83,14 @@ func keysNotHad(got *fhir.Gathered) string {
 	return out
 }
 
+// ReadDrafts takes the draftOrders of an order hook apart.
+func (m MappedCharts) ReadDrafts(raw json.RawMessage, patientID, base string) (*fhir.DraftOrders, error) {
+	return m.Mapper.ReadDrafts(raw, patientID, base)
+}
+
+// Drafts maps drafted orders, of a call or of a record.
+func (m MappedCharts) Drafts(records []state.Drafted) []state.Draft { return m.Mapper.Drafts(records) }
+
 // Remap maps stored records again.
 func (m MappedCharts) Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error) {
 	return m.Mapper.Remap(person, stay, gaps, records)

@@ -33,18 +33,16 @@ func discoveryDocument(templates map[string]string) (body []byte, etag string, e
 			return nil, "", fmt.Errorf("%w: prefetch template %q is not a relative FHIR query", ErrConfig, key)
 		}
 	}
-	document := struct {
+	// An order is judged on the chart that a decision is made on, by the same
+	// code; so every service asks for the same of it.
+	var document struct {
 		Services []serviceEntry `json:"services"`
-	}{[]serviceEntry{{
-		Hook:  HookPatientView,
-		Title: "Sepsis treatment in the ICU",
-		Description: "Reads an ICU chart, forecasts the course of sepsis under current and alternative fluid and vasopressor treatment, " +
-			"checks each against safety rules, and suggests the smallest change that helps, or says why it cannot. Decision support, not validated for clinical use.",
-		ID:       ServiceID,
-		Prefetch: templates,
-		UsageRequirements: "Registered CDS clients only: each call carries a signed JWT. Without full prefetch the service reads the rest " +
-			"from the FHIR server registered for the client, with fhirAuthorization or, where it was agreed, as a SMART Backend Services client.",
-	}}}
+	}
+	for _, o := range services {
+		document.Services = append(document.Services, serviceEntry{
+			Hook: o.hook, Title: o.title, Description: o.description, ID: o.id, Prefetch: templates, UsageRequirements: usage,
+		})
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

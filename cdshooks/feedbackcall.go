@@ -23,7 +23,7 @@ import (
 
 func (s *Service) feedback(ctx context.Context, c *call) (answer, error) {
 	c.record.Kind = KindBatch
-	ctx, body, done, err := s.admit(ctx, c, s.serviceURL()+"/feedback", s.serviceURL())
+	ctx, body, done, err := s.admit(ctx, c, s.audiences(c.id, "/feedback", "")...)
 	if err != nil {
 		return answer{}, err
 	}

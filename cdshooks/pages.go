@@ -230,6 +230,7 @@ func (s *Service) zone() *time.Location {
 // Remapper maps stored records to the chart they came from.
 type Remapper interface {
 	Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error)
+	Drafts(records []state.Drafted) []state.Draft
 }
 
 // rebuild makes the timeline of a recorded decision again, from its records.

@@ -49,8 +49,11 @@ type Record struct {
 	Display  *DisplayChoice  `json:"display,omitempty"`
 	Settings *RenderSettings `json:"settings,omitempty"`
 	Receipt  *engine.Receipt `json:"receipt,omitempty"`
-	Response json.RawMessage `json:"response,omitempty"`
-	Feedback *Feedback       `json:"feedback,omitempty"`
+	// Ordering are the drafted orders of a call that had nothing to judge and so
+	// has no receipt; else they are in the receipt's case.
+	Ordering *engine.Ordering `json:"ordering,omitempty"`
+	Response json.RawMessage  `json:"response,omitempty"`
+	Feedback *Feedback        `json:"feedback,omitempty"`
 }
 
 // RequestMeta is what is kept of a request beside the chart.
@@ -160,6 +163,7 @@ func (r *Record) Index(at time.Time) audit.Index {
 		ix.Reasons, ix.Refers = append(ix.Reasons, "suppressed", "suppressed-"+why), rc.Outcome.Refers
 	}
 	ix.Drugs = drugsOf(rc)
+	ix.Rules = append(ix.Rules, orderRules(rc)...)
 	for _, list := range [][]policy.Verdict{d.Hazards, d.Verdicts} {
 		for _, v := range list {
 			ix.Rules = append(ix.Rules, v.ID)
@@ -179,9 +183,10 @@ func (r *Record) Index(at time.Time) audit.Index {
 	return ix
 }
 
-// drugsOf are the drugs that a card could speak of: what was suggested.
+// drugsOf are the drugs that a card could speak of: what was suggested, or
+// ordered.
 func drugsOf(rc *engine.Receipt) []string {
-	var out []string
+	out := orderDrugs(rc)
 	a := rc.Outcome.Decision.Advice
 	if a.Vasopressor != nil {
 		out = append(out, string(a.Vasopressor.Drug))

@@ -58,6 +58,8 @@ var topics = map[string]string{
 	engine.TopicFluid:       "Fluid in sepsis",
 	engine.TopicHazard:      "Hazard in sepsis",
 	engine.TopicReview:      "Review of sepsis treatment",
+	topicOrderVasopressor:   "Vasopressor order in sepsis",
+	topicOrderFluid:         "Fluid order in sepsis",
 }
 
 // Render makes the response of a decision: one card when one is to be shown,
@@ -75,6 +77,10 @@ func Render(r Rendering) (Response, error) {
 		return none, fmt.Errorf("%w: time zone %q", ErrInvalid, r.Settings.TimeZone)
 	}
 	w := writer{Rendering: r, clock: clock{r.Timeline.At, zone}}
+	if r.Outcome.Topic == engine.TopicOrder {
+		out := Response{Cards: w.orderCards()}
+		return out, out.Validate()
+	}
 	topic := topicCode(r.Outcome.Topic)
 	card := Card{
 		UUID:      cardID(r.ID, r.Seed, "card"),

@@ -77,6 +77,11 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 
 	c := r.Receipt.Case
 	c.Timeline = tl
+	if c.Ordering != nil {
+		again := *c.Ordering
+		again.Drafts = deps.Charts.Drafts(again.Records)
+		c.Ordering = &again
+	}
 	outcome, err := deps.Decider.Decide(ctx, c)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -14,9 +14,6 @@ import (
 	"strings"
 )
 
-// HookPatientView is the hook of the sepsis-treatment service.
-const HookPatientView = "patient-view"
-
 // Request is one hook call as received.
 type Request struct {
 	Hook              string
@@ -56,15 +53,18 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil
 // Reveal is the secret itself, for the one place that needs it.
 func (s Secret) Reveal() string { return string(s) }
 
-// Context is the context of patient-view.
+// Context is the context of a hook; the last two are of the order hooks.
 type Context struct {
 	UserID      string // Type/id
 	PatientID   string // bare logical id
 	EncounterID string // bare logical id; often absent
+	DraftOrders json.RawMessage
+	Selections  []string // Type/id of entries in DraftOrders; only of order-select
 }
 
-// userTypes are the resources that may be the user of patient-view.
-var userTypes = map[string]bool{"Practitioner": true, "PractitionerRole": true, "Patient": true, "RelatedPerson": true}
+// userTypes are the resources that may be the user: of patient-view, and
+// whether of the order hooks too.
+var userTypes = map[string]bool{"Practitioner": true, "PractitionerRole": true, "Patient": false, "RelatedPerson": false}
 
 var (
 	uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -99,6 +99,9 @@ func DecodeRequest(body []byte) (*Request, error) {
 		return nil, explain(ErrBadRequest, "context is missing.")
 	}
 	if err := ctx.texts(map[string]*string{"userId": &r.Context.UserID, "patientId": &r.Context.PatientID, "encounterId": &r.Context.EncounterID}); err != nil {
+		return nil, named(err)
+	}
+	if err := r.Context.decodeOrders(ctx); err != nil {
 		return nil, named(err)
 	}
 	prefetch, err := o.child("prefetch")
@@ -150,18 +153,18 @@ func decodeAuthorization(o object) (*FHIRAuthorization, error) {
 	return a, nil
 }
 
-// Validate checks the contract of the envelope and of patient-view. Its errors
-// name members, never values.
+// Validate checks the contract of the envelope and of the context of its hook.
+// Its errors name members, never values.
 func (r *Request) Validate() error {
 	switch {
 	case r.Hook == "":
 		return explain(ErrBadRequest, "hook is missing.")
-	case r.Hook != HookPatientView:
+	case r.Hook != HookPatientView && !isOrderHook(r.Hook):
 		return ErrWrongHook
 	case !uuidForm.MatchString(r.HookInstance):
 		return explain(ErrBadRequest, "hookInstance is not a UUID of the form 8-4-4-4-12.")
 	}
-	if err := r.Context.validate(); err != nil {
+	if err := r.Context.validate(r.Hook); err != nil {
 		return err
 	}
 	if r.FHIRServer != "" {
@@ -179,12 +182,15 @@ func (r *Request) Validate() error {
 	return nil
 }
 
-func (c Context) validate() error {
+func (c Context) validate(hook string) error {
 	kind, id, ok := strings.Cut(c.UserID, "/")
+	orders, known := userTypes[kind]
 	switch {
 	case c.UserID == "":
 		return explain(ErrBadRequest, "context.userId is missing.")
-	case !ok || !userTypes[kind] || !bareID(id):
+	case isOrderHook(hook) && (!ok || !orders || !bareID(id)):
+		return explain(ErrBadRequest, "context.userId is not Type/id of a Practitioner or PractitionerRole.")
+	case !ok || !known || !bareID(id):
 		return explain(ErrBadRequest, "context.userId is not Type/id of a Practitioner, PractitionerRole, Patient or RelatedPerson.")
 	case c.PatientID == "":
 		return explain(ErrBadRequest, "context.patientId is missing.")
@@ -192,6 +198,9 @@ func (c Context) validate() error {
 		return explain(ErrBadRequest, "context.patientId is not a bare logical id.")
 	case c.EncounterID != "" && !bareID(c.EncounterID):
 		return explain(ErrBadRequest, "context.encounterId is not a bare logical id.")
+	}
+	if isOrderHook(hook) {
+		return c.validateOrders(hook)
 	}
 	return nil
 }

@@ -186,12 +186,12 @@ func TestDiscoveryIsDeterministicAndFollowsTheContract(t *testing.T) {
 	var doc struct {
 		Services []map[string]any `json:"services"`
 	}
-	if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Services) != 1 {
-		t.Fatalf("%v: %s", err, a.body)
+	if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Services) != 3 {
+		t.Fatalf("%v: %d services", err, len(doc.Services))
 	}
-	for key, want := range map[string]string{"hook": "patient-view", "id": ServiceID} {
-		if doc.Services[0][key] != want {
-			t.Errorf("%s is %v", key, doc.Services[0][key])
+	for i, want := range [][2]string{{"patient-view", "sepsis-treatment"}, {"order-select", "sepsis-order-select"}, {"order-sign", "sepsis-order-sign"}} {
+		if s := doc.Services[i]; s["hook"] != want[0] || s["id"] != want[1] || s["prefetch"] == nil {
+			t.Errorf("service %d is %v for %v", i, s["id"], s["hook"])
 		}
 	}
 	var tree any

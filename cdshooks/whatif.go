@@ -42,20 +42,47 @@ func option(d agent.Decision, role string) *agent.Option {
 
 func (w writer) whatIf(p *page) {
 	d := w.Outcome.Decision
+	var plans []plan
+	for _, r := range roles {
+		if o := option(d, r.role); o != nil && (r.role == "current" || w.dosing()) {
+			plans = append(plans, plan{r.label, planWords(o), &o.Forecast})
+		}
+	}
+	w.forecastTable(p, plans, w.notChosen()...)
+}
+
+// notChosen says why the alternative was not.
+func (w writer) notChosen() []string {
+	d := w.Outcome.Decision
+	alternative, suggested := option(d, "alternative"), option(d, "suggested")
+	switch {
+	case !w.dosing() || alternative == nil:
+		return nil
+	case suggested != nil && alternative.Value > suggested.Value:
+		return []string{"Alternative not chosen: the smaller change is enough"}
+	}
+	return []string{"Alternative not chosen: not better on balance"}
+}
+
+// plan is one row group of a forecast table.
+type plan struct {
+	label, words string
+	forecast     *world.Forecast
+}
+
+// forecastTable writes forecasts of several plans beside each other, with
+// remarks below.
+func (w writer) forecastTable(p *page, plans []plan, remarks ...string) {
 	head := []string{"Plan", "Hours", "MAP mean ≥ goal"}
 	for _, f := range whatIfFeatures {
 		feature, _ := state.Lookup(f.concept)
 		head = append(head, f.label+", "+escape(feature.UnitLabel))
 	}
 	var rows [][]string
-	for _, r := range roles {
-		o := option(d, r.role)
-		if o == nil || r.role != "current" && !w.dosing() {
-			continue
-		}
-		label := "**" + r.label + "**: " + escape(planWords(o))
+	for _, r := range plans {
+		label := "**" + r.label + "**: " + escape(r.words)
 		for _, h := range whatIfHours {
-			step := stepAt(o.Forecast, h)
+			step := stepAt(*r.forecast, h)
 			if step == nil {
 				continue
 			}
@@ -69,14 +96,8 @@ func (w writer) whatIf(p *page) {
 	p.heading("What the model forecasts (median and 80 % interval)")
 	p.table(head, rows)
 	p.gap()
-	if w.dosing() {
-		if alternative, suggested := option(d, "alternative"), option(d, "suggested"); alternative != nil {
-			why := "not better on balance"
-			if suggested != nil && alternative.Value > suggested.Value {
-				why = "the smaller change is enough"
-			}
-			p.item("Alternative not chosen: " + why)
-		}
+	for _, r := range remarks {
+		p.item(r)
 	}
 	p.item("Forecasts are estimates from past patients, not promises; other causes than treatment are part of them")
 }

@@ -372,7 +372,8 @@ func (s *session) simulate(ctx context.Context, orders []Assessed) error {
 }
 
 // foresee judges an order by its forecast. One the model has no support for is
-// not shown, and says nothing against the order.
+// not shown, and says nothing against the order. Nor does a rule that would say
+// the same if the future were that of current treatment.
 func (s *session) foresee(o *Assessed, a *action, fc world.Forecast, hold *option) error {
 	verdicts, err := s.agent.judge.Judge(s.tl, a.proposal, &fc)
 	if err != nil {
@@ -384,7 +385,13 @@ func (s *session) foresee(o *Assessed, a *action, fc world.Forecast, hold *optio
 			return nil
 		}
 	}
-	s.hear(o, a, verdicts)
+	anyway, err := s.agent.judge.Judge(s.tl, a.proposal, &hold.Forecast)
+	if err != nil {
+		return err
+	}
+	s.hear(o, a, slices.DeleteFunc(slices.Clone(verdicts), func(v policy.Verdict) bool {
+		return slices.ContainsFunc(anyway, func(h policy.Verdict) bool { return h.ID == v.ID })
+	}))
 	as := &option{candidate: candidate{plan: fc.Plan, rank: rankWean}, Option: Option{Proposal: *a.proposal, Forecast: fc}}
 	for _, v := range verdicts {
 		if v.Effect == policy.Penalty {
