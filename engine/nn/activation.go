@@ -55,10 +55,7 @@ func TanhBackward(dx, y, dy *Mat) {
 func ReLU(y, x *Mat) {
 	check("ReLU", len(y.Data) == len(x.Data))
 	for i, v := range x.Data {
-		if v < 0 { // what is not a number stays so
-			v = 0
-		}
-		y.Data[i] = v
+		y.Data[i] = max(v, 0) // what is not a number stays so
 	}
 }
 
@@ -67,11 +64,9 @@ func ReLU(y, x *Mat) {
 func ReLUBackward(dx, y, dy *Mat) {
 	check("ReLUBackward", len(y.Data) == len(dy.Data) && len(dx.Data) == len(y.Data))
 	for i, v := range y.Data {
-		if v > 0 {
-			dx.Data[i] = dy.Data[i]
-		} else {
-			dx.Data[i] = 0
-		}
+		b := int32(math.Float32bits(v))
+		on := uint32((-b &^ b) >> 31) // all ones where v is above 0: a branch would be foreseen half the time
+		dx.Data[i] = math.Float32frombits(math.Float32bits(dy.Data[i]) & on)
 	}
 }
 

@@ -104,10 +104,18 @@ func Transpose(dst, src *Mat) {
 	transpose(dst.Data, src.Data, src.Rows, src.Cols)
 }
 
+// transpose works block by block: whole columns at a time would throw each line
+// of dst out of the processor's cache before it is full.
 func transpose(dst, src []float32, rows, cols int) {
-	for i := range rows {
-		for j, v := range src[i*cols : (i+1)*cols] {
-			dst[j*rows+i] = v
+	const block = 16 // values in a line of the cache
+	for i0 := 0; i0 < rows; i0 += block {
+		for j0 := 0; j0 < cols; j0 += block {
+			for j := j0; j < min(j0+block, cols); j++ {
+				out := dst[j*rows+i0 : j*rows+min(i0+block, rows)]
+				for i := range out {
+					out[i] = src[(i0+i)*cols+j]
+				}
+			}
 		}
 	}
 }

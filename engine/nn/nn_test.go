@@ -224,3 +224,22 @@ func TestClipNormKeepsDirectionAndReportsTheNorm(t *testing.T) {
 	}
 	wantClose(t, "clipped", g, []float32{0.6, 0.8}, 1e-6)
 }
+
+func TestReLULetsThroughWhatIsAboveZero(t *testing.T) {
+	x := &Mat{Rows: 1, Cols: 6, Data: []float32{-2, float32(math.Copysign(0, -1)), 0, 1e-40, 3, float32(math.Inf(1))}}
+	y, dy, dx := NewMat(1, 6), &Mat{Rows: 1, Cols: 6, Data: []float32{1, 2, 3, 4, 5, 6}}, NewMat(1, 6)
+	ReLU(y, x)
+	ReLUBackward(dx, y, dy)
+	for i, want := range []float32{0, 0, 0, 1e-40, 3, float32(math.Inf(1))} {
+		if y.Data[i] != want {
+			t.Errorf("ReLU(%v) is %v", x.Data[i], y.Data[i])
+		}
+		if d := dx.Data[i]; want > 0 && d != dy.Data[i] || want == 0 && d != 0 {
+			t.Errorf("at %v the derivative is %v", x.Data[i], d)
+		}
+	}
+	x.Data[0] = float32(math.NaN())
+	if ReLU(y, x); !math.IsNaN(float64(y.Data[0])) {
+		t.Error("what is not a number became one")
+	}
+}
