@@ -126,7 +126,7 @@ func (w writer) orderSummary(o orderOf) string {
 		return fit(what)
 	}
 	alternative := ". Consider: " + plain(w.instead(o.worst))
-	return fit(name+": "+what+alternative, what+alternative, name+": "+what, what, name+alternative, name+": see the details before signing")
+	return fit(name+": "+what+alternative, name+": "+what, name+" ("+o.worst.Rule.ID+")"+alternative, name+alternative, name+": see the details before signing")
 }
 
 // orderDetail is the detail of one order's card.

@@ -311,7 +311,7 @@ func TestAnOrderOnARealChartIsAnsweredRecordedAndReplayed(t *testing.T) {
 	orders := c.findings()
 	t.Logf("%s in %v, %d cards", c.records(KindDecision)[0].Receipt.Outcome.Decision.Status, time.Since(started), len(r.cards()))
 	for _, o := range orders {
-		t.Logf("%s: unjudged %q, %d findings, forecast %v", o.Draft.Drug, o.Unjudged, len(o.Findings), o.Forecast != nil)
+		t.Logf("%s: unjudged %q, forecast %v, findings %v", o.Draft.Drug, o.Unjudged, o.Forecast != nil, o.Findings)
 	}
 	if len(orders) != 3 || len(orders[1].Findings) == 0 || orders[1].Findings[0].Severity != agent.SeverityWarning {
 		t.Errorf("starch in a real stay: %+v", orders[1])
@@ -358,7 +358,7 @@ func orderCase() Rendering {
 	forecast := r.Outcome.Decision.Options[1].Forecast
 	starch := agent.Finding{Severity: agent.SeverityWarning, Alternative: "a balanced crystalloid", Dose: "one 250 to 500 mL bolus of balanced crystalloid with stop criteria"}
 	starch.Rule.ID, starch.Rule.Text, starch.Rule.Strength, starch.Rule.Source = "F6", "hetastarch is not used for resuscitation in sepsis.", "strong", "SSC 2021 R35"
-	rate := agent.Finding{Severity: agent.SeverityCritical, Alternative: "check number and unit of the rate before signing"}
+	rate := agent.Finding{Severity: agent.SeverityCritical, Alternative: "check number and unit"}
 	rate.Rule.ID, rate.Rule.Text, rate.Rule.Strength, rate.Rule.Source = "O02", "The rate as written is beyond what anybody gives. As a rule the unit is wrong.", "order limit", "plausible range of the drug"
 	r.Outcome.Orders = []agent.Assessed{
 		{Draft: state.Draft{ID: "MedicationRequest/hes", Name: "Hespan", Selected: true, Drug: "hetastarch", Class: state.ClassColloid, Does: state.DraftGives, MlKnown: true, AmountMl: 500, Received: "500 mL"},

@@ -67,11 +67,11 @@ var (
 	lessVolume = alternative{"a smaller bolus of balanced crystalloid, then look for a response before any more",
 		"one 250 to 500 mL bolus of balanced crystalloid, then look for a response before any more"}
 	addVasopressin = alternative{"add vasopressin instead of more norepinephrine", "add vasopressin 0.03 U/min instead of more norepinephrine"}
-	noVolume       = alternative{plain: "no volume now; look for a response by a passive leg raise or stroke volume, and raise the vasopressor where MAP is below goal"}
+	noVolume       = alternative{plain: "no volume now; where MAP is below goal, the vasopressor"}
 	keepPressor    = alternative{plain: "keep the vasopressor, and treat the pressure first"}
 	notMore        = alternative{plain: "leave the rate as it is or lower it, and confirm the MAP"}
-	norepiFirst    = alternative{plain: "norepinephrine as first vasopressor; do not delay it"}
-	checkUnit      = alternative{plain: "check number and unit of the rate before signing"}
+	norepiFirst    = alternative{plain: "norepinephrine, without delay"}
+	checkUnit      = alternative{plain: "check number and unit"}
 	onlyOne        = alternative{plain: "keep one of the two orders"}
 	balancedFluid  = alternative{"a balanced crystalloid", "one 250 to 500 mL bolus of balanced crystalloid with stop criteria"}
 	askAgain       = alternative{plain: "reassess the patient before signing"}
@@ -161,7 +161,7 @@ func (s *session) ceiling(o *Assessed, a *action) {
 	case s.withVasopressin():
 	case a.ne > MaxOrderUgKgMin+1e-9 && !s.alreadyRuns(a):
 		v := limitCeiling
-		v.Text = fmt.Sprintf("%.3g ug/kg/min of norepinephrine-equivalents of one drug, without vasopressin, is above %.3g.", a.ne, MaxOrderUgKgMin)
+		v.Text = fmt.Sprintf("%.3g ug/kg/min norepinephrine-equivalent without vasopressin is above %.3g.", a.ne, MaxOrderUgKgMin)
 		v.Values = map[string]float64{"ne_ug_kg_min": a.ne}
 		o.find(SeverityWarning, v, alternative{"vasopressin as second agent, and senior review", "vasopressin 0.03 U/min as second agent, and senior review"})
 	case a.neTop > MaxOrderUgKgMin+1e-9:
@@ -254,14 +254,17 @@ func (s *session) amount(o *Assessed, a *action, i int) {
 		if drafted >= CriticalOrderMl && !a.byRate {
 			severity = SeverityCritical
 		}
-		what := "This order"
-		if drafted > a.bolusMl {
-			what = fmt.Sprintf("This order with the other boluses of this session (together %.0f mL)", drafted)
+		what := fmt.Sprintf("%.0f mL", a.bolusMl)
+		switch {
+		case a.byRate:
+			what += " in 4 h at this rate"
+		case drafted > a.bolusMl:
+			what = fmt.Sprintf("%.0f mL drafted in this session", drafted)
 		}
-		if a.byRate {
-			what += ", at this rate for 4 h,"
+		if f.Known && f.Bolus3hMl > 0 {
+			what += fmt.Sprintf(" after %.0f mL charted here in 3 h", f.Bolus3hMl)
 		}
-		v.Text = fmt.Sprintf("%s gives %.0f mL, and %.0f mL are charted here in the last 3 h: more than %.0f mL (%s).", what, a.bolusMl, f.Bolus3hMl, most, mostWords(w))
+		v.Text = fmt.Sprintf("%s is more than %.0f mL (%s).", what, most, mostWords(w))
 		v.Values = map[string]float64{"bolus_ml": a.bolusMl, "drafted_ml": drafted, "bolus_3h_ml": f.Bolus3hMl, "most_ml": most}
 		o.find(severity, v, lessVolume)
 	}
@@ -277,7 +280,7 @@ func (s *session) amount(o *Assessed, a *action, i int) {
 
 func mostWords(w state.Weight) string {
 	if w.Known && w.Conflict == "" && w.Kg > 0 {
-		return fmt.Sprintf("30 mL/kg at %.0f kg, %s weight", w.Kg, w.Source)
+		return fmt.Sprintf("30 mL/kg, %s weight", w.Source)
 	}
 	return "no sound weight is charted"
 }
