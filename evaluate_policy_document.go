@@ -182,6 +182,17 @@ func (d *policyDocument) cards() {
 	for _, t := range b.ByTopic {
 		d.row(t.Topic, t.Cards)
 	}
+	h := b.Danger
+	d.say("\nCards that show a danger are never held back, so what they rest on matters most. Of %d:", h.Cards)
+	d.table("", "cards")
+	d.row("no MAP of the last 2 h stands behind it", h.OldMAP)
+	d.row("vasopressors are not charted, so that none running is a guess", h.UnknownDose)
+	d.row("MAP at most 5 mmHg below goal", h.Near)
+	d.row("the look 4 h before showed a danger too", h.Again)
+	d.row("passed without vasopressor or bolus: mean MAP of the next 4 h at goal", h.Passed)
+	for _, id := range byCount(h.ByRule) {
+		d.row("danger "+id, h.ByRule[id])
+	}
 	d.say("\nWhat fewer cards cost, when a suggestion must gain more in value over current treatment. Hazards are never held back, so their line cannot fall: it is drawn to show that.")
 	d.picture("sweep")
 	sweep := func(head string, points []learn.SweepPoint, of func(learn.SweepPoint) any) {

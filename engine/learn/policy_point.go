@@ -75,7 +75,9 @@ type Point struct {
 	Given     Treatment // valid where HasNext
 	GivenEnd  float64   // norepinephrine-equivalents at the end of those hours
 	GivenMean float64   // and their mean, ug/kg/min
-	HasNext   bool
+	// NextMAPMmHg is the mean MAP of those hours, NaN where none was measured.
+	NextMAPMmHg float64
+	HasNext     bool
 
 	AdviceBlocked bool // a rule blocks what is advised; the agent must never let that be
 	Blocked       bool // a rule blocks what was given, asked with what was known now
@@ -231,6 +233,10 @@ func (p *Point) know(tl *state.Timeline) {
 func (p *Point) follow(row, next *cohort.Row) {
 	g := &next.Given
 	p.HasNext, p.Given, p.GivenEnd, p.GivenMean = true, treatmentOf(g), g.NEEndUgKgMin, g.NEMeanUgKgMin
+	p.NextMAPMmHg = math.NaN()
+	if next.Presence[state.MeanBP] == state.Measured {
+		p.NextMAPMmHg = next.Value[state.MeanBP]
+	}
 	p.Rewards = rewards(row, next)
 }
 

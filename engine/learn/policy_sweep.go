@@ -107,8 +107,30 @@ type Burden struct {
 	CardsPerPatientDay Estimate     `json:"cards_per_patient_day"`
 	CardsPerView       Share        `json:"cards_per_view"`
 	ByTopic            []TopicCount `json:"by_topic"`
+	// Danger looks into the cards that show a danger, which are never held back
+	// and so make most of the burden.
+	Danger DangerCards `json:"danger"`
 	// DaysWithout is the share of patient-days without any card.
 	DaysWithout Share `json:"stay_days_without_a_card"`
+}
+
+// DangerCards are the cards that show a danger, by what they rest on. A card can
+// count in several.
+type DangerCards struct {
+	Cards int `json:"cards"`
+	// OldMAP: no MAP of the last two hours stands behind it.
+	OldMAP Share `json:"map_older_than_2h"`
+	// UnknownDose: vasopressors are not charted, so that none running is a guess.
+	UnknownDose Share `json:"vasopressors_not_charted"`
+	// Near: MAP is at most 5 mmHg below its goal.
+	Near Share `json:"map_within_5_of_goal"`
+	// Again: the card 4 h before showed a danger too.
+	Again Share `json:"again_after_4h"`
+	// Passed: the mean MAP of the following 4 h was at goal and no vasopressor
+	// and no bolus was given: it went by itself, or the reading was wrong.
+	Passed Share `json:"passed_untreated"`
+	// ByRule counts each danger shown.
+	ByRule map[string]int `json:"by_rule"`
 }
 
 // TopicCount is the cards of one topic.
@@ -161,8 +183,43 @@ func (s *sample) burden() Burden {
 	out.CardsPerPatientDay = s.ratio(num, den)
 	out.CardsPerView = s.share(func(p *Point) (bool, bool) { return p.Shown, true })
 	out.DaysWithout = s.quietDays()
+	out.Danger = s.danger()
 	return out
 }
+
+// danger looks into the cards that show one.
+func (s *sample) danger() DangerCards {
+	out := DangerCards{ByRule: map[string]int{}}
+	again := map[*Point]bool{}
+	for _, stay := range s.stays {
+		for i := stay[0]; i < stay[1]; i++ {
+			p := &s.points[i]
+			if !p.endangered() {
+				continue
+			}
+			out.Cards++
+			for _, id := range p.Hazards {
+				out.ByRule[id]++
+			}
+			again[p] = i > stay[0] && s.points[i-1].endangered()
+		}
+	}
+	out.OldMAP = s.share(func(p *Point) (bool, bool) { return math.IsNaN(p.MAPMmHg), p.endangered() })
+	out.UnknownDose = s.share(func(p *Point) (bool, bool) { return !p.AsIs.VasoKnown, p.endangered() })
+	out.Near = s.share(func(p *Point) (bool, bool) { return belowGoal(p) && p.MAPMmHg >= p.GoalMmHg-nearMmHg, p.endangered() })
+	out.Again = s.share(func(p *Point) (bool, bool) { return again[p], p.endangered() })
+	out.Passed = s.share(func(p *Point) (bool, bool) {
+		untreated := p.Given.NEUgKgMin == 0 && p.Given.BolusMl < givenBolusMl
+		return untreated && p.NextMAPMmHg >= p.GoalMmHg, p.endangered() && p.HasNext && p.Given.known() && !math.IsNaN(p.NextMAPMmHg)
+	})
+	return out
+}
+
+// nearMmHg below its goal, a MAP is within what a cuff and another cuff differ by.
+const nearMmHg = 5
+
+// endangered says that a card showed a danger.
+func (p *Point) endangered() bool { return p.Shown && len(p.Hazards) > 0 }
 
 // quietDays is the share of days of stays, begun days included, without a card.
 func (s *sample) quietDays() Share {

@@ -28,7 +28,8 @@ const (
 	cumulativeMax = 1e4
 	// leastBehaviour is lifted into every behaviour probability.
 	leastBehaviour = 1e-3
-	// valueFolds keeps patients out of the models they are evaluated with.
+	// valueFolds keeps patients out of the models they are evaluated with; fewer
+	// where there are fewer patients.
 	valueFolds = 5
 	// ridgePenalty of fitted Q on standardised features: few patients, many
 	// actions.
@@ -125,8 +126,8 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	for _, c := range opts.Others {
 		names = append(names, c.Name)
 	}
-	if e.OPESample.Patients < valueFolds {
-		e.OPESample.Why = fmt.Sprintf("%d patients with treatment and outcome charted throughout; at least %d are needed", e.OPESample.Patients, valueFolds)
+	if e.OPESample.Patients < 2 {
+		e.OPESample.Why = fmt.Sprintf("%d patients with treatment and outcome charted throughout; at least 2 are needed", e.OPESample.Patients)
 		for _, name := range names {
 			e.OPE[name], e.OPEPaper[name] = unvalued(), unvalued()
 			e.NotRanked[name] = e.OPESample.Why
@@ -138,7 +139,7 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	for i := range episodes {
 		patients[i] = episodes[i].patient
 	}
-	folds, err := ope.Folds(patients, valueFolds, bootstrapSeed)
+	folds, err := ope.Folds(patients, min(valueFolds, e.OPESample.Patients), bootstrapSeed)
 	if err != nil {
 		return err
 	}
