@@ -47,7 +47,9 @@ func printDecision(out io.Writer, d *decided) error {
 	w.list("missing", x.Missing)
 	w.list("not assessed", x.NotAssessed)
 	if d.explanation != nil {
+		w.rounds(&d.outcome().Decision)
 		w.explain(d.explanation, tl.Present.Checks)
+		w.spans(d.spans)
 		w.explainUnread(d.unread)
 	}
 	w.say("\nreceipt %s, timeline %s", d.record.ID, d.record.Receipt.TimelineDigest)

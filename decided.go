@@ -15,6 +15,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
@@ -24,6 +25,7 @@ type decided struct {
 	timeline *state.Timeline
 	record   cdshooks.Record
 	response cdshooks.Response
+	spans    []agent.Span // where the time went; in no record
 	// explanation is nil unless it was asked for.
 	explanation *state.Explanation
 	unread      []unreadCode
@@ -35,7 +37,10 @@ func (d *decided) outcome() *engine.Outcome { return &d.record.Receipt.Outcome }
 // decideChart decides for a chart at one time. id and seed are recorded inputs;
 // the display mode is suggest: a command line shows what there is to show.
 func (r *rooms) decideChart(ctx context.Context, chart *state.Chart, at time.Time, id, user string, seed uint64) (*decided, error) {
+	var spans agent.Spans
+	ctx, began := agent.WithSpans(ctx, &spans), time.Now()
 	tl, err := state.Build(chart, at, r.cfg.State)
+	spans.Add("timeline", began)
 	if err != nil {
 		return nil, fmt.Errorf("timeline: %w", err)
 	}
@@ -44,7 +49,10 @@ func (r *rooms) decideChart(ctx context.Context, chart *state.Chart, at time.Tim
 	if err != nil {
 		return nil, fmt.Errorf("decide: %w", err)
 	}
+	began = time.Now()
 	receipt, err := r.decider.Receipt(c, chart, outcome)
+	spans.Add("receipt", began)
+	began = time.Now()
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
@@ -60,11 +68,12 @@ func (r *rooms) decideChart(ctx context.Context, chart *state.Chart, at time.Tim
 		return nil, fmt.Errorf("render: %w", err)
 	}
 	sent, err := response.Encode()
+	spans.Add("card", began)
 	if err != nil {
 		return nil, fmt.Errorf("render: %w", err)
 	}
 	return &decided{
-		chart: chart, timeline: tl, response: response,
+		chart: chart, timeline: tl, response: response, spans: spans.All(),
 		record: cdshooks.Record{
 			Schema: cdshooks.RecordSchema, ID: id, Kind: cdshooks.KindDecision, Status: 200,
 			Request:  cdshooks.RequestMeta{Service: "cli", User: user, Patient: chart.Person.ID},

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
@@ -75,7 +76,9 @@ func (n *Native) Deliberate(ctx context.Context, tl *state.Timeline) (*Deliberat
 	x := &Deliberation{agent: n, tl: tl}
 	d := &x.base
 	d.Proposer = proposerNative
+	spans, began := spansOf(ctx), time.Now()
 	chart, err := n.judge.Judge(tl, nil, nil)
+	spans.Add(SpanRules, began)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDecide, err)
 	}
@@ -107,6 +110,7 @@ func (n *Native) Deliberate(ctx context.Context, tl *state.Timeline) (*Deliberat
 
 // plan proposes, gates, simulates, gates again, refines and chooses.
 func (n *Native) plan(ctx context.Context, x *Deliberation) error {
+	spans, began := spansOf(ctx), time.Now()
 	behaviour, err := n.behaviour(x.tl)
 	if err != nil {
 		return err
@@ -115,7 +119,9 @@ func (n *Native) plan(ctx context.Context, x *Deliberation) error {
 	if err != nil {
 		return err
 	}
-	options, err := n.gate(x.tl, n.propose(x.tl, behaviour, lean))
+	candidates := n.propose(x.tl, behaviour, lean)
+	spans.Add(SpanPropose, began)
+	options, err := n.gate(ctx, x.tl, candidates)
 	if err != nil {
 		return err
 	}
@@ -134,7 +140,8 @@ func (n *Native) plan(ctx context.Context, x *Deliberation) error {
 // gate judges every candidate before simulation. Blocked candidates stay in
 // the list so that the receipt shows them, but are not simulated; current
 // treatment always is, as the yardstick.
-func (n *Native) gate(tl *state.Timeline, candidates []candidate) ([]*option, error) {
+func (n *Native) gate(ctx context.Context, tl *state.Timeline, candidates []candidate) ([]*option, error) {
+	defer spansOf(ctx).Add(SpanRules, time.Now())
 	out := make([]*option, 0, len(candidates))
 	for _, c := range candidates {
 		o := &option{candidate: c}
@@ -162,7 +169,9 @@ func (n *Native) simulate(ctx context.Context, tl *state.Timeline, options []*op
 		asked = append(asked, o)
 	}
 	goal := tl.Present.MAP.GoalMmHg
+	spans, began := spansOf(ctx), time.Now()
 	forecasts, err := n.model.Forecast(ctx, tl, plans, goal)
+	spans.Add(SpanForecast, began)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrForecast, err)
 	}
@@ -172,6 +181,7 @@ func (n *Native) simulate(ctx context.Context, tl *state.Timeline, options []*op
 	if len(forecasts) != len(plans) {
 		return fmt.Errorf("%w: %d forecasts for %d plans", ErrForecast, len(forecasts), len(plans))
 	}
+	defer spans.Add(SpanRules, time.Now())
 	for i, o := range asked {
 		if err := soundForecast(&forecasts[i], plans[i]); err != nil {
 			return fmt.Errorf("%w: plan %s: %w", ErrForecast, plans[i].Name, err)

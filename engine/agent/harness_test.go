@@ -126,3 +126,12 @@ func decide(t testing.TB, m world.Forecaster, tl *state.Timeline) agent.Decision
 	}
 	return d
 }
+
+func mustRules(t testing.TB) *policy.Pack {
+	t.Helper()
+	pack, err := rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pack
+}

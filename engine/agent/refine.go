@@ -51,7 +51,7 @@ func (n *Native) refine(ctx context.Context, x *Deliberation, options []*option)
 		if !ok {
 			break
 		}
-		fresh, err := n.gate(x.tl, []candidate{c})
+		fresh, err := n.gate(ctx, x.tl, []candidate{c})
 		if err != nil {
 			return nil, err
 		}
