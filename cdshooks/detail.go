@@ -10,7 +10,6 @@ package cdshooks
 import (
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
@@ -29,6 +28,7 @@ func (w writer) detail() string {
 	w.whatIf(&p)
 	if !w.withheld() {
 		w.rules(&p)
+		w.conflicts(&p)
 	}
 	w.unknowns(&p)
 	w.basis(&p)
@@ -312,23 +312,6 @@ func (w writer) sepsisFacts(p *page) {
 	}
 	if s.Shock && s.ShockWhy != "" {
 		p.item("Septic shock by Sepsis-3: " + escape(s.ShockWhy))
-	}
-}
-
-// rules lists what spoke, strongest first, but for what stands under Danger.
-func (w writer) rules(p *page) {
-	d := w.Outcome.Decision
-	list := slices.DeleteFunc(slices.Clone(d.Verdicts), func(v policy.Verdict) bool {
-		return v.Effect == policy.NotAssessed || slices.ContainsFunc(d.Hazards, func(h policy.Verdict) bool { return h.ID == v.ID })
-	})
-	order := map[policy.Effect]int{policy.Block: 0, policy.Warning: 1, policy.Penalty: 2, policy.Info: 3}
-	sort.SliceStable(list, func(i, j int) bool { return order[list[i].Effect] < order[list[j].Effect] })
-	if len(list) == 0 {
-		return
-	}
-	p.heading("Rules that spoke")
-	for _, v := range list {
-		p.item("**" + escape(v.ID) + "** (" + escape(string(v.Effect)) + ", " + escape(v.Strength) + "): " + escape(v.Text) + " *" + escape(v.Source) + "*")
 	}
 }
 

@@ -61,6 +61,7 @@ func shockCase() Rendering {
 			{Role: "alternative", Advice: agent.Advice{Vasopressor: vaso}, Forecast: forecast(64), Value: 0.41, Why: "value 0.41 against 0.52: MAP at goal -0.11"},
 		},
 		Verdicts:    []policy.Verdict{{ID: "V1", Text: "MAP 58 mmHg is < 65: treat.", Effect: policy.Warning, Strength: "strong", Source: "SSC 2021 R9"}},
+		Conflicts:   []policy.Conflict{{Rules: [2]string{"V1", "V2"}, Text: "MAP is below the goal and within 60 to 65, which is suggested for this age."}},
 		Explanation: []string{"Simulated gain of raise +0.51, mostly from: rules +0.30."},
 		NotAssessed: []string{"burns: no dated diagnosis charted", "dka: no dated diagnosis charted"}, Missing: []string{"albumin: never charted"},
 	}
