@@ -74,6 +74,7 @@ type demo struct {
 	log     *sqlite.Log
 	ehr     *sandbox.Sandbox
 	service *cdshooks.Service
+	rooms   *rooms
 	handler http.Handler
 	logger  *zap.Logger
 }
@@ -120,7 +121,7 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	mux.Handle("/", service.Handler())
 	mux.Handle(ehrPath+"/", ehr.Handler())
 	mux.Handle("GET /{$}", http.RedirectHandler(ehrPath+"/", http.StatusFound))
-	return &demo{base: base, log: log, ehr: ehr, service: service, handler: ownHost(base, mux), logger: logger}, nil
+	return &demo{base: base, log: log, ehr: ehr, service: service, rooms: r, handler: ownHost(base, mux), logger: logger}, nil
 }
 
 // ownHost refuses requests that name another host: a page of a stranger whose
@@ -147,6 +148,7 @@ func demoClient(c sandbox.ClientRegistration) trust.Client {
 
 func (d *demo) close() {
 	d.service.Close()
+	d.rooms.close()
 	if err := d.log.Close(); err != nil {
 		d.logger.Error("close the log", zap.Error(err))
 	}

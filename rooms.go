@@ -35,6 +35,14 @@ type rooms struct {
 	// consulted hears how each consultation of a language model went. Set
 	// before the first decision, or never.
 	consulted func(llm.Observation)
+	llm       *llm.Agent // nil without an endpoint
+}
+
+// close gives connections back.
+func (r *rooms) close() {
+	if r.llm != nil {
+		r.llm.Close()
+	}
 }
 
 // openModel reads a model of any kind from a folder, or the embedded one.
@@ -105,11 +113,10 @@ func openRooms(cfg Config, modelDir string) (*rooms, error) {
 	}
 	var decides engine.Agent = native
 	if cfg.LLM.Enabled() {
-		model, err := r.openLLM(native)
-		if err != nil {
+		if r.llm, err = r.openLLM(native); err != nil {
 			return nil, fmt.Errorf("llm: %w", err)
 		}
-		decides, r.hashes.Prompts = model, model.PromptsHash()
+		decides, r.hashes.Prompts = r.llm, r.llm.PromptsHash()
 	}
 	if r.decider, err = engine.New(decides, r.hashes, cfg.Engine); err != nil {
 		return nil, err

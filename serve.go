@@ -75,6 +75,7 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	if err != nil {
 		return err
 	}
+	defer r.close()
 	log, err := openAudit(ctx, cfg.Audit)
 	if err != nil {
 		return err
