@@ -3,15 +3,15 @@
 package sandbox
 
 // This file: the CDS Hooks client: discovery, prefetch from the sandbox's own
-// store, patient-view with a signed token, feedback.
+// store, patient-view and order-sign with a signed token, feedback.
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -60,6 +60,7 @@ type service struct {
 type Result struct {
 	At       time.Time
 	User     User
+	Order    string // what was about to be signed; empty: the chart was opened
 	Service  string
 	Instance string
 	Status   int // HTTP status, 0 when there was no answer
@@ -88,11 +89,17 @@ func (s *Sandbox) fireAs(ctx context.Context, patientID string, user User) (*Res
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{At: s.cfg.Now(), User: user, Instance: uuid.NewString(), feedback: map[string]string{}}
-	svc, problem := s.discover(ctx)
+	return s.fire(ctx, patientID, &b, "patient-view", nil, &Result{User: user})
+}
+
+// fire calls the service of a hook, with more in its context, and keeps the
+// result for the page.
+func (s *Sandbox) fire(ctx context.Context, patientID string, b *bed, hook string, more map[string]any, r *Result) (*Result, error) {
+	r.At, r.Instance, r.feedback = s.cfg.Now(), uuid.NewString(), map[string]string{}
+	svc, problem := s.discover(ctx, hook)
 	if problem != nil {
 		r.fail("The decision support service could not be reached.", problem)
-	} else if err := s.call(ctx, &b, svc, r); err != nil {
+	} else if err := s.call(ctx, b, svc, more, r); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -108,8 +115,8 @@ func (r *Result) fail(sentence string, err error) {
 	}
 }
 
-// discover finds the patient-view service.
-func (s *Sandbox) discover(ctx context.Context) (service, error) {
+// discover finds the service of a hook.
+func (s *Sandbox) discover(ctx context.Context, hook string) (service, error) {
 	status, body, err := s.send(ctx, http.MethodGet, s.cfg.CDSBaseURL+"/cds-services", nil)
 	if err != nil {
 		return service{}, err
@@ -124,25 +131,30 @@ func (s *Sandbox) discover(ctx context.Context) (service, error) {
 		return service{}, fmt.Errorf("discovery: %w", err)
 	}
 	for _, svc := range list.Services {
-		if svc.Hook == "patient-view" {
+		if svc.Hook == hook {
 			return svc, nil
 		}
 	}
-	return service{}, errors.New("the service offers no patient-view hook")
+	return service{}, fmt.Errorf("the service offers no %s hook", hook)
 }
 
-// call fires patient-view and fills the result.
-func (s *Sandbox) call(ctx context.Context, b *bed, svc service, r *Result) error {
+// call fires the hook of a service and fills the result.
+func (s *Sandbox) call(ctx context.Context, b *bed, svc service, more map[string]any, r *Result) error {
 	patient, stay := b.chart.Person.ID, b.chart.Stay.ID
 	hookContext := map[string]string{"userId": "Practitioner/" + r.User.ID, "patientId": patient, "encounterId": stay}
 	prefetch, keys, err := s.fill(svc.Prefetch, hookContext, b.store)
 	if err != nil {
 		return err
 	}
+	whole := map[string]any{}
+	for k, v := range hookContext {
+		whole[k] = v
+	}
+	maps.Copy(whole, more)
 	token := s.keys.grantFor(patient, s.cfg.Now())
 	defer s.keys.revoke(token)
 	body, err := json.Marshal(map[string]any{
-		"hook": "patient-view", "hookInstance": r.Instance, "fhirServer": s.fhirBase(), "context": hookContext, "prefetch": prefetch,
+		"hook": svc.Hook, "hookInstance": r.Instance, "fhirServer": s.fhirBase(), "context": whole, "prefetch": prefetch,
 		"fhirAuthorization": map[string]any{
 			"access_token": token, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()),
 			"scope": "patient/*.rs", "subject": "sepsisagent", "patient": patient,

@@ -42,6 +42,7 @@ func (s *Sandbox) routes() (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { s.listPage(w, pages) })
 	mux.HandleFunc("GET /patients/{id}", func(w http.ResponseWriter, r *http.Request) { s.patientPage(w, r, pages) })
 	mux.HandleFunc("POST /patients/{id}/open", s.ownForm(s.openPatient))
+	mux.HandleFunc("POST /patients/{id}/order", s.ownForm(s.signOrder))
 	mux.HandleFunc("POST /patients/{id}/feedback", s.ownForm(s.feedback))
 	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "busy.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
 		body, err := web.ReadFile("web/" + name)
@@ -108,7 +109,7 @@ func (s *Sandbox) patientPage(w http.ResponseWriter, r *http.Request, pages *tem
 		user = asked.User.ID
 	}
 	render(w, http.StatusOK, pages, "patient.html", map[string]any{
-		"Patient": view(&b, s.cfg.Now(), asked), "Users": users, "User": user,
+		"Patient": view(&b, s.cfg.Now(), asked), "Users": users, "User": user, "Orderables": orderables,
 	})
 }
 

@@ -82,9 +82,10 @@ func (w *ward) serve(rw http.ResponseWriter, r *http.Request) {
 	w.calls = append(w.calls, c)
 	switch {
 	case r.URL.Path == "/cds-services":
-		body, err := json.Marshal(map[string]any{"services": []any{map[string]any{
-			"hook": "patient-view", "id": "sepsis-treatment", "description": "d", "prefetch": w.prefetch,
-		}}})
+		body, err := json.Marshal(map[string]any{"services": []any{
+			map[string]any{"hook": "patient-view", "id": "sepsis-treatment", "description": "d", "prefetch": w.prefetch},
+			map[string]any{"hook": "order-sign", "id": "sepsis-order-sign", "description": "d", "prefetch": w.prefetch},
+		}})
 		if err != nil {
 			w.t.Error(err)
 		}
