@@ -75,6 +75,9 @@ func headline(r *Record, tl *state.Timeline) (summary, indicator, unseen string)
 		unseen += ": " + why
 	}
 	summary, indicator = "The chart cannot be read again; see the reasons below", IndicatorInfo
+	if o.Topic == engine.TopicOrder {
+		summary = "Nothing to say about the drafted orders"
+	}
 	if r.Settings == nil || tl == nil {
 		return summary, indicator, unseen
 	}
@@ -123,9 +126,12 @@ func (s *Service) receiptPage(ctx context.Context, c *gin.Context, stored audit.
 	return evidence.Receipt(in)
 }
 
-// happened says why a call was not answered, in the words its client got. What
+// happened says why a call has no decision, in the words its client got. What
 // the error itself said may hold chart data and is not shown.
 func happened(r *Record) string {
+	if r.Reason == reasonNothingToCheck {
+		return "None of the drafted orders is a vasopressor or a resuscitation fluid, so none was checked."
+	}
 	if r.Status < http.StatusBadRequest {
 		return ""
 	}

@@ -98,6 +98,40 @@ func TestAPageOfAModeWithoutDosesShowsNone(t *testing.T) {
 	}
 }
 
+func TestAnOrderCheckHasAPageAboutTheOrders(t *testing.T) {
+	c := open(t, nil)
+	c.order(physiology.SepticShock, []string{"MedicationRequest/big"}, bolus("big", "lactated ringer", 5000), infusion("evil", "<b>norepinephrine</b>", 0.1, "ug/kg/min"))
+	all := c.records(KindDecision)
+	if len(all) == 0 {
+		t.Fatalf("nothing was decided: %s", last(c.records(KindRefusal)))
+	}
+	r := all[len(all)-1]
+	page := c.pageOf(r.ID)
+	page.want("Order check", "The drafted orders", "MedicationRequest/big", "As drafted", "Do not delay a vasopressor that is needed", "On its own, without these orders", "Judged beside drafts that were not asked about")
+	page.wantNot("<b>norepinephrine", "<dl class=\"advice\"")
+	for _, f := range r.Receipt.Outcome.Orders[0].Findings {
+		page.want(f.Rule.ID, "Consider instead:")
+	}
+	if len(r.Receipt.Outcome.Orders[0].Findings) == 0 {
+		t.Error("nothing is said about a bolus of 5 L")
+	}
+}
+
+func TestAnOrderCheckThatShowedNothingHasAPageToo(t *testing.T) {
+	c := open(t, nil)
+	c.order(physiology.SepticShock, nil, infusion("paracetamol", "acetaminophen", 1, "mg/h"))
+	all := c.records(KindDecision)
+	page := c.pageOf(all[len(all)-1].ID)
+	if page.status != http.StatusOK {
+		t.Fatalf("%d", page.status)
+	}
+	page.want("None of the drafted orders is a vasopressor")
+	c.order(physiology.EarlySepsis, nil, bolus("o", "lactated ringer", 500))
+	all = c.records(KindDecision)
+	page = c.pageOf(all[len(all)-1].ID)
+	page.want("Order check", "Nothing to say about the drafted orders", "Nothing to say about it")
+}
+
 func TestACallThatFailedHasAPageThatSaysWhy(t *testing.T) {
 	c := open(t, nil)
 	c.view(physiology.SepticShock, func(body map[string]any) { body["hook"] = "order-dispatch" })

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"math"
 
+	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/figure"
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -25,25 +26,26 @@ var planRoles = []struct{ role, label string }{
 // plan is an option that is drawn.
 type plan struct {
 	agent.Option
-	label string
+	label, does string
 }
 
 // plans are the options that are drawn, in order. What is not suggested is
-// drawn beside a suggestion only: on its own it would be read as one.
-func plans(d agent.Decision) []plan {
-	var out []plan
+// drawn beside a suggestion only: on its own it would be read as one. In an
+// order check the drafted orders are drawn, not what else the agent thought of.
+func plans(o engine.Outcome) []plan {
+	d, out := o.Decision, []plan(nil)
 	for _, r := range planRoles {
-		if r.role != agent.RoleCurrent && d.Status != agent.Suggest {
+		if r.role != agent.RoleCurrent && (d.Status != agent.Suggest || o.Topic == engine.TopicOrder) {
 			continue
 		}
-		for _, o := range d.Options {
-			if o.Role == r.role && len(o.Forecast.Steps) > 0 {
-				out = append(out, plan{o, r.label})
+		for _, p := range d.Options {
+			if p.Role == r.role && len(p.Forecast.Steps) > 0 {
+				out = append(out, plan{p, r.label, planWords(p, true)})
 				break
 			}
 		}
 	}
-	return out
+	return append(out, orderPlans(o.Orders)...)
 }
 
 // figureView is one quantity: a panel for each plan, and the numbers.
@@ -74,14 +76,14 @@ type chanceRow struct {
 	Cells      []string
 }
 
-func forecasts(tl *state.Timeline, d agent.Decision) *forecastView {
-	drawnPlans := plans(d)
+func forecasts(tl *state.Timeline, o engine.Outcome) *forecastView {
+	drawnPlans := plans(o)
 	if len(drawnPlans) == 0 || tl == nil {
 		return nil
 	}
 	v := &forecastView{}
 	for _, p := range drawnPlans {
-		v.Plans = append(v.Plans, fact{p.label, planWords(p.Option, true)})
+		v.Plans = append(v.Plans, fact{p.label, p.does})
 	}
 	for _, s := range drawnPlans[0].Forecast.Steps {
 		v.Hours = append(v.Hours, "after "+number(s.EndH, 0)+" h")
@@ -100,6 +102,9 @@ func figureOf(tl *state.Timeline, f state.Feature, drawnPlans []plan, hours []st
 	panels := figure.Panels{
 		Title: f.Label + " forecast", Unit: f.UnitLabel, Decimals: f.Precision, XStep: state.StepHours, Floor: f.Lo,
 		History: history, FromH: fromH(history), Newest: newest(tl, f),
+	}
+	if panels.FromH < -12 {
+		panels.XStep = 6 // ticks of 4 h would crowd
 	}
 	if f.Index == state.MeanBP {
 		panels.Goal, panels.GoalName = tl.Present.MAP.GoalMmHg, "goal "+number(tl.Present.MAP.GoalMmHg, 0)

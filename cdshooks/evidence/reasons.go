@@ -138,7 +138,7 @@ type ruleRow struct {
 	ID, Effect, Tone, Text, When, Strength, Source string
 	About                                          string // the options it speaks of, where it is not the one gone with
 	Values                                         []fact
-	Because                                        []policy.Because
+	Because                                        []fact // sub-expressions and what they came to
 	Missing                                        string
 }
 
@@ -194,7 +194,10 @@ func rule(v policy.Verdict) ruleRow {
 	row := ruleRow{
 		ID: v.ID, Effect: string(v.Effect), Tone: string(v.Effect), Text: v.Text, Source: v.Source,
 		Strength: strings.Join(slices.DeleteFunc([]string{v.Strength, certainty(v.Certain), v.Pack}, func(s string) bool { return s == "" }), ", "),
-		Missing:  strings.Join(v.Missing, ", "), Because: v.Because,
+		Missing:  strings.Join(v.Missing, ", "),
+	}
+	for _, b := range v.Because {
+		row.Because = append(row.Because, fact{b.Expression, came(b)})
 	}
 	if v.When == "forecast" {
 		row.When = "on the simulated course"
@@ -203,6 +206,18 @@ func rule(v policy.Verdict) ruleRow {
 		row.Values = append(row.Values, fact{capital(spell(policy.Plain(k))), strconv.FormatFloat(v.Values[k], 'g', 5, 64) + unitOf(k)})
 	}
 	return row
+}
+
+// came is what a sub-expression came to, with the values it compared.
+func came(b policy.Because) string {
+	words := "true"
+	if !b.Holds {
+		words = "not true"
+	}
+	if b.Values == "" || b.Values == strconv.FormatBool(b.Holds) {
+		return words
+	}
+	return words + ": " + b.Values
 }
 
 func certainty(s string) string {
@@ -270,13 +285,4 @@ func rounds(d agent.Decision) []string {
 		out = append(out, "Simulated: "+line+".")
 	}
 	return out
-}
-
-// learned says what the learned policy makes of the state.
-func learned(d agent.Decision) string {
-	if d.Learned == nil {
-		return ""
-	}
-	return "The learned policy, against going on as it is: less vasopressor " + percent(d.Learned.LessVasopressor) + ", more vasopressor " +
-		percent(d.Learned.MoreVasopressor) + ", more fluid " + percent(d.Learned.MoreFluid) + "."
 }

@@ -47,13 +47,17 @@ type view struct {
 	Summary, Unseen, ReceiptURL   string
 	Hazards                       []ruleRow
 	Advice                        []fact
+	OrderCheck                    bool
+	Orders                        []orderRow
+	Beside                        string   // drafted orders that were not asked about
+	Own                           []string // in an order check: what the agent itself makes of the patient
 	ReasonsTitle                  string
 	Reasons                       []string
 	Tiles                         []tile
 	InShort                       []string
 	Forecast                      *forecastView
 	Explanation                   []string
-	Proposer, Learned             string
+	Proposer                      string
 	Rounds                        []string
 	Options                       []optionRow
 	Rules                         []ruleRow
@@ -80,7 +84,8 @@ func Evidence(in Input) ([]byte, error) {
 }
 
 func newView(in Input) view {
-	tl, d := in.Timeline, in.Receipt.Outcome.Decision
+	tl, o := in.Timeline, in.Receipt.Outcome
+	d := o.Decision
 	status := cmp.Or(statusWords[d.Status], string(d.Status))
 	if in.Withheld {
 		if d.Status == agent.Suggest {
@@ -88,6 +93,7 @@ func newView(in Input) view {
 		}
 		d = withoutAdvice(d)
 	}
+	o.Decision = d
 	t := times{in.Receipt.At, in.Zone}
 	v := view{
 		frame: newFrame("Evidence: " + in.Summary),
@@ -95,8 +101,8 @@ func newView(in Input) view {
 		Void: t.clock(in.Void), Outdated: in.Now.After(in.Void), Differs: in.Differs || tl == nil,
 		StatusWords: status, Indicator: in.Indicator, Tone: toneWords(in.Indicator),
 		Summary: in.Summary, Unseen: in.Unseen, ReceiptURL: in.ReceiptURL,
-		Advice: advice(d), InShort: inShort(d), Forecast: forecasts(tl, d),
-		Explanation: t.all(d.Explanation), Proposer: proposer(d), Learned: learned(d), Rounds: rounds(d), Options: options(d), Rules: rules(d), Conflicts: conflicts(d), Chart: chartOf(t, in),
+		Advice: advice(d), InShort: inShort(o), Forecast: forecasts(tl, o),
+		Explanation: t.all(d.Explanation), Proposer: proposer(d), Rounds: rounds(d), Options: options(d), Rules: rules(d), Conflicts: conflicts(d), Chart: chartOf(t, in),
 		Missing: t.all(d.Missing), NotAssessed: t.all(d.NotAssessed), Gaps: in.Receipt.Gaps,
 		MadeWith: madeWith(in.Receipt), Limits: limits(in.Receipt, d),
 	}
@@ -111,6 +117,15 @@ func newView(in Input) view {
 	}
 	for _, r := range d.Reasons {
 		v.Reasons = append(v.Reasons, t.local(r.Text))
+	}
+	if o.Topic == engine.TopicOrder {
+		v.StatusWords, v.OrderCheck = "Order check", true
+		v.Orders, v.Beside = orders(o.Orders, in.Withheld)
+		v.Own = append([]string{"On its own, without these orders: " + strings.ToLower(status) + "."}, v.Reasons...)
+		for _, f := range v.Advice {
+			v.Own = append(v.Own, f.Label+": "+f.Value)
+		}
+		v.Advice, v.Reasons, v.ReasonsTitle = nil, nil, "" // these answer a question that was not asked
 	}
 	n := in.Receipt.Tally
 	v.Tally = fmt.Sprintf("%d resources read: %d used, %d not of interest, %d not usable.", n.Read, n.Used, n.Ignored, n.Rejected)
@@ -152,8 +167,8 @@ func withoutAdvice(d agent.Decision) agent.Decision {
 
 // inShort says in a line or two what the forecast and the experience behind it
 // come to.
-func inShort(d agent.Decision) []string {
-	drawnPlans := plans(d)
+func inShort(o engine.Outcome) []string {
+	drawnPlans := plans(o)
 	if len(drawnPlans) == 0 {
 		return nil
 	}
