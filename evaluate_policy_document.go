@@ -196,12 +196,14 @@ func (d *policyDocument) cards() {
 	d.say("\nWhat fewer cards cost, when a suggestion must gain more in value over current treatment. Hazards are never held back, so their line cannot fall: it is drawn to show that.")
 	d.picture("sweep")
 	sweep := func(head string, points []learn.SweepPoint, of func(learn.SweepPoint) any) {
-		d.table(head, "cards", "cards per patient-day", "clinicians went the suggested way", "severe hypotension without a vasopressor shown", "raises anticipated")
+		d.table(head, "cards", "cards per patient-day", "clinicians went the suggested way", "severe hypotension without a vasopressor shown", "low pressure that clinicians then treated shown", "raises anticipated")
 		for _, p := range points {
-			d.row(of(p), p.Cards, p.CardsPerDay, p.Agreement, p.Hazards, p.Raises)
+			d.row(of(p), p.Cards, p.CardsPerDay, p.Agreement, p.Hazards, p.Acted, p.Raises)
 		}
 	}
 	sweep("least gain", d.e.Sweep.Gain, func(p learn.SweepPoint) any { return p.GainAtLeast })
+	d.say("\nWhat if a danger without advice spoke only from so far below goal, on a MAP of the last 2 h (below 55 mmHg always)? The rules are as they are; this is what changing them would buy:")
+	sweep("mmHg below goal", d.e.Sweep.Depth, func(p learn.SweepPoint) any { return p.DepthMmHg })
 	d.say("\nThe window in which the same advice on unchanged evidence is not repeated. At one look every 4 h the evidence has nearly always changed, so that this sweep says little about a user who looks more often:")
 	sweep("window, min", d.e.Sweep.Window, func(p learn.SweepPoint) any { return p.WindowMin })
 }

@@ -148,24 +148,29 @@ func overTimePictures(e *learn.PolicyEvaluation) []picture {
 	return []picture{{"dose", dose.Desc, dose.SVG()}, {"bolus", bolus.Desc, bolus.SVG()}}
 }
 
-// sweepPicture draws what cards buy at each demand on the gain.
+// sweepPicture draws what cards buy, by the two demands that change their
+// number.
 func sweepPicture(e *learn.PolicyEvaluation) picture {
-	series := func(name string, of func(learn.SweepPoint) learn.Share) figure.Series {
+	series := func(name string, points []learn.SweepPoint, of func(learn.SweepPoint) learn.Share) figure.Series {
 		s := figure.Series{Name: name, Marks: true}
-		for _, p := range e.Sweep.Gain {
+		for _, p := range points {
 			if v := of(p); v.Of > 0 {
 				s.Points = append(s.Points, figure.Point{X: float64(p.CardsPerDay.Value), Y: float64(v.Share)})
 			}
 		}
 		return s
 	}
-	l := figure.Lines{Title: "What cards buy", XLabel: "cards per patient-day", YLabel: "share", FromZero: true, Paper: true, Series: []figure.Series{
-		series("severe untreated hypotension shown", func(p learn.SweepPoint) learn.Share { return p.Hazards }),
-		series("clinicians went the suggested way", func(p learn.SweepPoint) learn.Share { return p.Agreement }),
-		series("raises anticipated", func(p learn.SweepPoint) learn.Share { return p.Raises }),
+	acted := func(p learn.SweepPoint) learn.Share { return p.Acted }
+	gain, depth := e.Sweep.Gain, e.Sweep.Depth
+	l := figure.Lines{Title: "What cards buy", XLabel: "cards per patient-day", YLabel: "share", FromZero: true, Paper: true, Width: 760, Series: []figure.Series{
+		series("MAP < 55, no vasopressor: shown", depth, func(p learn.SweepPoint) learn.Share { return p.Hazards }),
+		series("low MAP then treated: shown (by depth)", depth, acted),
+		series("low MAP then treated: shown (by gain)", gain, acted),
+		series("clinicians went that way (by gain)", gain, func(p learn.SweepPoint) learn.Share { return p.Agreement }),
 	}}
-	first, last := e.Sweep.Gain[0], e.Sweep.Gain[len(e.Sweep.Gain)-1]
-	l.Desc = fmt.Sprintf("Cards per patient-day at ten demands on the gain in value, from %g (%.2f cards) to %g (%.2f), against what they show.", first.GainAtLeast, float64(first.CardsPerDay.Value), last.GainAtLeast, float64(last.CardsPerDay.Value))
+	first := depth[0]
+	l.Desc = fmt.Sprintf("Cards per patient-day against what they show. As configured, %.2f. A demand on the depth of a danger takes them to %.2f, one on the gain of a suggestion to %.2f.", float64(first.CardsPerDay.Value),
+		float64(depth[len(depth)-1].CardsPerDay.Value), float64(gain[len(gain)-1].CardsPerDay.Value))
 	return picture{"sweep", l.Desc, l.SVG()}
 }
 

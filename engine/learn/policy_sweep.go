@@ -143,12 +143,17 @@ type TopicCount struct {
 type Sweep struct {
 	Gain   []SweepPoint `json:"gain"`
 	Window []SweepPoint `json:"repeat_window"`
+	// Depth asks what if a danger spoke only from so far below goal, with a MAP
+	// of the last two hours. Rules are not changed by it: cards without advice
+	// are taken out of those shown. A MAP below 55 mmHg always speaks.
+	Depth []SweepPoint `json:"danger_depth"`
 }
 
 // SweepPoint is one setting.
 type SweepPoint struct {
 	GainAtLeast float64  `json:"gain_at_least"`
 	WindowMin   float64  `json:"repeat_window_min"`
+	DepthMmHg   float64  `json:"danger_from_mmhg_below_goal"`
 	Cards       int      `json:"cards"`
 	CardsPerDay Estimate `json:"cards_per_patient_day"`
 	// Agreement is how often clinicians then went in the direction of a
@@ -160,6 +165,9 @@ type SweepPoint struct {
 	// Raises is how often a card to raise came before clinicians raised a
 	// vasopressor, among the times they did so with MAP below goal.
 	Raises Share `json:"raises_anticipated"`
+	// Acted is how often any card was shown among the times that MAP was below
+	// goal and clinicians then raised a vasopressor or gave a bolus.
+	Acted Share `json:"treated_low_pressure_shown"`
 }
 
 // burden counts the cards of the default settings.
@@ -270,7 +278,24 @@ func (s *sample) sweep() Sweep {
 			out.Window = append(out.Window, point)
 		}
 	}
+	for _, depth := range sweptDepthsMmHg {
+		point := s.sweepPoint(setting{windowMin: s.windowMin}, func(p *Point) bool { return p.Shown && !p.shallow(depth) })
+		point.DepthMmHg = depth
+		out.Depth = append(out.Depth, point)
+	}
 	return out
+}
+
+// sweptDepthsMmHg are how far below goal a danger begins to speak.
+var sweptDepthsMmHg = []float64{0, 1, 2, 3, 5, 7, 10}
+
+// shallow says that a card holds no advice and a danger that is less than so
+// deep below goal, or rests on an old MAP.
+func (p *Point) shallow(depthMmHg float64) bool {
+	if p.Speaks() || p.MAPMmHg < severeMmHg || depthMmHg == 0 {
+		return false
+	}
+	return !(p.MAPMmHg <= p.GoalMmHg-depthMmHg) // NaN is shallow
 }
 
 func (s *sample) sweepPoint(set setting, shown func(*Point) bool) SweepPoint {
@@ -291,7 +316,12 @@ func (s *sample) sweepPoint(set setting, shown func(*Point) bool) SweepPoint {
 	out.Hazards = s.share(func(p *Point) (bool, bool) { return shown(p), untreatedLow(p) })
 	out.Raises = s.share(func(p *Point) (bool, bool) {
 		g, known := p.givenCourse()
-		return raisesAdvised(p) && shown(p), known && g == Raise && p.Applies() && belowGoal(p) && !math.IsNaN(p.MAPMmHg)
+		return raisesAdvised(p) && shown(p), known && g == Raise && p.Applies() && belowGoal(p)
+	})
+	out.Acted = s.share(func(p *Point) (bool, bool) {
+		g, known := p.givenCourse()
+		acted := known && g == Raise || p.HasNext && p.Given.FluidKnown && p.Given.BolusMl >= givenBolusMl
+		return shown(p), acted && p.Applies() && belowGoal(p)
 	})
 	return out
 }
