@@ -307,6 +307,10 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(pack("condition: '[[[['")))
 	f.Add([]byte("a: &a [*a]"))
 	f.Add([]byte(fmt.Sprintf("pack: x\nversion: y\nsource: z\nrules: [%s]", strings.Repeat("{id: a},", 10))))
+	f.Add([]byte(pack("thresholds: {low_mmhg: {value: 61, min: 60, max: 65}}", "condition: 'map_mmhg < low_mmhg ? known.cvp_mmhg : !(cvp_mmhg > 5.0)'", "applies: 'map_goal_ordered'",
+		"given: {map_mmhg: 50}", "cases: [{name: a, facts: {map_mmhg: null}, want: unknown}]", "opposes: [{rule: T1, text: no}]")))
+	f.Add([]byte(pack() + "overrides: [{rule: T1, thresholds: {}, effect: block, reason: a, by: b, cases: [{name: c, want: fires}]}]\n"))
+	f.Add([]byte(pack() + "restates: [{rule: T1, statement: a, strength: b}]\noverrides: [{rule: T1, off: true, reason: a, by: b}]\n"))
 	tl := known()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := load(t, string(data))
