@@ -232,7 +232,7 @@ func TestEveryRuleOfTheTable(t *testing.T) {
 		have[r.ID] = r
 	}
 	for id, pack := range map[string]string{
-		"F1": "ssc-2021", "F2": "ssc-2021", "F3": "local", "F4": "ssc-2021", "F5": "ssc-2021", "F6": "ssc-2021", "F7": "ssc-2021", "F8": "ssc-2021",
+		"F1": "ssc-2021", "F2": "ssc-2021", "F3": "ssc-2021", "F4": "ssc-2021", "F5": "ssc-2021", "F6": "ssc-2021", "F7": "ssc-2021", "F8": "ssc-2021",
 		"F9": "local", "F10": "ssc-2026", "F11": "hazards", "V1": "ssc-2021", "V2": "ssc-2026", "V3": "ssc-2021", "V4": "ssc-2021", "V5": "ssc-2021",
 		"V6": "ssc-2021", "V7": "ssc-2021", "V8": "local", "V9": "hazards", "V10": "local", "V11": "hazards", "S1": "ssc-2021", "S2": "ssc-2026",
 		"B1": "ssc-2021", "B2": "ssc-2021", "B3": "ssc-2021", "M1": "ssc-2021", "X1": "hazards", "X2": "hazards",

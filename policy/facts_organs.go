@@ -10,9 +10,11 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
-// heldLabMin is how long a laboratory value may be read by a rule that speaks
-// of the present: glucose and gases change faster than a daily sample.
+// How long these values may be read by a rule that speaks of the present, in
+// minutes: a dynamic measure, glucose and gases change faster than a daily
+// sample.
 const (
+	heldDynamicMin = 60
 	heldGlucoseMin = 4 * 60
 	heldAcidMin    = 8 * 60
 	heldDayMin     = 24 * 60
@@ -21,6 +23,7 @@ const (
 var organFacts = []fact{
 	num("scvo2_pct", "central or mixed venous oxygen saturation, %, not older than 2 h", aboutChart, newest(state.ConceptScvO2, heldHaemodynamicMin)),
 	num("cardiac_index_l_min_m2", "cardiac index, L/min/m2, not older than 2 h", aboutChart, newest(state.ConceptCardiacIndex, heldHaemodynamicMin)),
+	num("svv_pct", "stroke volume or pulse pressure variation, %, not older than 1 h", aboutChart, newest(state.ConceptSVV, heldDynamicMin)),
 	num("ph", "newest arterial or venous pH, not older than 8 h", aboutChart, newest("ph", heldAcidMin)),
 	num("bicarbonate_mmol_l", "newest bicarbonate, not older than 8 h", aboutChart, newest("bicarbonate", heldAcidMin)),
 	num("akin_stage", "acute kidney injury by AKIN, 0 to 3, at least: from creatinine of the last 48 h, urine per kg, and dialysis", aboutChart, akinStage),

@@ -114,7 +114,7 @@ var plausible = func() map[string][2]float64 {
 	}
 	for name, concept := range map[string]state.Concept{
 		"map_mmhg": "meanbp", "lactate_mmol_l": "lactate", "crt_s": state.ConceptCRT, "cvp_mmhg": state.ConceptCVP, "weight_kg": state.ConceptWeight,
-		"scvo2_pct": state.ConceptScvO2, "cardiac_index_l_min_m2": state.ConceptCardiacIndex, "ph": "ph", "bicarbonate_mmol_l": "bicarbonate",
+		"scvo2_pct": state.ConceptScvO2, "svv_pct": state.ConceptSVV, "cardiac_index_l_min_m2": state.ConceptCardiacIndex, "ph": "ph", "bicarbonate_mmol_l": "bicarbonate",
 		"hemoglobin_g_dl": "hemoglobin", "glucose_mg_dl": "glucose", "sodium_mmol_l": "sodium",
 	} {
 		lo, hi, _, _ := state.Range(concept)

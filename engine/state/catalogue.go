@@ -143,6 +143,7 @@ var ranges = func() map[Concept]bounds {
 		ConceptCRT:          {0, 30, "s"},
 		ConceptCardiacIndex: {0.3, 15, "L/min/m2"},
 		ConceptScvO2:        {10, 100, "%"},
+		ConceptSVV:          {0, 60, "%"},
 		ConceptMAPGoal:      {30, 120, "mm[Hg]"},
 		ConceptUrineIrrig:   {0, 20000, "mL"},
 		ConceptOtherOutput:  {0, 20000, "mL"},

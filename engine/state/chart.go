@@ -23,10 +23,12 @@ const (
 	ConceptRASS     Concept = "rass"       // {score}
 	ConceptGCSTotal Concept = "gcs_total"  // {score}
 	ConceptCRT      Concept = "cap_refill" // s
-	// Measured in few patients; read by the rule on cardiac dysfunction. No
-	// shipped code map fills them: a site that charts them maps its own codes.
+	// Measured in few patients; read by the rules on cardiac dysfunction and fluid
+	// response. No shipped code map fills them: a site that charts them maps its
+	// own codes.
 	ConceptCardiacIndex Concept = "cardiac_index" // L/min/m2
 	ConceptScvO2        Concept = "scvo2"         // %, central or mixed venous saturation
+	ConceptSVV          Concept = "svv"           // %, stroke volume or pulse pressure variation
 	ConceptMAPGoal      Concept = "map_goal"      // mm[Hg], an ordered MAP goal
 	ConceptUrineIrrig   Concept = "irrigant_in"   // mL, subtracted from urine
 	ConceptOtherOutput  Concept = "other_output"  // mL, drains, stool, dialysis removal
