@@ -104,7 +104,7 @@ func (m *metrics) decided(o *engine.Outcome, d *DisplayChoice, shown bool) {
 
 // topicLabel is one of the known topics.
 func topicLabel(topic string) string {
-	if _, ok := topics[topic]; ok {
+	if _, ok := topics[topic]; ok || topic == engine.TopicOrder {
 		return topic
 	}
 	return "other"
@@ -112,10 +112,14 @@ func topicLabel(topic string) string {
 
 // faultLabel is a fault with statuses put together by their hundreds.
 func faultLabel(fault string) string {
-	if status, ok := strings.CutPrefix(fault, "http-"); ok && len(status) == 3 {
+	status, ok := strings.CutPrefix(fault, "http-")
+	switch {
+	case !ok:
+		return fault
+	case len(status) == 3:
 		return "http-" + status[:1] + "xx"
 	}
-	return fault
+	return "http-other"
 }
 
 // timed measures one stage: defer s.metrics.timed("decide")().
