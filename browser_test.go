@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +75,7 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 			t.Fatalf("patient %s: %v", id, err)
 		}
 		shot(t, ctx, "patient-"+id)
+		wantAccessible(t, ctx, "patient "+id)
 		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector("article.card") !== null`))
 		if err != nil {
 			t.Fatal(err)
@@ -107,6 +109,36 @@ func (d *demo) followLinks(t *testing.T, ctx context.Context, id string) {
 		if err != nil || heading == "" {
 			t.Errorf("patient %s: %s page has no heading, %v", id, name, err)
 		}
+		wantAccessible(t, ctx, name+" of "+id)
 		shot(t, ctx, name+"-"+id)
 	}
+}
+
+// TestAnOrderIsCheckedInABrowser drafts too much of every orderable drug until
+// a card speaks against it, and reads the evidence of that card.
+func TestAnOrderIsCheckedInABrowser(t *testing.T) {
+	ctx := browser(t)
+	d := startDemo(t)
+	url := d.base + ehrPath + "/patients/" + d.ehr.PatientIDs()[0]
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(url)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range ask[int](t, ctx, `document.querySelectorAll("select[name=order] option").length`) {
+		ask[int](t, ctx, fmt.Sprintf(`document.querySelector("select[name=order]").selectedIndex = %d, document.querySelector("input[name=dose]").value = "5000", 0`, i))
+		if _, err := chromedp.RunResponse(ctx, chromedp.Click(`form[action$="/order"] button`)); err != nil {
+			t.Fatal(err)
+		}
+		link := ask[string](t, ctx, `[...document.querySelectorAll("article.card a")].map(a => a.href).find(h => h.includes("/evidence/")) || ""`)
+		if link == "" {
+			continue
+		}
+		wantAccessible(t, ctx, "order")
+		shot(t, ctx, "order-card")
+		wantReadable(t, ctx, link, "order-evidence")
+		if heading := ask[string](t, ctx, `document.querySelector("#orders").textContent`); heading != "The drafted orders" {
+			t.Errorf("the page is not about the orders: %q", heading)
+		}
+		return
+	}
+	t.Error("no order of 5000 of anything is spoken against")
 }

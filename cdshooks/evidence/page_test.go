@@ -214,7 +214,7 @@ func TestThePageHoldsWhatWasUsedAndHow(t *testing.T) {
 		"a rule that spoke of another option": "On: current treatment, unchanged",
 		"two rules in conflict":               "Raise the pressure, but look for volume first.",
 		"why an option was rejected":          "not permitted by L3",
-		"similar patients":                    "similar 4-h steps in the training data: 412",
+		"similar patients":                    "similar 4-h steps in the training data: 412, 412, 412",
 		"how strange the state is":            "stranger than 37 %",
 		"a time inside a text":                "culture taken 05:00",
 		"what was not checked":                "not checked</span></td><td>no dated diagnosis charted",

@@ -172,17 +172,16 @@ func inShort(o engine.Outcome) []string {
 	if len(drawnPlans) == 0 {
 		return nil
 	}
-	var chances []string
-	speaks := drawnPlans[0]
+	var chances, support, similar []string
 	for _, p := range drawnPlans {
-		chances = append(chances, percent(p.Forecast.Steps[0].PMAPAtGoal)+" ("+strings.ToLower(p.label)+")")
-		if p.Role == agent.RoleSuggested {
-			speaks = p
-		}
+		under := " (" + strings.ToLower(p.label) + ")"
+		chances = append(chances, percent(p.Forecast.Steps[0].PMAPAtGoal)+under)
+		support = append(support, percent(p.Forecast.Support)+under)
+		similar = append(similar, strconv.Itoa(p.Forecast.Similar))
 	}
 	return []string{
 		"Chance of a mean MAP at goal over the next 4 h: " + strings.Join(chances, ", ") + ".",
-		"Clinicians are estimated to treat " + percent(speaks.Forecast.Support) + " of such states this way; similar 4-h steps in the training data: " + strconv.Itoa(speaks.Forecast.Similar) + ".",
+		"Clinicians in such states are estimated to do so: " + strings.Join(support, ", ") + "; similar 4-h steps in the training data: " + strings.Join(similar, ", ") + ".",
 	}
 }
 

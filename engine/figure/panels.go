@@ -61,7 +61,11 @@ func (f Panels) SVG(i int) []byte {
 	if f.GoalName != "" && finite(f.Goal) {
 		y := p.py(f.Goal)
 		c.line(p.left, y, p.right, y, `stroke="currentColor" stroke-width="1.2" stroke-dasharray="8 3"`)
-		c.text(p.left+4, y-4, "start", f.GoalName, `font-size="12"`)
+		beside := -5.0
+		if f.above() {
+			beside = 14
+		}
+		c.text(p.left+4, y+beside, "start", f.GoalName, `font-size="12"`)
 	}
 	if j := plan.Against; j != i && j >= 0 && j < len(f.Plans) {
 		c.path(p.polyline(medians(f.Plans[j].Points, f.last())), `stroke="currentColor" stroke-width="1.6" stroke-dasharray="2 3"`)
@@ -133,6 +137,17 @@ func (f Panels) shown() []Point {
 		}
 	}
 	return out
+}
+
+// above reports whether the history begins above the goal, where the goal's name
+// would otherwise stand in its way.
+func (f Panels) above() bool {
+	for _, q := range f.shown() {
+		if finite(q.Y) {
+			return q.Y > f.Goal
+		}
+	}
+	return false
 }
 
 // last is the newest history value that is shown, if there is one.
