@@ -10,7 +10,12 @@
 // ages, not 4-hour bins), a proposal, and its simulated future. A fact that is
 // not known has no value: a rule that needs it is "not assessed", and a
 // blocking rule that cannot be assessed blocks unless its author said
-// otherwise.
+// otherwise. A verdict names the comparisons that made it true (Because), and
+// two rules that pull in different directions are both reported (Conflicts).
+//
+// A site loads a pack of its own beside the shipped ones: it may set thresholds
+// within bounds, change effects, switch rules off with a reason and add rules.
+// Hazards and locked rules stand.
 //
 // The package trusts the rule files it is given (they decide what may be
 // suggested; their hash is in every receipt) and the Timeline's own claims of

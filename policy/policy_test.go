@@ -181,13 +181,14 @@ func TestAVerdictCarriesTheValuesThatMadeItTrue(t *testing.T) {
 	}
 }
 
+// TestACostLimitEndsAnExpensiveExpression: an expression that was cheap by
+// estimate ends in an error, not in a verdict, over a fact that nobody expected.
 func TestACostLimitEndsAnExpensiveExpression(t *testing.T) {
-	long := strings.Repeat("x", 1900)
-	p, err := load(t, pack("condition: \"drug.contains('"+long+"') || (drug + drug + drug + drug).matches('(a|aa)+$')\""))
+	p, err := load(t, pack("condition: \"drug.contains('starch')\""))
 	if err != nil {
-		t.Skip("refused at load, which is as good")
+		t.Fatal(err)
 	}
-	if _, err := p.Judge(known(), &Proposal{Direction: DirectionNone, Drug: state.Drug(strings.Repeat("a", 20000))}, nil); !errors.Is(err, ErrJudge) {
+	if _, err := p.Judge(known(), &Proposal{Direction: DirectionNone, Drug: state.Drug(strings.Repeat("a", 100000))}, nil); !errors.Is(err, ErrJudge) {
 		t.Errorf("error %v, want ErrJudge", err)
 	}
 }
