@@ -26,6 +26,10 @@ overrides:
     thresholds: {second_agent_ug_kg_min: 0.3}
     reason: our pharmacy stocks vasopressin for doses from 0.3 on
     by: ICU guideline group
+  - rule: V4-NE               # rules of one family keep one value; agent.vasopressin_from_ug_kg_min goes with it
+    thresholds: {second_agent_ug_kg_min: 0.3}
+    reason: as V4
+    by: ICU guideline group
   - rule: B3                  # a rule switched off
     off: true
     reason: glucose is managed by the insulin protocol's own alarms

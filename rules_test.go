@@ -45,5 +45,5 @@ func TestABadSitePackFailsWithItsLine(t *testing.T) {
 	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sepsisagent(t, "rules", "test", file).want(exitFailed).says("site.yaml:10", "locked")
+	sepsisagent(t, "rules", "test", file).want(exitFailed).says("site.yaml:14", "locked")
 }

@@ -10,7 +10,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 )
 
 // ErrNotAlone is wrapped (with ErrPack) when a pack speaks of a rule that no
@@ -115,6 +117,9 @@ func (p *Pack) compile(order []*standing) error {
 	for _, s := range order {
 		ids[s.rule.ID] = true
 	}
+	if err := together(order); err != nil {
+		return err
+	}
 	for _, s := range order {
 		for _, o := range s.rule.Opposes {
 			if !ids[o.Rule] {
@@ -134,5 +139,35 @@ func (p *Pack) compile(order []*standing) error {
 	}
 	slices.SortFunc(p.rules, func(a, b *compiled) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(p.off, func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
+	return nil
+}
+
+// together checks that rules of one family (V4, V4-NE) that share a threshold
+// have one value for it: a site that moves the dose at which vasopressin is
+// advised must move the dose at which norepinephrine stops being raised.
+func together(order []*standing) error {
+	type shared struct{ family, threshold string }
+	first := map[shared]*standing{}
+	for _, s := range order {
+		if s.rule.Override != nil && s.rule.Override.Off {
+			continue
+		}
+		family, _, _ := strings.Cut(s.rule.ID, "-")
+		for _, name := range slices.Sorted(maps.Keys(s.rule.Thresholds)) {
+			other := first[shared{family, name}]
+			if other == nil {
+				first[shared{family, name}] = s
+				continue
+			}
+			mine, its := s.rule.Thresholds[name].Value, other.rule.Thresholds[name].Value
+			if mine != its {
+				at := s.culprit("thresholds")
+				if s.changed == "" {
+					at = other.culprit("thresholds")
+				}
+				return fmt.Errorf("%w: %s: %s is %g in rule %s and %g in rule %s (hint: set both)", ErrPack, at, name, its, other.rule.ID, mine, s.rule.ID)
+			}
+		}
+	}
 	return nil
 }

@@ -70,7 +70,8 @@ func TestASiteChangesAThreshold(t *testing.T) {
 	if !speaks(shipped(t)) {
 		t.Fatal("V4 is silent at 0.27")
 	}
-	changed := mustSite(t, override("rule: V4, thresholds: {second_agent_ug_kg_min: 0.4}"))
+	changed := mustSite(t, override("rule: V4, thresholds: {second_agent_ug_kg_min: 0.4}")+
+		"  - {rule: V4-NE, thresholds: {second_agent_ug_kg_min: 0.4}, reason: because, by: the unit, cases: []}\n")
 	if speaks(changed) {
 		t.Error("V4 speaks at 0.27 although the site set 0.4")
 	}
@@ -107,6 +108,7 @@ func TestASiteAddsItsOwnRule(t *testing.T) {
 
 func TestWhatASiteCannotChange(t *testing.T) {
 	for _, c := range []struct{ name, site, want string }{
+		{"move the dose of vasopressin and not that at which norepinephrine stops", override("rule: V4, thresholds: {second_agent_ug_kg_min: 0.4}"), "set both"},
 		{"switch a hazard off", override("rule: V11, off: true"), "locked"},
 		{"weaken a hazard", override("rule: H-UNTREATED, effect: information"), "locked"},
 		{"switch off what forbids to do nothing at MAP 50", override("rule: V11-ACT, off: true"), "locked"},
