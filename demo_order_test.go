@@ -11,7 +11,12 @@ import (
 	"testing"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/agent/llm"
 )
+
+// With a language model configured, orders are judged all the same.
+var _ engine.Assessor = (*llm.Agent)(nil)
 
 func TestDemoChecksOrdersOfEveryPatient(t *testing.T) {
 	d := startDemo(t)

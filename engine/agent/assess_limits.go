@@ -249,7 +249,8 @@ func (s *session) amount(o *Assessed, a *action, i int) {
 	if w.Known && w.Conflict == "" && w.Kg > 0 {
 		most = MaxOrderMlPerKg * w.Kg
 	}
-	if a.bolusMl > smallBolusMl && total > most {
+	alone := a.bolusMl > smallBolusMl && (a.bolusMl > most || drafted <= most)
+	if total > most && (alone || drafted > most && s.largest(i)) {
 		v, severity := limitVolume, SeverityWarning
 		if drafted >= CriticalOrderMl && !a.byRate {
 			severity = SeverityCritical
@@ -276,6 +277,17 @@ func (s *session) amount(o *Assessed, a *action, i int) {
 		v.Text = fmt.Sprintf("Charted against volume: %s.", cautionWords(caution))
 		o.find(severity, v, lessVolume)
 	}
+}
+
+// largest reports the largest bolus of those that are asked about, the first of
+// equals: what many orders add up to is said once.
+func (s *session) largest(i int) bool {
+	for k := range s.actions {
+		if more := s.actions[k].bolusMl - s.actions[i].bolusMl; s.drafts[k].Selected && (more > 0 || more == 0 && k < i) {
+			return false
+		}
+	}
+	return true
 }
 
 func mostWords(w state.Weight) string {

@@ -36,6 +36,16 @@ func fluid(drug state.Drug, ml float64) state.Draft {
 		Does: state.DraftGives, AmountMl: ml, MlKnown: true, Tonicity: 1, Ledger: state.LedgerBolus, Dosed: true, Received: fmt.Sprintf("%g mL", ml)}
 }
 
+func manyBoluses(n int) []state.Draft {
+	var out []state.Draft
+	for i := range n {
+		d := fluid("lactated ringer", 500-float64(i))
+		d.ID = fmt.Sprintf("MedicationRequest/%d", i)
+		out = append(out, d)
+	}
+	return out
+}
+
 func ending(drug state.Drug) state.Draft {
 	d := pressor(drug, 0)
 	d.RateKnown, d.Rate, d.Dosed, d.Does = false, 0, false, state.DraftStops
@@ -146,6 +156,7 @@ func TestWhatIsSaidOfAnOrder(t *testing.T) {
 		{"a usual bolus", bedside(t, 60, 0, nil), []state.Draft{fluid("lactated ringer", 500)}, ""},
 		{"a litre in early sepsis", bedside(t, 58, 0, nil), []state.Draft{fluid("lactated ringer", 1000)}, ""},
 		{"five litres at once", bedside(t, 58, 0, nil), []state.Draft{fluid("lactated ringer", 5000)}, "O09 critical"},
+		{"twelve half litres in one session", bedside(t, 58, 0, nil), manyBoluses(12), "O09 critical"},
 		{"starch", bedside(t, 58, 0, nil), []state.Draft{fluid("hetastarch", 500)}, "F6 warning"},
 		{"starch without an amount", bedside(t, 58, 0, nil), []state.Draft{func() state.Draft { d := fluid("hetastarch", 0); d.MlKnown, d.Dosed = false, false; return d }()}, "O11 warning"},
 		{"gelatin", bedside(t, 58, 0, nil), []state.Draft{fluid("gelatin", 500)}, "F6 warning"},
