@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,10 @@ func TestAdviceIsNotRepeatedOnUnchangedEvidence(t *testing.T) {
 		{name: "a lactate that was corrected", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.Present.Lactate.Now.Value += 0.1 }},
 		{name: "a bolus that was given", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.Present.Fluids.Bolus3hMl += 250 }},
 		{name: "a flush", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.Present.Fluids.Bolus3hMl += 10 }, why: engine.SuppressedRepeat},
+		{name: "fluid that is not known any more", change: func(_ *engine.Prior, c *engine.Case) {
+			c.Timeline.Present.Fluids.Known = !c.Timeline.Present.Fluids.Known
+		}},
+		{name: "vasopressors that are not known any more", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.Present.VasoKnown = !c.Timeline.Present.VasoKnown }},
 		{name: "another goal", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.Present.MAP.GoalMmHg = 70 }},
 		{name: "another patient", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.PatientID = "another" }},
 		{name: "another stay", change: func(_ *engine.Prior, c *engine.Case) { c.Timeline.StayID = "another" }},
@@ -118,6 +123,7 @@ func TestAdviceIsNotRepeatedOnUnchangedEvidence(t *testing.T) {
 		{name: "a card that had no dose, where doses are shown now", change: func(_ *engine.Prior, c *engine.Case) { c.Display = engine.DisplayInform }},
 		{name: "evidence of a form that nobody knows", change: func(p *engine.Prior, _ *engine.Case) { p.Evidence = "1/" + p.Evidence[2:] }},
 		{name: "evidence that was damaged", change: func(p *engine.Prior, _ *engine.Case) { p.Evidence += ",x" }},
+		{name: "evidence that lacks a rate", change: func(p *engine.Prior, _ *engine.Case) { p.Evidence = p.Evidence[:strings.LastIndex(p.Evidence, "/")+1] }},
 		{name: "no evidence at all", change: both(override, func(p *engine.Prior, _ *engine.Case) { p.Evidence = "" })},
 
 		{name: "advice of a larger step", now: raise(func(d *agent.Decision) { d.Advice.Vasopressor.FirstStepUgKgMin = 0.05 })},
@@ -167,6 +173,35 @@ func TestAdviceIsNotRepeatedOnUnchangedEvidence(t *testing.T) {
 				t.Errorf("show %v, suppressed %q by %q, want %q by %q", o.Show, o.Suppressed, o.Refers, x.why, wantRefers)
 			}
 		})
+	}
+}
+
+func TestOfSeveralCardsTheNewestStandsAndAnOverriddenOneBeforeAll(t *testing.T) {
+	d := decider(t, canned{decision: raise()})
+	c := copied(caseOf(t, physiology.SepticShock))
+	card := func(id string, minutesAgo int, said string) engine.Prior {
+		p := priorOf(id, c, engine.Outcome{Topic: engine.TopicVasopressor, Show: true})
+		p.Evidence = outcome(t, d, c).Evidence
+		p.At, p.Outcome = c.Now.Add(-time.Duration(minutesAgo)*time.Minute), said
+		return p
+	}
+	for name, x := range map[string]struct {
+		prior []engine.Prior
+		want  string
+	}{
+		"the newest":                       {[]engine.Prior{card("a", 20, ""), card("c", 30, ""), card("b", 10, "")}, "b"},
+		"of one moment the last by id":     {[]engine.Prior{card("b", 10, ""), card("a", 10, "")}, "b"},
+		"an overridden one before newer":   {[]engine.Prior{card("a", 200, engine.OutcomeOverridden), card("b", 10, "")}, "a"},
+		"of overridden ones the newest":    {[]engine.Prior{card("a", 200, engine.OutcomeOverridden), card("b", 90, engine.OutcomeOverridden)}, "b"},
+		"what does not silence is no card": {[]engine.Prior{card("a", 50, ""), card("z", 70, "")}, "a"},
+	} {
+		for range 2 {
+			c.Prior = x.prior
+			if o := outcome(t, d, c); o.Refers != x.want {
+				t.Errorf("%s: %q stands, want %q", name, o.Refers, x.want)
+			}
+			slices.Reverse(x.prior)
+		}
 	}
 }
 
