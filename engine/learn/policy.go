@@ -83,6 +83,7 @@ type PolicyEvaluation struct {
 	Fluid       LevelAgreement  `json:"fluid_levels"`
 	Direction   CourseAgreement `json:"direction"`
 	Bolus       BolusAgreement  `json:"bolus"`
+	FollowUps   []FollowUp      `json:"suggestions_followed_up"`
 
 	GuidelineAdherence world.Number           `json:"guideline_adherence"` // percent, G1 and G2, ours; see Adherence
 	Adherence          Adherence              `json:"adherence"`
@@ -166,6 +167,7 @@ func (e *PolicyEvaluation) count(s *sample) {
 		}
 	}
 	e.agree(s)
+	e.FollowUps = s.followUps()
 	e.Adherence = s.adherence()
 	e.GuidelineAdherence = 100 * e.Adherence.Published.Ours.Share
 	e.Hazards = map[string]HazardCount{}

@@ -217,8 +217,7 @@ func (s *sample) danger() DangerCards {
 	out.Near = s.share(func(p *Point) (bool, bool) { return belowGoal(p) && p.MAPMmHg >= p.GoalMmHg-nearMmHg, p.endangered() })
 	out.Again = s.share(func(p *Point) (bool, bool) { return again[p], p.endangered() })
 	out.Passed = s.share(func(p *Point) (bool, bool) {
-		untreated := p.Given.NEUgKgMin == 0 && p.Given.BolusMl < givenBolusMl
-		return untreated && p.NextMAPMmHg >= p.GoalMmHg, p.endangered() && p.HasNext && p.Given.known() && !math.IsNaN(p.NextMAPMmHg)
+		return p.leftAlone() && p.NextMAPMmHg >= p.GoalMmHg, p.endangered() && p.HasNext && p.Given.known() && !math.IsNaN(p.NextMAPMmHg)
 	})
 	return out
 }

@@ -50,6 +50,25 @@ func TestAgreementByLevelAndDirection(t *testing.T) {
 	}
 }
 
+func TestSuggestionsAreFollowedUpByKindAndDepth(t *testing.T) {
+	bolus := func(mapMmHg, givenMl, next float64) Point {
+		p := compare(state.Levels{}, state.Levels{}, 0, 0, 0)
+		p.MAPMmHg, p.NextMAPMmHg = mapMmHg, next
+		p.Advised.BolusMl, p.Given.BolusMl = 250, givenMl
+		return p
+	}
+	got := points(bolus(64, 0, 70), bolus(63, 0, 60), bolus(63.5, 500, 70), bolus(54, 0, math.NaN())).followUps()
+	if len(got) != 2 || got[0].Kind != "volume alone" || got[0].Depth != "0 to 2" || got[1].Depth != "over 10" {
+		t.Fatalf("%+v", got)
+	}
+	if f := got[0]; f.Alike.Count != 1 || f.Alike.Of != 3 || f.Alone.Count != 2 || f.Recovered.Count != 1 || f.Recovered.Of != 2 {
+		t.Errorf("%+v", f)
+	}
+	if f := got[1]; f.Alone.Count != 1 || f.Recovered.Of != 0 {
+		t.Errorf("a pressure nobody measured came back: %+v", f)
+	}
+}
+
 func TestWeightedKappaInClosedForm(t *testing.T) {
 	if k := weightedKappa([5][5]int{{3}, {0, 4}}); k != 1 {
 		t.Errorf("full agreement has kappa %v", k)
