@@ -25,7 +25,7 @@ func TestRulesOverRealStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spoke, asked := map[string]int{}, 0
+	spoke, opposed, asked := map[string]int{}, map[[2]string]int{}, 0
 	for set := range sampleOneIn {
 		for _, chart := range realSample(t, set, 12) {
 			builder, err := state.NewBuilder(chart, state.DefaultConfig())
@@ -42,7 +42,11 @@ func TestRulesOverRealStays(t *testing.T) {
 					t.Fatal(err)
 				}
 				asked++
-				for _, v := range judgeReal(t, pack, tl) {
+				verdicts := judgeReal(t, pack, tl)
+				for _, c := range policy.Conflicts(verdicts) {
+					opposed[c.Rules]++
+				}
+				for _, v := range verdicts {
 					if v.Effect != policy.NotAssessed {
 						spoke[v.ID]++
 					}
@@ -50,7 +54,10 @@ func TestRulesOverRealStays(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d moments; verdicts %v", asked, spoke)
+	t.Logf("%d moments; verdicts %v; conflicts %v", asked, spoke, opposed)
+	if opposed[[2]string{"V1", "V2"}] == 0 {
+		t.Errorf("V1 and V2 never opposed each other in %d moments of real stays", asked)
+	}
 	for _, id := range []string{"V1", "V10", "F4", "B3", "M1", "X1-LACTATE"} {
 		if spoke[id] == 0 {
 			t.Errorf("%s never spoke in %d moments of real stays", id, asked)
