@@ -111,6 +111,9 @@ func openRooms(cfg Config, modelDir string) (*rooms, error) {
 	if native, err = native.With(r.actor); err != nil {
 		return nil, err
 	}
+	if r.actor != nil {
+		r.hashes.Actor = r.actor.Hash()
+	}
 	var decides engine.Agent = native
 	if cfg.LLM.Enabled() {
 		if r.llm, err = r.openLLM(native); err != nil {

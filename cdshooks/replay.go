@@ -125,7 +125,7 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 func otherHashes(a, b engine.Hashes) []string {
 	var out []string
 	for _, h := range []struct{ name, a, b string }{
-		{"model", a.Model, b.Model}, {"rules", a.Rules, b.Rules}, {"codemaps", a.CodeMaps, b.CodeMaps},
+		{"model", a.Model, b.Model}, {"actor", a.Actor, b.Actor}, {"rules", a.Rules, b.Rules}, {"codemaps", a.CodeMaps, b.CodeMaps},
 		{"config", a.Config, b.Config}, {"prompts", a.Prompts, b.Prompts}, {"build", a.Build, b.Build},
 	} {
 		if h.a != h.b {

@@ -49,6 +49,7 @@ type Hashes struct {
 	Rules    string `json:"rules"`
 	CodeMaps string `json:"codemaps"`
 	Config   string `json:"config"`
+	Actor    string `json:"actor,omitempty"`   // of the learned policy that proposes too; empty: guideline moves alone
 	Prompts  string `json:"prompts,omitempty"` // of a language model's prompt templates; empty without one
 }
 
