@@ -167,6 +167,30 @@ func TestOnlySelectedOrdersAreJudgedAndTheOthersAreContext(t *testing.T) {
 	c.replayed(t)
 }
 
+// TestAnOrderInTheShapesOfTheFieldIsRead: ids far beyond 64 characters, a
+// medication by reference, a category that is no list, extensions everywhere,
+// other types beside it, absolute references.
+func TestAnOrderInTheShapesOfTheFieldIsRead(t *testing.T) {
+	c := open(t, nil)
+	p := fixtures().patients[physiology.EarlySepsis]
+	id := strings.Repeat("eK3.", 60)
+	order := bolus(id, "", 500)
+	delete(order, "medicationCodeableConcept")
+	order["medicationReference"] = map[string]any{"reference": "https://ehr.example.org/fhir/Medication/m-1", "display": "HES 6 %"}
+	order["category"] = map[string]any{"text": "Inpatient"}
+	order["subject"] = map[string]any{"reference": "https://ehr.example.org/fhir/Patient/" + p.id}
+	order["extension"] = []any{map[string]any{"url": "http://open.epic.com/FHIR/StructureDefinition/extension/x", "valueString": "y"}}
+	body := c.orderBody(p, []string{"MedicationRequest/" + id}, order,
+		map[string]any{"resourceType": "Medication", "id": "m-1", "code": map[string]any{"text": "hydroxyethyl starch 6 %"}},
+		map[string]any{"resourceType": "NutritionOrder", "id": "n-1", "status": "draft", "patient": map[string]any{"reference": "Patient/" + p.id}})
+	body["extension"] = map[string]any{"com.epic.cdshooks.request.criteria-id": "1"}
+	cards := c.send(body).cards()
+	if len(cards) != 1 || cards[0].Indicator != IndicatorWarning || !strings.Contains(string(cards[0].Extension[OrderExtension]), id) {
+		t.Errorf("%+v", cards)
+	}
+	c.replayed(t)
+}
+
 // TestAnOrderSetOfAHundredIsAnswered: an order session can be long, and more
 // than anybody orders is refused.
 func TestAnOrderSetOfAHundredIsAnswered(t *testing.T) {
@@ -316,13 +340,12 @@ func TestTextOfAnOrderCannotMarkUpACard(t *testing.T) {
 }
 
 func TestAnOrderOnARealChartIsAnsweredRecordedAndReplayed(t *testing.T) {
-	dir := mimicFolder(t)
-	id, at := realShock(t, dir)
+	id, at, chart := realStay(t)
 	c := open(t, nil)
 	c.now = at.UTC()
 	p := patient{id: id}
 	body := c.orderBody(p, nil, infusion("ne", "norepinephrine", 1.2, "mcg/kg/min"), bolus("hes", "hetastarch", 500), bolus("lr", "lactated ringer", 250))
-	body["prefetch"] = realChart(t, dir, id)
+	body["prefetch"] = chart
 	started := time.Now()
 	r := c.send(body)
 	if r.status != http.StatusOK {
@@ -331,7 +354,7 @@ func TestAnOrderOnARealChartIsAnsweredRecordedAndReplayed(t *testing.T) {
 	orders := c.findings()
 	t.Logf("%s in %v, %d cards", c.records(KindDecision)[0].Receipt.Outcome.Decision.Status, time.Since(started), len(r.cards()))
 	for _, o := range orders {
-		t.Logf("%s: unjudged %q, forecast %v, findings %v", o.Draft.Drug, o.Unjudged, o.Forecast != nil, o.Findings)
+		t.Logf("%s: unjudged %q, forecast %v, %d findings", o.Draft.Drug, o.Unjudged, o.Forecast != nil, len(o.Findings))
 	}
 	if len(orders) != 3 || len(orders[1].Findings) == 0 || orders[1].Findings[0].Severity != agent.SeverityWarning {
 		t.Errorf("starch in a real stay: %+v", orders[1])

@@ -10,9 +10,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,13 +128,30 @@ func realChart(t *testing.T, dir, id string) map[string]json.RawMessage {
 	return out
 }
 
-func TestAWholeRealChartIsAnsweredRecordedAndReplayed(t *testing.T) {
+// realStay is that patient with the whole chart. Finding and reading it takes
+// seconds, so it is done once.
+func realStay(t *testing.T) (id string, at time.Time, chart map[string]json.RawMessage) {
 	dir := mimicFolder(t)
-	id, at := realShock(t, dir)
+	theStay.Do(func() {
+		theStay.id, theStay.at = realShock(t, dir)
+		theStay.chart = realChart(t, dir, theStay.id)
+	})
+	return theStay.id, theStay.at, maps.Clone(theStay.chart)
+}
+
+var theStay struct {
+	sync.Once
+	id    string
+	at    time.Time
+	chart map[string]json.RawMessage
+}
+
+func TestAWholeRealChartIsAnsweredRecordedAndReplayed(t *testing.T) {
+	id, at, chart := realStay(t)
 	c := open(t, nil)
 	c.now = at.UTC()
 	body := c.body(patient{id: id})
-	body["prefetch"] = realChart(t, dir, id)
+	body["prefetch"] = chart
 	raw, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)

@@ -97,6 +97,7 @@ func TestTolerableRequestsAreAnswered(t *testing.T) {
 			b["extension"] = map[string]any{"com.epic.cdshooks.request.bpa-trigger-action": "5"}
 			b["x"] = 1
 			b["context"].(map[string]any)["y"] = []int{1}
+			b["context"].(map[string]any)["draftOrders"] = []int{1} // of another hook
 		},
 		"no fhirServer":                  func(b map[string]any) { delete(b, "fhirServer") },
 		"fhirServer with trailing slash": func(b map[string]any) { b["fhirServer"] = "https://ehr.example.org/fhir/" },

@@ -101,8 +101,10 @@ func DecodeRequest(body []byte) (*Request, error) {
 	if err := ctx.texts(map[string]*string{"userId": &r.Context.UserID, "patientId": &r.Context.PatientID, "encounterId": &r.Context.EncounterID}); err != nil {
 		return nil, named(err)
 	}
-	if err := r.Context.decodeOrders(ctx); err != nil {
-		return nil, named(err)
+	if isOrderHook(r.Hook) {
+		if err := r.Context.decodeOrders(ctx); err != nil {
+			return nil, named(err)
+		}
 	}
 	prefetch, err := o.child("prefetch")
 	if err != nil {
