@@ -87,6 +87,48 @@ func TestFluidsByTheNamesOfEuropeanCharts(t *testing.T) {
 	}
 }
 
+// TestABagIsNotItsSolvent: hospitals that code their drugs by themselves often
+// code the solvent by a terminology. The rate of such a pump must not be read as
+// that of a fluid, which would leave no vasopressor running.
+func TestABagIsNotItsSolvent(t *testing.T) {
+	m := testMapper(t)
+	d5w, saline := rx("309778"), `{"coding":[{"system":"http://www.whocc.no/atc","code":"B05BB01"}]`
+	own := `{"coding":[{"system":"urn:klinikum","code":"NORAD"}]}`
+	bag := func(text string, ingredients ...string) string {
+		var list []string
+		for _, in := range ingredients {
+			list = append(list, `{"itemCodeableConcept":`+in+`}`)
+		}
+		return `"contained":[{"resourceType":"Medication","id":"m","code":{` + text + `},"ingredient":[` + strings.Join(list, ",") + `]}],"medicationReference":{"reference":"#m"}`
+	}
+	rate := `"dosage":{"rateQuantity":{"value":8,"unit":"mL/h"}}`
+	tests := []struct {
+		name, drug, dosage string
+		want               state.Drug
+		class              state.Class
+	}{
+		{"its text names the drug", bag(`"text":"Noradrenalin Perfusor"`, own, d5w), rate, "norepinephrine", state.ClassVasopressor},
+		{"its text names the drug, its code the salt", `"medicationCodeableConcept":` + saline + `,"text":"Noradrenalin 10 mg in NaCl 0,9 %"}`, rate, "norepinephrine", state.ClassVasopressor},
+		{"the display of its own code names the drug", `"medicationCodeableConcept":{"coding":[{"system":"urn:klinikum","code":"P7","display":"Vasopressin 40 IE/40 ml"},{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"309778"}]}`, rate, "vasopressin", state.ClassVasopressor},
+		{"an ingredient that nobody can name", bag("", own, d5w), rate, unidentifiedDrug, state.ClassUnidentified},
+		{"a volume, with an ingredient that nobody can name", bag("", own, d5w), `"dosage":{"dose":{"value":500,"unit":"mL"}}`, "dextrose 5%", state.ClassFreeWater},
+		{"an ingredient of another name", bag("", `{"text":"Kaliumchlorid"}`, d5w), rate, "dextrose 5%", state.ClassFreeWater},
+		{"nothing but the solvent", bag("", d5w), rate, "dextrose 5%", state.ClassFreeWater},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := chartOf(t, m, mar("a", "in-progress", commas(tt.drug, spanning(120, -1), tt.dosage)))
+			if len(c.Administrations) != 1 {
+				t.Fatalf("read as %+v, %v", c.Administrations, c.Tally.Reasons)
+			}
+			a := &c.Administrations[0]
+			if a.Drug != tt.want || a.Class != tt.class || a.RateKnown && a.Class != state.ClassFreeWater {
+				t.Errorf("read as %s, %s, rate known %v, want %s, %s", a.Drug, a.Class, a.RateKnown, tt.want, tt.class)
+			}
+		})
+	}
+}
+
 func TestADrugMapThatWouldLetARatePassIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"a vasoactive without a highest rate":    "drugs:\n  - {drug: pressor x, class: vasopressor, dose: mass, names: [pressor x]}\n",
