@@ -232,6 +232,43 @@ func TestUndatedConditionsAreMarked(t *testing.T) {
 	}
 }
 
+// TestICD10OfTheWHOIsNotThatOfTheUnitedStates: the same code says other things
+// in the classification of the WHO and in the German one made from it.
+func TestICD10OfTheWHOIsNotThatOfTheUnitedStates(t *testing.T) {
+	const who, gm, cm = "http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm", "http://hl7.org/fhir/sid/icd-10-cm"
+	m := testMapper(t)
+	for _, tt := range []struct {
+		system, code string
+		want         []state.Tag
+	}{
+		{cm, "R65.2", []state.Tag{state.TagSepsis}},  // severe sepsis
+		{who, "R65.2", nil},                          // inflammation without infection
+		{gm, "R65.2!", nil},                          // the same, marked as a secondary code
+		{cm, "R65.11", nil},                          // inflammation without infection
+		{who, "R65.1", []state.Tag{state.TagSepsis}}, // with infection and organ failure
+		{who, "R65.21", []state.Tag{state.TagSepsis}},
+		{gm, "R57.2", []state.Tag{state.TagSepsis}}, // septic shock
+		{gm, "A41.9", []state.Tag{state.TagSepsis}},
+		{"http://fhir.de/CodeSystem/dimdi/icd-10-gm", "A41.51", []state.Tag{state.TagSepsis}},
+		{"urn:oid:2.16.840.1.113883.6.90", "A41.9", []state.Tag{state.TagSepsis}},
+		{who, "I12.0", nil}, // renal failure of any stage; stage 5 in the United States
+		{cm, "I12.0", []state.Tag{state.TagESRD}},
+		{gm, "I85.0", []state.Tag{state.TagBleeding}},
+		{who, "E14.1", []state.Tag{state.TagDKA}},
+	} {
+		t.Run(tt.system+" "+tt.code, func(t *testing.T) {
+			c := chartOf(t, m, `{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/p1"},"recordedDate":"2026-03-01","code":{"coding":[{"system":"`+tt.system+`","code":"`+tt.code+`"}]}}`)
+			var got []state.Tag
+			if len(c.Conditions) == 1 {
+				got = c.Conditions[0].Tags
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestCodeMapsThatAreWrongAreRefused(t *testing.T) {
 	good := "version: 1\nname: x\nsystems: {a: [\"urn:a\"]}\n"
 	for _, tt := range []struct{ name, text, want string }{
