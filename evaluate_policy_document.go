@@ -140,7 +140,7 @@ func (d *policyDocument) agreement() {
 	d.say("\nA bolus of at least 250 mL: advised and given %d, advised only %d, given only %d, neither %d.", b.Both, b.OursOnly, b.GivenOnly, b.Neither)
 	d.picture("dose")
 	d.picture("bolus")
-	d.say("\nWhat became of suggestions, by how far MAP was below its goal. A pressure that was left alone and came back by itself is one that a card need not have spoken of; one that did not come back is not thereby one that a drug would have helped.")
+	d.say("\nWhat became of suggestions, by how far MAP was below its goal. A pressure that was left alone and came back by itself is one that a card need not have spoken of; one that did not come back is not thereby one that a drug would have helped. Volume that a hospital does not chart as a bolus counts as none.")
 	d.table("suggested", "mmHg below goal", "clinicians did the like", "neither vasopressor nor bolus given", "of those, mean MAP at goal in the next 4 h")
 	for _, f := range e.FollowUps {
 		d.row(f.Kind, f.Depth, f.Alike, f.Alone, f.Recovered)

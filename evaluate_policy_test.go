@@ -41,6 +41,14 @@ func simulatedCohort(t *testing.T, patients int) string {
 	return file
 }
 
+// longOnly skips what takes seconds where tests are to be short.
+func longOnly(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("decides some hundred times")
+	}
+}
+
 // number reads a key of decoded JSON that must be a number.
 func number(t *testing.T, of map[string]any, key string) float64 {
 	t.Helper()
@@ -62,6 +70,7 @@ func object(t *testing.T, of map[string]any, key string) map[string]any {
 }
 
 func TestEvaluatePolicyPrintsTheKeysOfTheDesign(t *testing.T) {
+	longOnly(t)
 	file := simulatedCohort(t, 14)
 	var e map[string]any
 	if err := json.Unmarshal([]byte(sepsisagent(t, "evaluate", "policy", "--cohort", file, "--json").want(0).out), &e); err != nil {
@@ -108,7 +117,11 @@ func TestEvaluatePolicyPrintsTheKeysOfTheDesign(t *testing.T) {
 }
 
 func TestEvaluatePolicyIsTheSameOnOneCoreAndOnTwo(t *testing.T) {
-	file := simulatedCohort(t, 8)
+	patients := 8
+	if testing.Short() {
+		patients = 2 // under the race detector
+	}
+	file := simulatedCohort(t, patients)
 	run := func(cores int) string {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 		return sepsisagent(t, "evaluate", "policy", "--cohort", file, "--json").want(0).out
@@ -119,6 +132,7 @@ func TestEvaluatePolicyIsTheSameOnOneCoreAndOnTwo(t *testing.T) {
 }
 
 func TestEvaluatePolicyPrintsItsDocumentWithFigures(t *testing.T) {
+	longOnly(t)
 	file, dir := simulatedCohort(t, 8), filepath.Join(t.TempDir(), "figures")
 	out := sepsisagent(t, "evaluate", "policy", "--cohort", file, "--markdown", "--figures", dir).want(0).out
 	for _, words := range []string{"SIMULATED", "## Hazards", "metrics only, never verdicts", "## What so few stays can show", "](figures/policy-sweep.svg)"} {
@@ -137,6 +151,7 @@ func TestEvaluatePolicyPrintsItsDocumentWithFigures(t *testing.T) {
 }
 
 func TestEvaluatePolicyWritesCasesOfDifferentPatients(t *testing.T) {
+	longOnly(t)
 	file, dir := simulatedCohort(t, 10), filepath.Join(t.TempDir(), "figures", "cases")
 	out := sepsisagent(t, "evaluate", "policy", "--cohort", file, "--cases", "4", "--figures", dir).want(0).out
 	if n := strings.Count(out, "\n## Case "); n != 4 {
@@ -153,6 +168,7 @@ func TestEvaluatePolicyWritesCasesOfDifferentPatients(t *testing.T) {
 }
 
 func TestEvaluatePolicyLimitsTheStaysByTheirIdsAlone(t *testing.T) {
+	longOnly(t)
 	file := simulatedCohort(t, 6)
 	var e struct {
 		Stays      int `json:"stays"`
@@ -167,6 +183,7 @@ func TestEvaluatePolicyLimitsTheStaysByTheirIdsAlone(t *testing.T) {
 }
 
 func TestEvaluatePolicyLeavesOutWhoTrainedTheModel(t *testing.T) {
+	longOnly(t)
 	r, err := openRooms(defaultConfig(), "")
 	if err != nil {
 		t.Fatal(err)
