@@ -62,7 +62,7 @@ func (f Panels) SVG(i int) []byte {
 		y := p.py(f.Goal)
 		c.line(p.left, y, p.right, y, `stroke="currentColor" stroke-width="1.2" stroke-dasharray="8 3"`)
 		beside := -5.0
-		if f.above() {
+		if f.inTheWay(p) {
 			beside = 14
 		}
 		c.text(p.left+4, y+beside, "start", f.GoalName, `font-size="12"`)
@@ -139,12 +139,12 @@ func (f Panels) shown() []Point {
 	return out
 }
 
-// above reports whether the history begins above the goal, where the goal's name
-// would otherwise stand in its way.
-func (f Panels) above() bool {
+// inTheWay reports whether the history begins so close above the goal that the
+// goal's name would stand on it.
+func (f Panels) inTheWay(p plot) bool {
 	for _, q := range f.shown() {
 		if finite(q.Y) {
-			return q.Y > f.Goal
+			return q.Y >= f.Goal && p.py(f.Goal)-p.py(q.Y) < 24
 		}
 	}
 	return false
