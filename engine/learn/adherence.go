@@ -33,13 +33,11 @@ type PairedShare struct {
 
 // prescribed is one prescription as the metrics see it.
 type prescribed struct {
-	levels     state.Levels
-	before     int // vasopressor level of the step before
-	hasBefore  bool
-	mapMmHg    float64
-	lactate    float64 // mmol/L
-	vasoKnown  bool
-	fluidKnown bool
+	levels    state.Levels
+	before    int // vasopressor level of the step before
+	hasBefore bool
+	mapMmHg   float64
+	lactate   float64 // mmol/L
 }
 
 // breaksG1 says that hypoperfusion is met with neither drug nor fluid.
@@ -56,7 +54,7 @@ func (p prescribed) breaksG2() bool {
 func (p *Point) prescribed(t *Treatment) prescribed {
 	return prescribed{
 		levels: t.Levels, before: p.Before.Levels.Vasopressor, hasBefore: p.Before.VasoKnown,
-		mapMmHg: p.StepMAPMmHg, lactate: p.LactateMmolL, vasoKnown: t.VasoKnown, fluidKnown: t.FluidKnown,
+		mapMmHg: p.StepMAPMmHg, lactate: p.LactateMmolL,
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
@@ -142,7 +141,6 @@ const maxSpokenMin = 120
 type visit struct {
 	opts  *PolicyOptions
 	prior []engine.Prior
-	stay  string
 }
 
 // point decides at one row. Next is the row after it, nil at the end.
@@ -293,6 +291,3 @@ func valueOf(s *state.Step, feature int) float64 {
 	}
 	return s.Value[feature]
 }
-
-// stepLen is the time between decision times.
-const stepLen = state.StepHours * time.Hour

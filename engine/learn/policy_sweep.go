@@ -65,7 +65,6 @@ type replay struct {
 	deciders []*engine.Decider
 	prior    [][]engine.Prior
 	swept    sweptStay
-	points   int
 }
 
 func newReplay(opts *PolicyOptions, settings []setting) (*replay, error) {

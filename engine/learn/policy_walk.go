@@ -146,7 +146,7 @@ func (w *walker) stays(ctx context.Context, rows iter.Seq2[cohort.Row, error]) i
 
 // stay decides at every row of one stay.
 func (w *walker) stay(ctx context.Context, group []cohort.Row) (*stayResult, error) {
-	v := &visit{opts: w.opts, stay: group[0].Stay}
+	v := &visit{opts: w.opts}
 	out := &stayResult{}
 	replay, err := newReplay(w.opts, w.sweeps)
 	if err != nil {
