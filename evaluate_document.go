@@ -21,6 +21,7 @@ type worldDocument struct {
 	info     world.Info
 	pictures []picture
 	cv       *world.CrossValidation // nil: none was given
+	study    *world.Confounding     // nil: none was given
 	figures  string                 // folder of the figures, as the document links to it; empty: none
 }
 
@@ -130,7 +131,7 @@ func (d *worldDocument) hospitals() {
 	if cv == nil {
 		return
 	}
-	d.say("\nOn hospitals and patients never seen (`train world --cross-validate`): %d patients, %d stays and %d decision times, each forecast by a throw-away model of the same settings that was trained without the hospital; %d stays are left out because their patients were also treated in a hospital of training. Data digest `%s`.", cv.Patients, cv.Stays, cv.Steps, cv.LeftOut, cv.DataDigest)
+	d.say("\nOn hospitals and patients never seen (`train world --cross-validate`): %d patients, %d stays and %d decision times, each forecast by a throw-away model of the same settings (%d networks) that was trained without the hospital; %d stays are left out because their patients were also treated in a hospital of training. Data digest `%s`.", cv.Patients, cv.Stays, cv.Steps, cv.Networks, cv.LeftOut, cv.DataDigest)
 	d.against(&cv.Scores)
 	d.say("\nThe error is %s, that of persistence %s, of ridge %s, of the published network %s.", ranged(cv.StateMAE, cv.Bootstrap["state_mae"]),
 		ranged(cv.PersistenceMAE, cv.Bootstrap["persistence_mae"]), ranged(cv.RidgeMAE, cv.Bootstrap["ridge_mae"]), ranged(cv.ReferenceMAE, cv.Bootstrap["reference_mae"]))
@@ -138,8 +139,22 @@ func (d *worldDocument) hospitals() {
 	for _, f := range cv.Folds {
 		d.row(f.Fold, f.Hospitals, f.Patients, f.Stays, f.Deaths, f.StateMAE, fmt.Sprintf("%.1f %%", 100*float64(f.Improvement)), f.Interval80, f.MortalityAUROC)
 	}
+	d.say("\nBy what was given in the step forecast, on hospitals never seen:")
+	d.strata(cv.Strata)
+	d.say("\nBy hours ahead, on hospitals never seen:")
+	d.rollout(&cv.Scores)
 	d.say("\nDeath in hospital on hospitals never seen:")
 	d.landmarks(cv.Landmarks)
+	if len(cv.Landmarks90) > 0 {
+		d.say("\nDeath within 90 days on hospitals never seen. Where no model of a fold has a head for it, the chance of death in hospital ranks it and calibration is not measured:")
+		d.landmarks(cv.Landmarks90)
+	}
+	if bad := cv.Failures(); len(bad) > 0 {
+		d.say("\nFailures on hospitals never seen:\n")
+		for _, text := range bad {
+			d.say("- %s.", text)
+		}
+	}
 }
 
 // next is the forecast of the state.
@@ -158,14 +173,27 @@ func (d *worldDocument) next() {
 	}
 	d.say("\nNegative log-likelihood of the next values under the served distribution, standardised: %s.", digits(e.NLL))
 	d.picture("rollout")
-	d.table("hours ahead", "model", "persistence", "ridge", "reference", "80 % intervals hold", "95 % intervals hold")
-	for h := range world.Horizon {
-		d.row(state.StepHours*(h+1), e.RolloutMAE[h], e.PersistRollout[h], e.RidgeRollout[h], e.ReferenceRollout[h], e.Rollout80[h], e.Rollout95[h])
-	}
+	d.rollout(&e.Scores)
 	d.table("variable", "measured values", "error of the model", "of persistence", "unit")
 	for _, f := range state.Catalogue() {
 		name := string(f.Name)
 		d.row(f.Label, e.FeatureEntries[name], e.FeatureMAE[name], e.FeaturePersist[name], unitOf(f))
+	}
+}
+
+// rollout is the error by hours ahead.
+func (d *worldDocument) rollout(s *world.Scores) {
+	d.table("hours ahead", "model", "persistence", "ridge", "reference", "80 % intervals hold", "95 % intervals hold")
+	for h := range world.Horizon {
+		d.row(state.StepHours*(h+1), s.RolloutMAE[h], s.PersistRollout[h], s.RidgeRollout[h], s.ReferenceRollout[h], s.Rollout80[h], s.Rollout95[h])
+	}
+}
+
+// strata are scores by treatment.
+func (d *worldDocument) strata(all []world.Stratum) {
+	d.table("given in the step forecast", "values", "error", "error of persistence", "80 % hold", "95 % hold")
+	for _, s := range all {
+		d.row(s.Name, s.Entries, s.StateMAE, s.Persistence, s.Interval80, s.Interval95)
 	}
 }
 
@@ -183,10 +211,7 @@ func (d *worldDocument) coverage() {
 	d.say("\n## Whether the intervals hold\n")
 	d.say("80 %% intervals hold %s of the next values, 95 %% intervals %s.", d.ranged(e.Interval80, "interval80_coverage"), d.ranged(e.Interval95, "interval95_coverage"))
 	d.picture("coverage")
-	d.table("given in the step forecast", "values", "error", "error of persistence", "80 % hold", "95 % hold")
-	for _, s := range e.Strata {
-		d.row(s.Name, s.Entries, s.StateMAE, s.Persistence, s.Interval80, s.Interval95)
-	}
+	d.strata(e.Strata)
 	d.say("\nLevels are those of the model's cut-points, by the mean dose of the step; unknown means that the chart does not say.")
 }
 
@@ -201,9 +226,18 @@ func (d *worldDocument) outcomes() {
 	d.landmarks(e.Landmarks)
 	d.picture("calibration-death")
 	if len(e.Landmarks90) > 0 {
-		d.say("\nDeath within 90 days, only where it is known, which is not a random part of the patients; the model predicts death in hospital, and this is how that ranks the other:")
+		d.say("\nDeath within 90 days, apart from death in hospital, by its own head and only in sources that follow people after they leave%s:", d.followUp())
 		d.landmarks(e.Landmarks90)
 	}
+}
+
+// followUp says whom the head of death within 90 days was learned from.
+func (d *worldDocument) followUp() string {
+	h := d.r.Followed
+	if h.Stays == 0 {
+		return ". The model has no such head: too few people were followed; this is how its chance of death in hospital ranks it"
+	}
+	return fmt.Sprintf(" (%s). It was learned from %d stays, of which %d died within 90 days: too few for more than to move the chance of death in hospital, whose ranking it keeps", strings.Join(h.Sources, ", "), h.Stays, h.Deaths)
 }
 
 func (d *worldDocument) landmarks(all []world.Landmark) {

@@ -34,15 +34,23 @@ func storedScores(t *testing.T) (*world.Evaluation, *world.Model) {
 
 func TestTheDocumentLinksEveryFigureItHasAndNoOther(t *testing.T) {
 	e, m := storedScores(t)
-	all := pictures(e, m.Record())
+	variant := func(name string) world.ConfoundedVariant {
+		return world.ConfoundedVariant{Name: name, Effects: e.Effects.Effects, Curves: e.Effects.Curves,
+			Shape: &world.Shape{Increments: 10, MAPFalls: 3, RiseMmHg: 4, Curves: e.Effects.Curves}}
+	}
+	study := &world.Confounding{Variants: []world.ConfoundedVariant{variant("records alone"), variant("as shipped")}, Patients: 3, Networks: 1}
+	all := append(pictures(e, m.Record()), confoundingPicture(study))
 	dir := filepath.Join(t.TempDir(), "figures")
 	if err := writePictures(dir, all); err != nil {
 		t.Fatal(err)
 	}
-	doc := worldDocument{e: e, r: m.Record(), info: m.Info(), pictures: all, figures: "figures", cv: &world.CrossValidation{Scores: e.Scores}}
+	doc := worldDocument{e: e, r: m.Record(), info: m.Info(), pictures: all, figures: "figures", cv: &world.CrossValidation{Scores: e.Scores}, study: study}
 	text := string(doc.write())
 	if strings.Contains(text, "NaN") || strings.Contains(text, "%!") {
 		t.Error("a number was not printed as one")
+	}
+	if !strings.Contains(text, "30.0 % of 10") {
+		t.Error("the study of confounding is not printed")
 	}
 	if n := strings.Count(text, "](figures/world-"); n != len(all) {
 		t.Errorf("%d figures linked, %d drawn", n, len(all))

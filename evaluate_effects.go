@@ -21,8 +21,20 @@ const maintenanceMlH = 50
 // cardPatients is how many simulated patients are asked for the model card.
 const cardPatients = 200
 
+// dampPatients are the simulated patients that damp the effects of a model in
+// training, and dampSeed keeps them apart from those it is measured on.
+const (
+	dampPatients = 150
+	dampSeed     = 1_000_003
+)
+
 // counterfactualDoses are the norepinephrine rates of the dose response.
 var counterfactualDoses = []float64{0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6}
+
+// dampedBy are the patients that damp the effects of a model in training.
+func dampedBy(ctx context.Context, seed uint64, cfg state.Config) iter.Seq2[world.Simulated, error] {
+	return counterfactuals(ctx, dampPatients, seed+dampSeed, cfg)
+}
 
 // counterfactuals simulates n patients under clinicians for 8 to 28 h and then
 // lets each have several futures. Those who get another vasopressor beside

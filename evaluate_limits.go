@@ -44,6 +44,7 @@ func (d *worldDocument) treatment() {
 		d.say("\nWorse than saying that nothing changes: %s. Read no difference of these.", strings.Join(bad, "; "))
 	}
 	d.picture("dose-response-simulated")
+	d.confounding()
 }
 
 func signed(n world.Number) string {
@@ -119,6 +120,14 @@ func (d *worldDocument) limits() {
 		if s.Name == "vasopressor level 3 or 4" {
 			d.say("- %d of %d values were measured under high vasopressor doses, which is where advice matters most.", s.Entries, e.Entries)
 		}
+	}
+	if e.ComfortKnown == 0 {
+		d.say("- Comfort care is a competing event: decision times after such an order are neither learned from nor scored for death, and no vasopressor counts as not needed because of one. None of the %d decision times here says whether it was ordered, so part of the deaths above were decided, and nobody can tell which.", e.Steps)
+	} else {
+		d.say("- Comfort care is a competing event: decision times after such an order are not scored for death. %d of %d decision times say whether it was ordered.", e.ComfortKnown, e.Steps)
+	}
+	if d.r.Followed.Stays > 0 {
+		d.say("- Death within 90 days rests on %d stays of one to few hospitals. Its chance on others is a guess.", d.r.Followed.Stays)
 	}
 	d.say("- Nothing here estimates what treatment does to people. Effects are the simulator's; no randomised dose of a real patient stands behind them.")
 	d.say("- Both open data sets are from the United States, of years past, and small parts of larger ones. Performance elsewhere is unknown until it is measured there: `evaluate world` runs on any cohort.")

@@ -21,7 +21,7 @@ import (
 )
 
 func evaluateWorld() *cobra.Command {
-	var file, dir, figures, folds string
+	var file, dir, figures, folds, study string
 	var asJSON, markdown bool
 	var patients int
 	var seed uint64
@@ -52,6 +52,13 @@ func evaluateWorld() *cobra.Command {
 				}
 			}
 			drawn := pictures(scores, model.Record())
+			confounded, err := readStudy(study)
+			if err != nil {
+				return err
+			}
+			if confounded != nil {
+				drawn = append(drawn, confoundingPicture(confounded))
+			}
 			if figures != "" {
 				if err := writePictures(figures, drawn); err != nil {
 					return err
@@ -62,7 +69,7 @@ func evaluateWorld() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				d := worldDocument{cv: cv, e: scores, r: model.Record(), info: model.Info(), pictures: drawn}
+				d := worldDocument{cv: cv, study: confounded, e: scores, r: model.Record(), info: model.Info(), pictures: drawn}
 				if figures != "" {
 					d.figures = filepath.Base(figures)
 				}
@@ -82,6 +89,7 @@ func evaluateWorld() *cobra.Command {
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print docs/world-model.md")
 	cmd.Flags().StringVar(&figures, "figures", "", "folder to write the figures to; the document links to it as its neighbour")
 	cmd.Flags().StringVar(&folds, "cross-validation", "", "file that `train world --cross-validate N --json` printed, for the document")
+	cmd.Flags().StringVar(&study, "confounding", "", "file that `train world --confounding --json` printed, for the document")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.MarkFlagsMutuallyExclusive("markdown", "json")
 	return cmd
@@ -96,6 +104,16 @@ type scoredModel interface {
 // readCrossValidation reads what `train world --cross-validate N --json`
 // printed; nothing where no file is named.
 func readCrossValidation(name string) (*world.CrossValidation, error) {
+	return readPrinted[world.CrossValidation](name, "train world --cross-validate N --json")
+}
+
+// readStudy reads what `train world --confounding --json` printed.
+func readStudy(name string) (*world.Confounding, error) {
+	return readPrinted[world.Confounding](name, "train world --confounding --json")
+}
+
+// readPrinted reads what a command printed; nothing where no file is named.
+func readPrinted[T any](name, command string) (*T, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -103,13 +121,13 @@ func readCrossValidation(name string) (*world.CrossValidation, error) {
 	if err != nil {
 		return nil, err
 	}
-	cv := &world.CrossValidation{}
+	printed := new(T)
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(cv); err != nil {
-		return nil, fmt.Errorf("%s is not what `train world --cross-validate N --json` prints: %w", name, err)
+	if err := dec.Decode(printed); err != nil {
+		return nil, fmt.Errorf("%s is not what `%s` prints: %w", name, command, err)
 	}
-	return cv, nil
+	return printed, nil
 }
 
 // printScores prints for a terminal.

@@ -24,9 +24,16 @@ const checkpointName = "training.checkpoint"
 // curveName is the loss curve in the output folder, for people.
 const curveName = "training.svg"
 
+// Networks of throw-away models where none are asked for: fewer than are
+// shipped, so that many models can be trained in minutes.
+const (
+	foldMembers  = 3
+	studyMembers = 1
+)
+
 func trainWorld() *cobra.Command {
 	var file, out, config, leaveOut, kind string
-	var asJSON bool
+	var asJSON, confounding bool
 	var folds int
 	train := world.DefaultTrainConfig()
 	cmd := &cobra.Command{
@@ -42,7 +49,19 @@ func trainWorld() *cobra.Command {
 				if out != "" || leaveOut != "" {
 					return misuse("--cross-validate keeps no model; it goes without --out and --leave-out-hospitals")
 				}
+				if !cmd.Flags().Changed("members") {
+					train.Members = foldMembers
+				}
 				return crossValidate(cmd, file, config, train, folds, asJSON)
+			}
+			if confounding {
+				if out != "" || leaveOut != "" {
+					return misuse("--confounding keeps no model; it goes without --out and --leave-out-hospitals")
+				}
+				if !cmd.Flags().Changed("members") {
+					train.Members = studyMembers
+				}
+				return studyConfounding(cmd, file, config, train, asJSON)
 			}
 			if err := require(cmd, "cohort", "out"); err != nil {
 				return err
@@ -63,6 +82,7 @@ func trainWorld() *cobra.Command {
 			if err := os.MkdirAll(out, 0o755); err != nil {
 				return err
 			}
+			train.Damp = dampedBy(cmd.Context(), train.Seed, cfg.State)
 			train.Checkpoint = filepath.Join(out, checkpointName)
 			if kind == "reference" {
 				return trainReference(cmd, file, out, train, asJSON)
@@ -89,6 +109,8 @@ func trainWorld() *cobra.Command {
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
 	cmd.Flags().StringVar(&leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
 	cmd.Flags().IntVar(&folds, "cross-validate", 0, "`N`: train N throw-away models, each without a fold of the hospitals, and print how they did on those")
+	cmd.Flags().BoolVar(&confounding, "confounding", false, "train throw-away models whose effects come from records alone, and print what they say of norepinephrine")
+	cmd.MarkFlagsMutuallyExclusive("confounding", "cross-validate")
 	cmd.Flags().StringVar(&kind, "kind", "native", "native, or reference: the published architecture (no --members)")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
 	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
@@ -146,7 +168,7 @@ func crossValidate(cmd *cobra.Command, file, config string, train world.TrainCon
 	if err != nil {
 		return err
 	}
-	train.Levels = cfg.State
+	train.Levels, train.Damp = cfg.State, dampedBy(cmd.Context(), train.Seed, cfg.State)
 	cv, err := world.CrossValidate(cmd.Context(), cohort.Read(file), train, folds, epochLines(cmd.ErrOrStderr()))
 	if err != nil {
 		return err

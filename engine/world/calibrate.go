@@ -72,7 +72,9 @@ func fitLogistic(z []float64, y []int8) logistic {
 // trained nothing. m must forecast with free widths before.
 func (m *Model) calibrate(validation []*sample) {
 	file := &m.file
-	file.PairTemperature, file.Stretch = 1, evenly
+	file.PairTemperature = 1
+	m.trust(validation)
+	m.floor(validation)
 	file.VentScaling, file.VasoScaling = logistic{A: 1}, logistic{A: 1}
 	var residuals [Horizon][numF][]float64
 	var z [2][]float64
@@ -119,62 +121,17 @@ func (m *Model) calibrate(validation []*sample) {
 	}
 	file.VentScaling, file.VasoScaling = fitLogistic(z[0], y[0]), fitLogistic(z[1], y[1])
 	file.PairTemperature = sharpness(logits, pairs)
-	m.stretch(validation)
+	m.stretch(validation, m.file.Training.Config.Seed)
 	m.trim(validation)
 }
 
-// The strata of intervals, by the vasopressor that runs at T. Patients on
-// vasopressors are fewer and less steady than the rest; widths that suit the
-// many are too narrow for them.
-const (
-	runsNone = iota // or nobody knows
-	runsLow         // published level 1 or 2
-	runsHigh        // published level 3 or 4
-	numDrives
-)
-
-// evenly stretches nothing.
-var evenly = [numDrives]float64{1, 1, 1}
-
-// drives finds the stratum of an encoded timeline.
-func (f *modelFile) drives(x []float32) int {
-	ne := float64(x[globalAt+inNEEnd])
-	switch {
-	case ne <= 0:
-		return runsNone
-	case ne <= saturate(f.VasopressorCuts[1], halfNEUgKgMin):
-		return runsLow
-	}
-	return runsHigh
-}
-
-// stretchShrinkage is how many residuals a stratum needs for its own stretch
-// to weigh as much as none.
-const stretchShrinkage = 500
-
-// stretch finds by how much the intervals of each stratum must be wider than
-// those of all to hold 80 %. None is made narrower: the strata on vasopressors
-// are small, and their patients differ most from hospital to hospital.
-func (m *Model) stretch(validation []*sample) {
-	var ratios [numDrives][]float64
-	m.each(validation, func(sm *sample, v *view) {
-		s := v.under(&sm.ne, &sm.fluid, Horizon)
-		at := m.file.drives(sm.x)
-		for i, y := range sm.y {
-			if !isNaN(y) {
-				ratios[at] = append(ratios[at], math.Abs(float64(y)-s.mu[i])/(s.sigma[i]*m.file.Width80[i/numF][i%numF]))
-			}
-		}
-	})
-	for i, r := range ratios {
-		own := float64(len(r)) / float64(len(r)+stretchShrinkage)
-		m.file.Stretch[i] = math.Max(1, own*quantile(r, 0.8, 1)+1-own)
-	}
-}
-
 // trim rescales all widths together so that the bands as served (rounded
-// scores, ordered pressures, ends of ranges) cover 80 % and 95 %.
+// scores, ordered pressures, ends of ranges) cover 80 % and 95 % in patients
+// without a vasopressor: those with one have their own stretch.
 func (m *Model) trim(validation []*sample) {
+	if most := keep(validation, func(s *sample) bool { return m.file.drives(s.x) == runsNone }); len(most) > 0 {
+		validation = most
+	}
 	base80, base95 := m.file.Width80, m.file.Width95
 	for _, target := range []struct {
 		want  float64

@@ -20,6 +20,7 @@ type CrossValidation struct {
 	Scores
 	Folds      []FoldScore `json:"folds"`
 	LeftOut    int         `json:"left_out_stays"` // of patients who were also treated in a hospital of training
+	Networks   int         `json:"networks"`       // in each ensemble
 	DataDigest string      `json:"data_digest"`
 }
 
@@ -49,7 +50,7 @@ func CrossValidate(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg T
 	if err != nil {
 		return nil, err
 	}
-	cv := &CrossValidation{}
+	cv := &CrossValidation{Networks: cfg.Members}
 	if cv.DataDigest, err = cohort.Digest(rows); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ const (
 )
 
 // schema names the layout of model.json that this code reads.
-const schema = "sepsisagent.world/2"
+const schema = "sepsisagent.world/3"
 
 // ErrCorrupt: a model file is damaged, changed or incomplete. The error names
 // the file. Get the folder again from where it was released, or train.
@@ -47,25 +47,29 @@ var ErrCorrupt = errors.New("model file is corrupt")
 
 // modelFile is model.json.
 type modelFile struct {
-	Schema          string                 `json:"schema"`
-	Version         string                 `json:"version"`
-	Architecture    Architecture           `json:"architecture"`
-	Members         int                    `json:"members"`
-	Features        []string               `json:"features"`
-	Scale           Scale                  `json:"scale"`
-	VasopressorCuts [3]float64             `json:"vasopressor_cuts"`
-	FluidCuts       [3]float64             `json:"fluid_cuts"`
-	Width80         [Horizon][numF]float64 `json:"width80"`
-	Width95         [Horizon][numF]float64 `json:"width95"`
-	Persist80       [Horizon][numF]float64 `json:"persistence80"`
-	Persist95       [Horizon][numF]float64 `json:"persistence95"`
-	Stretch         [numDrives]float64     `json:"stretch"` // of all widths, by what runs at T
-	VentScaling     logistic               `json:"vent_scaling"`
-	VasoScaling     logistic               `json:"vaso24h_scaling"`
-	PairTemperature float64                `json:"pair_temperature"`
-	Far             [strata][]float64      `json:"far"`
-	Reference       *refFile               `json:"reference,omitempty"` // of the stored baseline
-	Training        TrainingRecord         `json:"training"`
+	Schema          string                  `json:"schema"`
+	Version         string                  `json:"version"`
+	Architecture    Architecture            `json:"architecture"`
+	Members         int                     `json:"members"`
+	Features        []string                `json:"features"`
+	Scale           Scale                   `json:"scale"`
+	VasopressorCuts [3]float64              `json:"vasopressor_cuts"`
+	FluidCuts       [3]float64              `json:"fluid_cuts"`
+	Width80         [Horizon][numF]float64  `json:"width80"`
+	Width95         [Horizon][numF]float64  `json:"width95"`
+	Persist80       [Horizon][numF]float64  `json:"persistence80"`
+	Persist95       [Horizon][numF]float64  `json:"persistence95"`
+	LeastSpread     [Horizon * numF]float64 `json:"least_spread"` // standard deviation at least, [step][feature]
+	Stretch         [numDrives]float64      `json:"stretch"`      // of all widths, by what runs at T
+	Trust           [numF]float64           `json:"trust"`        // share of the forecast change that validation bears out
+	Earned          [numActs][numF]float64  `json:"earned"`       // the same of the effect of norepinephrine, fluid and shortfall
+	VentScaling     logistic                `json:"vent_scaling"`
+	VasoScaling     logistic                `json:"vaso24h_scaling"`
+	FollowUp        *logistic               `json:"death_90d,omitempty"` // scales the logit of death in hospital; nil: too few people were followed
+	PairTemperature float64                 `json:"pair_temperature"`
+	Far             [strata][]float64       `json:"far"`
+	Reference       *refFile                `json:"reference,omitempty"` // of the stored baseline
+	Training        TrainingRecord          `json:"training"`
 }
 
 // config is the default configuration with the cut-points of training.
@@ -244,10 +248,25 @@ func (f *modelFile) check() error {
 			return fmt.Errorf("scale of %s", f.Features[i])
 		}
 	}
+	for i := range numF {
+		for _, share := range []float64{f.Trust[i], f.Earned[actNE][i], f.Earned[actFluid][i], f.Earned[actShortfall][i]} {
+			if !(share >= 0 && share <= 1) {
+				return fmt.Errorf("a share of the change of %s is not in 0..1", f.Features[i])
+			}
+		}
+		for h := range Horizon {
+			if v := f.LeastSpread[h*numF+i]; !(v >= 0) || math.IsInf(v, 0) {
+				return fmt.Errorf("the least spread of %s", f.Features[i])
+			}
+		}
+	}
 	for _, v := range f.Stretch {
 		if !(v > 0) || math.IsInf(v, 0) {
 			return errors.New("a stretch of the intervals is not positive")
 		}
+	}
+	if h := f.FollowUp; h != nil && (!(h.A > 0) || math.IsInf(h.A+h.B, 0) || math.IsNaN(h.B)) {
+		return errors.New("the head of death within 90 days is not a number")
 	}
 	if !(f.PairTemperature > 0) || !(f.VentScaling.A > 0) || !(f.VasoScaling.A > 0) {
 		return errors.New("a calibration is not positive")

@@ -40,14 +40,18 @@ type prediction struct {
 	pairs [numPairs]float64   // of the levels given next; sums to 1, or all 0 where the model does not say
 }
 
+// noEvents is a model without heads.
+var noEvents = [numEvents]float64{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
+
 // tail is a Student t distribution on the standardised scale.
 type tail struct{ mu, unit, nu float64 }
 
 // The events whose chance is scored.
 const (
-	eventVent   = iota // invasive ventilation in the next step
-	eventDeath         // in hospital
-	eventVaso24        // vasopressor within 24 h
+	eventVent    = iota // invasive ventilation in the next step
+	eventDeath          // in hospital
+	eventDeath90        // within 90 days
+	eventVaso24         // vasopressor within 24 h
 	numEvents
 )
 
@@ -68,6 +72,7 @@ func (m *Model) predict(samples []*sample, f func(*sample, *prediction)) {
 		}
 		p.event[eventVent] = m.file.VentScaling.chance(v.mean(outVent))
 		p.event[eventDeath] = m.deathChance(sm.x)
+		p.event[eventDeath90] = m.death90Chance(sm.x)
 		p.event[eventVaso24] = m.file.VasoScaling.chance(v.mean(outVaso24))
 		for i, row := range m.behaviour(v) {
 			copy(p.pairs[5*i:], row[:])
@@ -151,11 +156,13 @@ func (r *Reference) predict(samples []*sample, f func(*sample, *prediction)) {
 		windows[i] = sm.past
 	}
 	var deaths []float64
-	if r.file.Outcome == outcomeInHospital {
+	event := map[string]int{outcomeInHospital: eventDeath, outcome90Days: eventDeath90}
+	at, known := event[r.file.Outcome]
+	if known {
 		deaths = r.deaths(windows)
 	}
 	for i, sm := range samples {
-		p := prediction{event: [numEvents]float64{math.NaN(), math.NaN(), math.NaN()}}
+		p := prediction{event: noEvents}
 		moments := r.simulate(sm.past, [][]uint16{sm.past.future[:]})[0]
 		for h := range Horizon {
 			st := r.step(sm.past, &moments[h], h, 65)
@@ -165,7 +172,7 @@ func (r *Reference) predict(samples []*sample, f func(*sample, *prediction)) {
 			}
 		}
 		if deaths != nil {
-			p.event[eventDeath] = deaths[i]
+			p.event[at] = deaths[i]
 		}
 		f(sm, &p)
 	}

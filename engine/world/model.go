@@ -59,17 +59,18 @@ type spreadOf struct {
 
 // under combines the members for one course of saturated doses (NaN: unknown,
 // then usual care is assumed). The variance is the members' own plus that of
-// their means, stretched for the state.
+// their means, at least what is usual for the feature, stretched for the state.
 func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
-	for k, out := range v.out {
-		dev := deviationOf(out, ne, fluid)
+	for k := range v.out {
+		dev := v.act(k, ne, fluid, steps)
 		z, usual, gain, memory := &v.z[k], &v.usual[k], &v.gain[k], &v.memory[k]
 		for f := range numF {
-			var dNE, dFl float32
+			var dNE, dFl, dSh float32
 			for h := range steps { // drive, without its derivative
-				dNE, dFl = memory[0][f]*dNE+dev.ne[h], memory[1][f]*dFl+dev.fluid[h]
+				dNE, dFl = memory[actNE][f]*dNE+dev[actNE][h], memory[actFluid][f]*dFl+dev[actFluid][h]
+				dSh = memory[actShortfall][f]*dSh + dev[actShortfall][h]
 				at := h*numF + f
-				z[at] = usual[at] + gain[f][0]*dNE + gain[f][1]*dFl
+				z[at] = usual[at] + gain[f][actNE]*dNE + gain[f][actFluid]*dFl + gain[f][actShortfall]*dSh
 				s.mu[at] += float64(z[at])
 			}
 		}
@@ -83,7 +84,7 @@ func (v *view) under(ne, fluid *[Horizon]float32, steps int) (s spreadOf) {
 			between += d * d
 		}
 		between /= n
-		s.sigma[at] = v.wider * math.Sqrt(v.within[at]+between)
+		s.sigma[at] = v.wider * math.Max(v.least[at], math.Sqrt(v.within[at]+between))
 		if at%numF == mbp {
 			s.apart[at/numF] = math.Sqrt(between)
 		}

@@ -41,6 +41,9 @@ type Architecture struct {
 	Effect  int `json:"effect"`  // width of the effect part's hidden layer
 	Context int `json:"context"` // must be the size of the context vector
 	Outputs int `json:"outputs"` // must be the head's size
+	// Unsigned lets norepinephrine lower pressure too, which no model file may:
+	// it shows what confounded records would teach (ConfoundingStudy).
+	Unsigned bool `json:"unsigned,omitempty"`
 }
 
 func newArchitecture(hidden, effect int) Architecture {
@@ -55,7 +58,7 @@ type network struct {
 	head          nn.Dense
 	own           nn.Span // a feature's own inputs straight to its change: [feature*perFeature][step]
 	gain1, gain2  nn.Dense
-	memory        nn.Span // how long an effect lasts: [norepinephrine, fluid][feature]
+	memory        nn.Span // how long an effect lasts: [act][feature]
 }
 
 func newNetwork(a Architecture) *network {
@@ -65,8 +68,8 @@ func newNetwork(a Architecture) *network {
 	n.head = n.layout.Dense("head", a.Hidden, a.Outputs)
 	n.own = n.layout.Add("own", numF*perFeature, Horizon, true)
 	n.gain1 = n.layout.Dense("gain1", a.Context, a.Effect)
-	n.gain2 = n.layout.Dense("gain2", a.Effect, 2*numF)
-	n.memory = n.layout.Add("memory", 2, numF, false)
+	n.gain2 = n.layout.Dense("gain2", a.Effect, numActs*numF)
+	n.memory = n.layout.Add("memory", numActs, numF, false)
 	return n
 }
 
@@ -84,7 +87,10 @@ func (n *network) init(rng *rand.Rand) []float32 {
 	n.gain1.Init(theta, rng, 1)
 	n.gain2.Init(theta, rng, 0.1)
 	for _, f := range []int{sbp, dbp, mbp} {
-		n.gain2.B.In(theta)[f] = -1 // about 30 mmHg
+		n.gain2.B.In(theta)[actNE*numF+f] = -1 // about 30 mmHg
+		if n.arch.Unsigned {
+			n.gain2.B.In(theta)[actNE*numF+f] = 0
+		}
 	}
 	for i := range n.memory.In(theta) {
 		n.memory.In(theta)[i] = -1
@@ -107,12 +113,12 @@ func (n *network) newPass(rows int, training bool) *pass {
 	p := &pass{
 		x: nn.NewMat(rows, a.Inputs), pre1: nn.NewMat(rows, a.Hidden), act1: nn.NewMat(rows, a.Hidden),
 		pre2: nn.NewMat(rows, a.Hidden), act2: nn.NewMat(rows, a.Hidden), out: nn.NewMat(rows, a.Outputs),
-		ctx: nn.NewMat(rows, a.Context), gainAct: nn.NewMat(rows, a.Effect), gain: nn.NewMat(rows, 2*numF),
+		ctx: nn.NewMat(rows, a.Context), gainAct: nn.NewMat(rows, a.Effect), gain: nn.NewMat(rows, numActs*numF),
 	}
 	if training {
 		p.drop1, p.drop2 = nn.NewMat(rows, a.Hidden), nn.NewMat(rows, a.Hidden)
 		p.dOut, p.dAct1, p.dAct2 = nn.NewMat(rows, a.Outputs), nn.NewMat(rows, a.Hidden), nn.NewMat(rows, a.Hidden)
-		p.dGain, p.dGainAct = nn.NewMat(rows, 2*numF), nn.NewMat(rows, a.Effect)
+		p.dGain, p.dGainAct = nn.NewMat(rows, numActs*numF), nn.NewMat(rows, a.Effect)
 	}
 	return p
 }

@@ -34,10 +34,12 @@ func TestForwardPassEqualsAnIndependentImplementation(t *testing.T) {
 	for f := range numF {
 		m.file.Scale.SD[f] = 10
 	}
+	m.file.Scale.Mean[mbp] = 70
+	m.freeWidths()
 	theta, x := make([]float32, m.net.layout.Size()), make([]float32, InputSize)
 	wave(theta, 0.3, 1)
 	wave(x, 1, 2)
-	m.members, m.file.Stretch = [][]float32{theta}, evenly
+	m.members = [][]float32{theta}
 	v := m.look(m.newWorkspace(1), [][]float32{x}, Horizon)[0]
 	doses := make([]Dose, Horizon)
 	for h := range doses {

@@ -24,6 +24,7 @@ type mix struct {
 	usual      float32
 	pairs      float32
 	vaso24     float32
+	unsigned   bool // norepinephrine may lower pressure, and no effect is damped
 }
 
 var defaultMix = mix{synthetic: 0.05, realEffect: 0, vent: 0.05, usual: 0.3, pairs: 0.05, vaso24: 0.01}
@@ -61,20 +62,27 @@ func (n *network) likelihood(theta, grad []float32, p *pass, i int, sm *sample, 
 		effectWeight = 1
 	}
 	dev := deviationOf(out, &sm.ne, &sm.fluid)
+	n.addShortfall(&dev, theta, out, gain, sm.x, scale)
 	memory, dMemory := n.memory.Mat(theta), n.memory.Mat(grad)
 	for f := range numF {
-		mNE, slopeNE := memoryOf(memory.Row(0)[f])
-		mFl, slopeFl := memoryOf(memory.Row(1)[f])
-		dNE, byNE := drive(&dev.ne, mNE)
-		dFl, byFl := drive(&dev.fluid, mFl)
-		gNE, gFl, sNE, sFl := gainOf(f, gain[f], gain[numF+f], scale.SD[f])
+		g := n.arch.gainsOf(f, gain, scale.SD[f])
+		var drives, byMemory deviation
+		var slopes [numActs]float32
+		for act := range numActs {
+			var m float32
+			m, slopes[act] = memoryOf(memory.Row(act)[f])
+			drives[act], byMemory[act] = drive(&dev[act], m)
+		}
 		for h := range Horizon {
 			y := sm.y[h*numF+f]
 			if isNaN(y) {
 				continue
 			}
 			at := h*numF + f
-			mu := sm.x[f*perFeature+inLast] + out[outChange+at] + gNE*dNE[h] + gFl*dFl[h]
+			mu := sm.x[f*perFeature+inLast] + out[outChange+at]
+			for act := range numActs {
+				mu += g.value[act] * drives[act][h]
+			}
 			ls, slope := logScale(out[outSpread+at])
 			loss, dMu, dLs := nn.StudentNLL(y, mu, ls, likelihoodNu)
 			hw := horizonWeight[h]
@@ -84,14 +92,32 @@ func (n *network) likelihood(theta, grad []float32, p *pass, i int, sm *sample, 
 			dOut[outChange+at] += k * dMu
 			dOut[outSpread+at] += k * dLs * slope
 			if e := effectWeight * k * dMu; e != 0 {
-				dGain[f] += e * dNE[h] * sNE
-				dGain[numF+f] += e * dFl[h] * sFl
-				dMemory.Row(0)[f] += e * gNE * byNE[h] * slopeNE
-				dMemory.Row(1)[f] += e * gFl * byFl[h] * slopeFl
+				for act := range numActs {
+					dGain[act*numF+f] += e * drives[act][h] * g.slope[act]
+					dMemory.Row(act)[f] += e * g.value[act] * byMemory[act][h] * slopes[act]
+				}
 			}
 		}
 	}
 	return sum
+}
+
+// addShortfall adds to dev the want of perfusion under what was given beside
+// that under usual care, by the member's own forecast of MAP. No derivative
+// goes through it: what follows from pressure must not say what pressure is.
+func (n *network) addShortfall(dev *deviation, theta, out, gain, x []float32, scale *Scale) {
+	g := n.arch.gainsOf(mbp, gain, scale.SD[mbp])
+	usual := x[mbp*perFeature+inLast]
+	var drives deviation
+	for act := range actShortfall {
+		m, _ := memoryOf(n.memory.Mat(theta).Row(act)[mbp])
+		drives[act], _ = drive(&dev[act], m)
+	}
+	for h := range Horizon {
+		z := usual + out[outChange+h*numF+mbp]
+		plan := z + g.value[actNE]*drives[actNE][h] + g.value[actFluid]*drives[actFluid][h]
+		dev[actShortfall][h] = scale.shortfall(plan) - scale.shortfall(z)
+	}
 }
 
 // heads adds the derivatives of the parts beside the likelihood. Their sums

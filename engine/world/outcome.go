@@ -89,7 +89,7 @@ func (m *Model) deathChance(x []float32) float64 { return logistic{A: 1}.chance(
 // with the weight of each: those of a stay add up to one.
 func outcomeSamples(samples []*sample) (in []*sample, weight []float64) {
 	in = keep(samples, func(s *sample) bool {
-		return !s.synthetic && s.died != unknown && s.hours >= outcomeFromHours-0.01
+		return !s.synthetic && s.died != unknown && s.comfort != 1 && s.hours >= outcomeFromHours-0.01
 	})
 	count := map[int]float64{}
 	for _, s := range in {

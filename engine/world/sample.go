@@ -59,6 +59,7 @@ type sample struct {
 	pairs     uint32                  // levels of the next step: bit 5*vasopressor+fluid for every pair that agrees with what is known; 0 nothing known
 	died      int8                    // in hospital
 	vaso24    int8                    // any vasopressor within 24 h; unknown also while one runs
+	comfort   int8                    // comfort care only is ordered
 	hours     float64                 // in the ICU
 	synthetic bool
 	patient   string
@@ -89,10 +90,27 @@ func (s *Scale) samples(c *course, stay int) []sample {
 				sm.noFuture(h)
 			}
 		}
-		sm.vaso24 = needWithin24h(newest(c.timelines[k]).Given, steps[k+1:])
+		sm.vaso24, sm.comfort = needWithin24h(newest(c.timelines[k]).Given, steps[k+1:]), comfortOf(c.timelines[k])
+		if later := min(k+Horizon, len(c.timelines)-1); sm.vaso24 == 0 && comfortOf(c.timelines[later]) == 1 {
+			sm.vaso24 = unknown // whoever is allowed to die is given none
+		}
 		out = append(out, sm)
 	}
 	return out
+}
+
+// comfortOf tells whether comfort care only is ordered. It is a competing
+// event: what comes after it was decided, not suffered, so no chance is learned
+// or scored from there on, and no vasopressor counts as not needed because of
+// it.
+func comfortOf(tl *state.Timeline) int8 {
+	switch tl.Check(state.CheckComfortCare).Result {
+	case state.CheckPresent:
+		return 1
+	case state.CheckAbsent:
+		return 0
+	}
+	return unknown
 }
 
 func newest(tl *state.Timeline) *state.Step { return &tl.Steps[len(tl.Steps)-1] }

@@ -64,6 +64,7 @@ type Scores struct {
 	Deaths        int `json:"mortality_deaths"`
 	Vaso24hN      int `json:"vaso24h_stays"` // stays off vasopressors at the landmark of 24 h with a known course
 	Vaso24hStarts int `json:"vaso24h_starts"`
+	ComfortKnown  int `json:"comfort_care_known"` // decision times at which the chart says whether comfort care only is ordered
 }
 
 // Interval is a 95 % interval of a number.

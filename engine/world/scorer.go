@@ -7,6 +7,7 @@ package world
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -27,6 +28,8 @@ type scorer struct {
 	place    map[int]int // of a sample's stay in stays
 	steps    int
 
+	comfortKnown int // decision times at which the chart says whether comfort care only is ordered
+
 	roll           [numForecasts][Horizon]mean
 	in80, in95     [Horizon]mean
 	own, ownStill  [numF]mean // canonical units, next step
@@ -35,6 +38,7 @@ type scorer struct {
 	pairNLL, pairs mean
 	strata         [numStrata]stratumTally
 
+	borrowed       bool // death within 90 days is ranked by the chance of death in hospital: the model has no head for it
 	vent, vaso     calls
 	death, death90 [len(landmarkHours)]calls
 }
@@ -47,6 +51,7 @@ type stayTally struct {
 	next       [numForecasts]mean // next-step error
 	in80, in95 mean
 	landmarked int // how many of landmarkHours it has reached
+	died       int8
 }
 
 // score measures m on samples that trained nothing.
@@ -69,6 +74,9 @@ func (t *scorer) add(samples []*sample) {
 // one scores one decision time.
 func (t *scorer) one(sm *sample, p *prediction) {
 	t.steps++
+	if sm.comfort != unknown {
+		t.comfortKnown++
+	}
 	at := t.stayOf(sm)
 	t.states(&t.stays[at], sm, p)
 	t.events(at, sm, p)
@@ -99,7 +107,7 @@ func (t *scorer) stayOf(sm *sample) int {
 		if about == nil {
 			about = &person{died90: unknown}
 		}
-		t.stays = append(t.stays, stayTally{patient: patient, about: about})
+		t.stays = append(t.stays, stayTally{patient: patient, about: about, died: sm.died})
 	}
 	return at
 }
@@ -172,12 +180,39 @@ func (t *scorer) events(at int, sm *sample, p *prediction) {
 		if sm.hours >= float64(landmarkHours[k]+4) {
 			continue // the stay's record begins after the landmark
 		}
+		if sm.comfort == 1 {
+			continue
+		}
 		put(&t.death[k], p.event[eventDeath], sm.died)
-		put(&t.death90[k], p.event[eventDeath], stay.about.died90)
+		put(&t.death90[k], t.chance90(p), stay.about.died90)
 		if k == headline {
 			put(&t.vaso, p.event[eventVaso24], sm.vaso24)
 		}
 	}
+}
+
+// chance90 is what ranks death within 90 days.
+func (t *scorer) chance90(p *prediction) float64 {
+	if chance := p.event[eventDeath90]; !math.IsNaN(chance) {
+		return chance
+	}
+	t.borrowed = t.borrowed || !math.IsNaN(p.event[eventDeath])
+	return p.event[eventDeath]
+}
+
+// followed keeps the stays of sources that follow people after they leave.
+func (t *scorer) followed(all calls) (out calls) {
+	stays := map[int]*sample{}
+	for i, s := range t.stays {
+		stays[i] = &sample{died: s.died, about: s.about}
+	}
+	sources := followedSources(stays)
+	for _, c := range all {
+		if slices.Contains(sources, t.stays[c.stay].about.source) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // scores sums up.
@@ -185,6 +220,7 @@ func (t *scorer) scores() *Scores {
 	s := &Scores{FeatureMAE: map[string]Number{}, FeaturePersist: map[string]Number{}, FeatureCover80: map[string]Number{},
 		FeatureCover95: map[string]Number{}, FeatureEntries: map[string]int{}}
 	s.Patients, s.Stays, s.Steps, s.Entries = len(t.patients), len(t.stays), t.steps, int(t.roll[byModel][0].n)
+	s.ComfortKnown = t.comfortKnown
 	first := func(by int) Number { return t.roll[by][0].value() }
 	s.StateMAE, s.PersistenceMAE, s.NewestMAE, s.RidgeMAE, s.ReferenceMAE = first(byModel), first(byPersistence), first(byNewest), first(byRidge), first(byReference)
 	s.NLL = t.nll.value()
@@ -222,8 +258,12 @@ func (t *scorer) outcomes(s *Scores) {
 		t.death[k].sort()
 		t.death90[k].sort()
 		s.Landmarks = append(s.Landmarks, t.landmark(hour, t.death[k]))
-		if len(t.death90[k]) > 0 {
-			s.Landmarks90 = append(s.Landmarks90, t.landmark(hour, t.death90[k]))
+		if ranked := t.followed(t.death90[k]); len(ranked) > 0 {
+			l := t.landmark(hour, ranked)
+			if t.borrowed {
+				l.ECE = unmeasured
+			}
+			s.Landmarks90 = append(s.Landmarks90, l)
 		}
 		if k == headline {
 			l := &s.Landmarks[k]

@@ -47,6 +47,10 @@ type TrainConfig struct {
 	// epoch, and from which it goes on after a kill; empty keeps none. Whoever
 	// sets it removes the file once the model is written.
 	Checkpoint string `json:"-"`
+	// Damp gives simulated patients with two known futures, who damp the effects
+	// on lactate and urine; nil damps nothing. They must not be those that the
+	// effects are measured on afterwards.
+	Damp iter.Seq2[Simulated, error] `json:"-"`
 	// Levels gives the cut-points of the behaviour model's levels. They are
 	// stored with the model: a site that changes its cut-points must train.
 	Levels state.Config `json:"-"`
@@ -55,7 +59,7 @@ type TrainConfig struct {
 
 // DefaultTrainConfig returns the settings the shipped model was trained with.
 func DefaultTrainConfig() TrainConfig {
-	return TrainConfig{Seed: 1, Version: "0.2.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
+	return TrainConfig{Seed: 1, Version: "0.3.0", Members: 5, Hidden: 96, Effect: 24, Epochs: 14, Patience: 6,
 		LearningRate: 3e-3, WeightDecay: 0.5, Dropout: 0.2, Centres: 256, RidgeLambda: 30, Reference: DefaultRefConfig(),
 		Levels: state.DefaultConfig(), mix: defaultMix}
 }
@@ -146,6 +150,7 @@ func Train(ctx context.Context, rows iter.Seq2[cohort.Row, error], cfg TrainConf
 
 func newModel(cfg TrainConfig, found *survey) *Model {
 	m := &Model{net: newNetwork(newArchitecture(cfg.Hidden, cfg.Effect))}
+	m.net.arch.Unsigned = cfg.mix.unsigned
 	m.file = modelFile{Schema: schema, Version: cfg.Version, Architecture: m.net.arch, Members: cfg.Members,
 		VasopressorCuts: cfg.Levels.VasopressorCuts, FluidCuts: cfg.Levels.FluidCuts, Scale: *found.scale,
 		Training: TrainingRecord{Config: cfg, Sources: found.counts, DataDigest: found.digest, Patients: found.patients, Hospitals: found.hospital, People: found.people}}
@@ -175,11 +180,18 @@ func (m *Model) learn(ctx context.Context, training, validation []*sample, cfg T
 	if m.death, err = fitOutcome(slices.Concat(training, validation)); err != nil {
 		return err
 	}
+	m.file.FollowUp, m.file.Training.Followed = fitFollowUp(slices.Concat(training, validation), m.death)
 	if err := m.fitBaseline(ctx, learn, watch, cfg, kept); err != nil {
 		return err
 	}
 	m.persistenceWidths(preferReal(learn))
 	m.freeWidths()
+	m.earn(validation, cfg)
+	if cfg.Damp != nil && !cfg.EffectsFromRecords {
+		if err := m.damp(ctx, cfg.Damp); err != nil {
+			return err
+		}
+	}
 	m.calibrate(preferReal(validation))
 	m.atlas = newAtlas(training, validation, cfg.Centres, cfg.Seed)
 	m.file.Far = m.atlas.far
@@ -237,7 +249,13 @@ func (s *sample) observed() bool {
 
 // freeWidths sets the widths that hold before calibration.
 func (m *Model) freeWidths() {
-	m.file.Stretch = evenly
+	m.file.Stretch, m.file.LeastSpread = evenly, [Horizon * numF]float64{}
+	for f := range numF {
+		m.file.Trust[f] = 1
+		for act := range numActs {
+			m.file.Earned[act][f] = 1
+		}
+	}
 	for h := range Horizon {
 		for f := range numF {
 			m.file.Width80[h][f], m.file.Width95[h][f] = freeWidth80, freeWidth95
@@ -285,6 +303,7 @@ type TrainingRecord struct {
 	TestHospitals *Scores       `json:"test_hospitals,omitempty"` // of the hospitals that were left out
 	People        []PeopleCount `json:"people,omitempty"`         // real patients of training and validation
 	Effects       *Effects      `json:"counterfactual,omitempty"` // see RecordEffects
+	Followed      Followed      `json:"followed_90d,omitzero"`    // whom the head of death within 90 days was learned from
 }
 
 // knows tells whether the patient trained or chose the model.

@@ -13,9 +13,12 @@ type view struct {
 	out    [][]float32               // head outputs per member
 	usual  [][Horizon * numF]float32 // forecast under usual care per member, standardised
 	within [Horizon * numF]float64   // mean variance of the members' own distributions
-	gain   [][numF][2]float32        // gains of norepinephrine and fluid per member
-	memory [][2][numF]float32        // memories per member
+	gain   [][numF][numActs]float32  // per member
+	memory [][numActs][numF]float32  // per member
+	short  [][Horizon]float32        // shortfall under usual care per member
+	scale  *Scale
 	z      [][Horizon * numF]float32 // scratch: forecast under a plan per member
+	least  *[Horizon * numF]float64  // standard deviation at least
 	wider  float64                   // stretch of the intervals in this state
 }
 
@@ -32,20 +35,22 @@ type workspace struct {
 // newWorkspace makes room for n states at a time.
 func (m *Model) newWorkspace(n int) *workspace {
 	w := &workspace{context: make([]float32, contextSize)}
-	memory := make([][2][numF]float32, len(m.members))
+	memory := make([][numActs][numF]float32, len(m.members))
 	for k, theta := range m.members {
 		w.passes = append(w.passes, m.net.newPass(n, false))
 		raw := m.net.memory.In(theta)
-		for f := range numF {
-			memory[k][0][f], _ = memoryOf(raw[f])
-			memory[k][1][f], _ = memoryOf(raw[numF+f])
+		for act := range numActs {
+			for f := range numF {
+				memory[k][act][f], _ = memoryOf(raw[act*numF+f])
+			}
 		}
 	}
 	members := len(m.members)
 	for range n {
 		w.rows = append(w.rows, make([]float32, InputSize))
 		w.views = append(w.views, &view{out: make([][]float32, members), usual: make([][Horizon * numF]float32, members),
-			gain: make([][numF][2]float32, members), memory: memory, z: make([][Horizon * numF]float32, members)})
+			gain: make([][numF][numActs]float32, members), memory: memory, short: make([][Horizon]float32, members),
+			z: make([][Horizon * numF]float32, members), scale: &m.file.Scale, least: &m.file.LeastSpread})
 	}
 	return w
 }
@@ -89,14 +94,35 @@ func (v *view) add(k int, m *Model, x, out, gain []float32, steps int) {
 	v.out[k] = out
 	n := float64(len(v.out))
 	for f := range numF {
-		ne, fluid, _, _ := gainOf(f, gain[f], gain[numF+f], m.file.Scale.SD[f])
-		v.gain[k][f] = [2]float32{ne, fluid}
-		last := x[f*perFeature+inLast]
+		g := m.net.arch.gainsOf(f, gain, m.file.Scale.SD[f])
+		for act := range numActs {
+			v.gain[k][f][act] = float32(m.file.Earned[act][f]) * g.value[act]
+		}
+		last, trust := x[f*perFeature+inLast], float32(1)
+		if x[f*perFeature+inKnown] == 1 {
+			trust = float32(m.file.Trust[f])
+		}
 		for h := range steps {
 			at := h*numF + f
-			v.usual[k][at] = last + out[outChange+at]
+			v.usual[k][at] = last + trust*out[outChange+at]
 			ls, _ := logScale(out[outSpread+at])
 			v.within[at] += math.Exp(2*float64(ls)) / n
 		}
 	}
+	for h := range steps {
+		v.short[k][h] = v.scale.shortfall(v.usual[k][h*numF+mbp])
+	}
+}
+
+// act finds what acts on member k's forecast under one course of doses.
+func (v *view) act(k int, ne, fluid *[Horizon]float32, steps int) deviation {
+	dev := deviationOf(v.out[k], ne, fluid)
+	gain, memory := &v.gain[k][mbp], &v.memory[k]
+	var dNE, dFl float32
+	for h := range steps {
+		dNE, dFl = memory[actNE][mbp]*dNE+dev[actNE][h], memory[actFluid][mbp]*dFl+dev[actFluid][h]
+		plan := v.usual[k][h*numF+mbp] + gain[actNE]*dNE + gain[actFluid]*dFl
+		dev[actShortfall][h] = v.scale.shortfall(plan) - v.short[k][h]
+	}
+	return dev
 }

@@ -18,7 +18,9 @@
 // were randomised, on simulated patients: in real records the sicker get more,
 // and a model fitted to them would learn that norepinephrine lowers pressure.
 // That makes the effects the simulator's, not measured ones, and the model
-// card says so.
+// card says so. What a plan does to pressure acts on the rest through the want
+// of perfusion that it brings or spares, and every effect and change is taken
+// only as far as patients who trained nothing bear it out.
 //
 // Skewed quantities live on a log scale and bounded ones on a bounded scale,
 // and every band is projected into the feature's model range with

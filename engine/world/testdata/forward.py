@@ -28,7 +28,7 @@ def wave(n, phase):
 
 
 shapes = [(INPUTS, HIDDEN), (1, HIDDEN), (HIDDEN, HIDDEN), (1, HIDDEN), (HIDDEN, OUTPUTS), (1, OUTPUTS),
-          (F * PER, H), (C, EFFECT), (1, EFFECT), (EFFECT, 2 * F), (1, 2 * F), (2, F)]
+          (F * PER, H), (C, EFFECT), (1, EFFECT), (EFFECT, 3 * F), (1, 3 * F), (3, F)]
 theta = 0.3 * wave(sum(a * b for a, b in shapes), 1.0)
 parts, at = [], 0
 for a, b in shapes:
@@ -49,20 +49,35 @@ usual = out[2 * H * F + H:2 * H * F + 3 * H].reshape(2, H)
 gain = np.tanh(x[CONTEXT] @ g1 + c1[0]) @ g2 + c2[0]
 sd = np.full(F, 10.0)
 ne_gain = 1.5 * np.tanh(gain[:F])
+fluid_gain = 1.5 * np.tanh(gain[F:2 * F])
+short_gain = 1.5 * np.tanh(gain[2 * F:])
 for f in (SYS, DIA, MEAN):
     ne_gain[f] = (6 + 84 * sigmoid(gain[f])) / sd[f]
-fluid_gain = 1.5 * np.tanh(gain[F:])
+    short_gain[f] = 0
 keep = 0.9 * sigmoid(memory)
 ne_dose = np.array([0.05 * (h + 1) for h in range(H)])
 fluid_dose = np.array([250.0 * h for h in range(H)])
 dev = [ne_dose / (ne_dose + 0.2) - usual[0], fluid_dose / (fluid_dose + 1000) - usual[1]]
 dev[1][3] = 0                            # the fluid of step 3 is unknown
 mu = x[0:F * PER:PER] + change
-for k, gains in enumerate((ne_gain, fluid_gain)):
-    drive = np.zeros(F)
+
+
+def effect(k, gains):
+    drive, out = np.zeros(F), []
     for h in range(H):
         drive = keep[k] * drive + dev[k][h]
-        mu[h] += gains * drive
+        out.append(gains * drive)
+    return np.array(out)
+
+
+def shortfall(z):                        # of a MAP with mean 70 and SD 10
+    return 5 * np.log1p(np.exp((65 - 70 - 10 * z) / 5)) / 10
+
+
+usual_mean = mu[:, MEAN].copy()
+mu = mu + effect(0, ne_gain) + effect(1, fluid_gain)
+dev.append(shortfall(mu[:, MEAN]) - shortfall(usual_mean))
+mu = mu + effect(2, short_gain)
 
 with open("forward.json", "w") as file:
     json.dump({"mu": [round(float(v), 6) for v in mu.ravel()],
