@@ -230,8 +230,14 @@ func printPolicy(w io.Writer, e *learn.PolicyEvaluation) error {
 		row("  clinicians", shareText(e.Hazards[f.ID].Clinician))
 	}
 	row("cards per patient-day", estimateText(e.Burden.CardsPerPatientDay))
+	if why := e.OPESample.Why; why != "" {
+		row("value of policies", "none: "+why)
+	}
 	for _, name := range policyNames(e) {
 		v := e.OPE[name]
+		if v.WIS.Value != v.WIS.Value {
+			continue
+		}
 		row("value of "+name+" by WIS", fmt.Sprintf("%s, effective sample size %.1f", valueText(v.WIS), float64(v.WIS.ESS)))
 	}
 	row("order of policies", rankingText(e))
