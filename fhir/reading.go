@@ -93,6 +93,9 @@ func (r *folderReader) files(ctx context.Context) error {
 	return err
 }
 
+// byteOrderMark begins files of some exporters; JSON lets a reader pass it over.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // readChunk decodes the lines of a chunk.
 func (m *Mapper) readChunk(c *chunk) {
 	s := scans.Get().(*scan)
@@ -101,7 +104,11 @@ func (m *Mapper) readChunk(c *chunk) {
 	defer func() { s.store = nil }()
 	c.store = s.store
 	c.resources = make([]readResource, 0, c.lines)
-	for rest, n := c.data, c.line; len(rest) > 0; n++ {
+	rest := c.data
+	if c.line == 1 {
+		rest = bytes.TrimPrefix(rest, byteOrderMark)
+	}
+	for n := c.line; len(rest) > 0; n++ {
 		raw := rest
 		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
 			raw, rest = rest[:i], rest[i+1:]
