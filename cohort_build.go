@@ -116,6 +116,9 @@ func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, fol
 	}
 	b.report.Digest = info.Digest
 	b.report.finish()
+	if b.report.Stays == 0 {
+		fmt.Fprintf(stderr, "no ICU stay in %d patients: %s has no rows (hint: stays are Encounters, or places they name, that the code maps know as intensive care)\n", b.report.Patients, filepath.Base(out))
+	}
 	b.report.Seconds = time.Since(started).Seconds()
 	return b.report, nil
 }
@@ -168,7 +171,7 @@ func (b *cohortBuilder) folder(ctx context.Context, number int, dir string, yiel
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
 	source := filepath.Base(filepath.Clean(dir))
-	b.report.source(source, folder.Bytes, folder.Read)
+	b.report.source(source, folder)
 	log, err := b.openLog(work, folder, source)
 	if err != nil {
 		return false, err

@@ -45,7 +45,29 @@ func (r *cohortReport) print(w io.Writer, out string) error {
 			fmt.Fprintf(t, "%s\t%5d\n", reason, group.n[reason])
 		}
 	}
+	for _, s := range r.Sources {
+		s.printFaulty(t)
+	}
 	return t.Flush()
+}
+
+// shownFaulty is how many faulty lines of a folder a terminal shows; --json has
+// more of them.
+const shownFaulty = 20
+
+// printFaulty lists the lines that were skipped.
+func (s *cohortSource) printFaulty(w io.Writer) {
+	if len(s.Faulty) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nSKIPPED LINE OF %s\tBECAUSE\n", s.Source)
+	for i, f := range s.Faulty {
+		if i == shownFaulty {
+			fmt.Fprintf(w, "%d more\t--json lists them\n", len(s.Faulty)-i)
+			return
+		}
+		fmt.Fprintf(w, "%s:%d\t%s\n", f.File, f.Line, f.Reason)
+	}
 }
 
 // minute is a measured lag; without any it is not zero but unmeasured.

@@ -25,8 +25,17 @@ type cohortReport struct {
 
 // cohortSource is the counts of one folder.
 type cohortSource struct {
-	Source string `json:"source"`
+	Source string       `json:"source"`
+	Faulty []faultyLine `json:"faulty_lines"` // the first fhir.MaxRejects
 	cohortCounts
+}
+
+// faultyLine is a line that could be given to no patient, and was skipped. Its
+// text is not said: it may be about anyone.
+type faultyLine struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Reason string `json:"reason"`
 }
 
 // cohortCounts is what is counted of patients, stays and resources.
@@ -100,12 +109,15 @@ func newCohortCounts() cohortCounts {
 func newCohortReport() *cohortReport { return &cohortReport{cohortCounts: newCohortCounts()} }
 
 // source begins the counts of one folder.
-func (r *cohortReport) source(name string, bytes int64, read state.Tally) {
-	s := &cohortSource{Source: name, cohortCounts: newCohortCounts()}
+func (r *cohortReport) source(name string, folder *fhir.Folder) {
+	s := &cohortSource{Source: name, Faulty: []faultyLine{}, cohortCounts: newCohortCounts()}
+	for _, x := range folder.Rejects {
+		s.Faulty = append(s.Faulty, faultyLine{x.Origin.Key, x.Origin.Line, x.Reason})
+	}
 	r.Sources = append(r.Sources, s)
 	for _, c := range []*cohortCounts{&r.cohortCounts, &s.cohortCounts} {
-		c.Bytes += bytes
-		c.count(read)
+		c.Bytes += folder.Bytes
+		c.count(folder.Read)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestTheVolumeOfABagDoesNotTellTheDose(t *testing.T) {
 			{Drug: "cefepime", Class: state.ClassAntimicrobial, Record: 4},
 		}}
 	r := newCohortReport()
-	r.source("here", 10, state.Tally{Read: 3, Used: 2, Ignored: 1, Reasons: map[string]int{"x": 1}})
+	r.source("here", &fhir.Folder{Bytes: 10, Read: state.Tally{Read: 3, Used: 2, Ignored: 1, Reasons: map[string]int{"x": 1}}})
 	r.add(patientRows{drugs: drugRows(c)})
 	r.finish()
 	d := &r.Drugs

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,6 +100,32 @@ func TestCohortBuildReportsWhatItUnderstood(t *testing.T) {
 	sepsisagent(t, "cohort", "build", "--fhir", t.TempDir(), "--out", out).want(exitFailed).says("ndjson")
 }
 
+// TestCohortBuildNamesEveryBadLine: a bad line is skipped, and said by file and
+// line, in text and in JSON; what it holds is said in neither.
+func TestCohortBuildNamesEveryBadLine(t *testing.T) {
+	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "c.parquet")
+	// The byte order mark is no fault: without the Patient nothing would be read.
+	for name, text := range map[string]string{
+		"Patient.ndjson":     "\xef\xbb\xbf" + `{"resourceType":"Patient","id":"p1"}` + "\r\n",
+		"Observation.ndjson": `{"resourceType":"Observation","id":"o1","status":"final","subject":{"reference":"Patient/p1"},"code":{}}` + "\nMarie Curie\n\n[1]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var report cohortReport
+	r := sepsisagent(t, "cohort", "build", "--fhir", dir, "--out", out, "--json").want(exitOK).says("no ICU stay")
+	r.object(&report)
+	want := []faultyLine{{"Observation.ndjson", 2, "broken JSON"}, {"Observation.ndjson", 4, "not a JSON object"}}
+	if !slices.Equal(report.Sources[0].Faulty, want) || report.Rejected != 2 || report.Read != 4 || report.Used != 1 {
+		t.Errorf("faulty %v, want %v; %d read, %d used, %d rejected, %v", report.Sources[0].Faulty, want, report.Read, report.Used, report.Rejected, report.Reasons)
+	}
+	text := sepsisagent(t, "cohort", "build", "--fhir", dir, "--out", out).want(exitOK).prints("Observation.ndjson:2", "broken JSON")
+	if strings.Contains(text.out+text.errs, "Curie") {
+		t.Error("the report says what the line held")
+	}
+}
+
 func TestDecideFormats(t *testing.T) {
 	maps, err := fhir.LoadCodeMaps(configs.FS)
 	if err != nil {
@@ -134,6 +161,7 @@ func TestDecideFormats(t *testing.T) {
 	sepsisagent(t, "decide", "--fhir", "/nonexistent", "--patient", "x").want(exitFailed)
 	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", "x", "--format", "fax").want(exitMisuse)
 	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", patients[0], "--at", "noon").want(exitMisuse).says("--at")
+	sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", patients[0], "--at", "2026-03-01").want(exitMisuse).says("--at")
 	var replay replaySummary
 	sepsisagent(t, "audit", "replay", "--db", h.db, "--key", h.key, "--json").want(exitOK).object(&replay)
 	if !replay.OK || replay.Same != len(patients) {

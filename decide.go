@@ -81,9 +81,12 @@ func decideCommand() *cobra.Command {
 
 // run makes the decision and, where asked, its receipt in a log.
 func (f *decideFlags) run(ctx context.Context) (*decided, error) {
-	at, err := instant("at", f.at)
-	if err != nil {
-		return nil, err
+	var at time.Time
+	if f.at != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339, f.at); err != nil {
+			return nil, misuse("--at is not a time with a zone: %q (hint: 2026-11-22T09:10:00Z)", f.at)
+		}
 	}
 	cfg, err := loadConfig(f.config, os.Environ())
 	if err != nil {
