@@ -91,8 +91,12 @@ func notApplicable(tl *state.Timeline) []Reason {
 	return out
 }
 
-// evidenceText says which half of the sepsis evidence is not charted.
+// evidenceText says which half of the sepsis evidence is not charted, or that
+// it could not be looked for: then a score of 0 says nothing.
 func evidenceText(tl *state.Timeline) string {
+	if c := tl.Check(state.CheckSepsis); c.Result == state.CheckNotChecked {
+		return c.Evidence
+	}
 	s := tl.Present.Sepsis
 	if !s.Suspected {
 		return "no antimicrobial, culture or dated sepsis condition is charted"
