@@ -29,6 +29,7 @@ func (d *worldDocument) treatment() {
 	}
 	n := world.NotableChange
 	d.say("\n%d simulated patients, each with two futures that differ in nothing but treatment. The error is that of the difference between the two plans; beside it stands the error of saying that nothing changes. The sign is scored where the truth differs by at least %g mmHg, %g mmol/L or %g mL.", e.Effects.Patients, n.MAPmmHg, n.LactateMmolL, n.UrineMl)
+	d.say("\nThe model takes of each effect only what patients that trained nothing bear out. On lactate and urine, other simulated patients with two futures have damped it further, so that a plan that changes little is forecast to change nothing.")
 	d.table("question", "quantity", "hours", "states", "true difference", "forecast", "error", "error of no effect", "right sign")
 	for _, f := range e.Effects.Effects {
 		if f.Hours != 4 && f.Hours != 12 && f.Hours != 24 {
@@ -104,8 +105,10 @@ func (d *worldDocument) limits() {
 	d.say("- The model learned from %d patients (%d stays) that no simulator made. That is enough to tell an error of a few percent from the baselines', and to say within a percent or two whether intervals hold.", patients, stays)
 	r := e.Bootstrap["mortality_auroc"]
 	d.say("- %d deaths among %d stays at 24 h put the AUROC for death anywhere in %s to %s. Subgroups hold a handful of deaths each: their numbers are printed to show that, not to compare groups.", e.Deaths, e.MortalityN, digits(r.Low), digits(r.High))
-	if met, never := d.group("hospitals", "seen in training"), d.group("hospitals", "never seen"); never == nil && d.knowsHospitals() {
-		d.say("- Every hospital scored here is one that the model learned from. Nothing on this page says how it does elsewhere; `train world --leave-out-hospitals` does.")
+	if met, never := d.group("hospitals", "seen in training"), d.group("hospitals", "never seen"); never == nil && d.knowsHospitals() && d.cv != nil {
+		d.say("- Every hospital scored here, but for the cross-validation, is one that the model learned from.")
+	} else if never == nil && d.knowsHospitals() {
+		d.say("- Every hospital scored here is one that the model learned from. Nothing on this page says how it does elsewhere; `train world --cross-validate` does.")
 	} else if never != nil {
 		text := ""
 		if met != nil {
@@ -127,7 +130,7 @@ func (d *worldDocument) limits() {
 		d.say("- Comfort care is a competing event: decision times after such an order are not scored for death. %d of %d decision times say whether it was ordered.", e.ComfortKnown, e.Steps)
 	}
 	if d.r.Followed.Stays > 0 {
-		d.say("- Death within 90 days rests on %d stays of one to few hospitals. Its chance on others is a guess.", d.r.Followed.Stays)
+		d.say("- Death within 90 days rests on %d stays of %s. Its chance elsewhere is a guess.", d.r.Followed.Stays, strings.Join(d.r.Followed.Sources, ", "))
 	}
 	d.say("- Nothing here estimates what treatment does to people. Effects are the simulator's; no randomised dose of a real patient stands behind them.")
 	d.say("- Both open data sets are from the United States, of years past, and small parts of larger ones. Performance elsewhere is unknown until it is measured there: `evaluate world` runs on any cohort.")

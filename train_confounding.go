@@ -80,7 +80,7 @@ func (d *worldDocument) confounding() {
 		return
 	}
 	d.say("\n### Confounding by indication, before and after\n")
-	d.say("Sicker patients get more norepinephrine, so records alone teach that it lowers pressure. `train world --confounding` trains throw-away models (%d networks each) that differ in nothing but how they learn effects, and asks each what %s does to the MAP of the next 4 h: of %d simulated patients, where the truth is known, and, held from 0 to 0.6 ug/kg/min, of recorded patients that trained nothing, where it is not. Data digest `%s`.",
+	d.say("Sicker patients get more norepinephrine, so records alone teach that it lowers pressure. `train world --confounding` trains throw-away models (networks in each: %d) that differ in nothing but how they learn effects, and asks each what %s does to the MAP of the next 4 h: of %d simulated patients, where the truth is known, and, held from 0 to 0.6 ug/kg/min, of recorded patients that trained nothing, where it is not. Data digest `%s`.",
 		study.Networks, raiseQuestion, study.Patients, study.DataDigest)
 	d.table("effects learned from", "true difference, mmHg", "forecast", "error", "right sign", "recorded patients: from no dose to the largest", "increments that lower MAP")
 	for _, row := range confoundingRows(study) {
