@@ -74,10 +74,13 @@ func (n *Native) learnedWeans(tl *state.Timeline, lean *leaning, weans []move) [
 	case state.DrugNorepinephrine, state.DrugEpinephrine:
 		step := tl.Present.NEUgKgMin - levelUgKgMin(n.cfg.State.VasopressorCuts, lean.vasoTo)
 		step = math.Max(n.cfg.SmallStepUgKgMin, math.Min(n.cfg.FullStepUgKgMin, math.Floor(step/weanGridUgKgMin+1e-9)*weanGridUgKgMin))
-		if mv = n.lower(a, step); a.RateUgKgMin <= n.cfg.SmallStepUgKgMin {
-			mv = stop(a)
-		} else if mv.to <= 0 {
+		switch {
+		case leaves(a, step):
+			mv = n.lower(a, step)
+		case leaves(a, n.cfg.SmallStepUgKgMin):
 			mv = n.lower(a, n.cfg.SmallStepUgKgMin)
+		default:
+			mv = stop(a)
 		}
 	default:
 		return weans

@@ -168,18 +168,25 @@ func (n *Native) weans(tl *state.Timeline) []move {
 	}
 	var out []move
 	rate := a.RateUgKgMin
-	if rate > n.cfg.SmallStepUgKgMin {
+	if leaves(a, n.cfg.SmallStepUgKgMin) {
 		out = append(out, n.lower(a, n.cfg.SmallStepUgKgMin))
 	} else if rate > 0 {
 		out = append(out, stop(a))
 	}
-	if far && rate > n.cfg.FullStepUgKgMin {
+	if far && leaves(a, n.cfg.FullStepUgKgMin) {
 		out = append(out, n.lower(a, n.cfg.FullStepUgKgMin))
-	} else if far && rate > n.cfg.SmallStepUgKgMin {
+	} else if far && leaves(a, n.cfg.SmallStepUgKgMin) {
 		out = append(out, stop(a))
 	}
 	return out
 }
+
+// leastUgKgMin is the least rate that is left running: below it the step down is
+// to stop. No pump is set to a thousandth, and no forecast tells it from nothing.
+const leastUgKgMin = 0.005
+
+// leaves reports whether a step down, ug/kg/min, leaves a rate worth running.
+func leaves(a state.Agent, step float64) bool { return a.RateUgKgMin-step >= leastUgKgMin-1e-9 }
 
 // lower is the move of an agent's rate down by step, ug/kg/min.
 func (n *Native) lower(a state.Agent, step float64) move {
