@@ -4,6 +4,7 @@ package fhir
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,28 @@ func TestFluidsByTheNamesOfEuropeanCharts(t *testing.T) {
 			c := chartOf(t, m, mar("a", "completed", commas(`"medicationCodeableConcept":{"text":"`+text+`"}`, spanning(120, 60), `"dosage":{"dose":{"value":100,"unit":"mL"}}`)))
 			if len(c.Administrations) != 1 || c.Administrations[0].Drug != drug || !c.Administrations[0].ByText {
 				t.Errorf("read as %+v, %v, want %s by its name", c.Administrations, c.Tally.Reasons, drug)
+			}
+		})
+	}
+}
+
+func TestRatesInTheUnitsOfEuropeanCharts(t *testing.T) {
+	m := testMapper(t)
+	for _, tt := range []struct {
+		drug, dosage string
+		want         float64
+		unit         string
+	}{
+		{"Argipressin", `"rateQuantity":{"value":1.2,"unit":"IE/h"}`, 0.02, state.UnitUMin},
+		{"Argipressin", `"rateQuantity":{"value":1.2,"unit":"I.E./Std."}`, 0.02, state.UnitUMin},
+		{"Vasopressina", `"rateQuantity":{"value":0.03,"unit":"UI/min"}`, 0.03, state.UnitUMin},
+		{"Noradrenalin", `"rateQuantity":{"value":0.6,"unit":"mg/Std"}`, 10, state.UnitUgMin},
+		{"Noradrenalin", `"rateRatio":{"numerator":{"value":600,"unit":"µg"},"denominator":{"value":1,"unit":"Std."}}`, 10, state.UnitUgMin},
+	} {
+		t.Run(tt.drug+" "+tt.dosage, func(t *testing.T) {
+			c := chartOf(t, m, mar("a", "in-progress", commas(`"medicationCodeableConcept":{"text":"`+tt.drug+`"}`, spanning(60, -1), `"dosage":{`+tt.dosage+`}`)))
+			if len(c.Administrations) != 1 || !c.Administrations[0].RateKnown || c.Administrations[0].RateUnit != tt.unit || math.Abs(c.Administrations[0].Rate-tt.want) > 1e-9 {
+				t.Errorf("read as %+v, want %g %s", c.Administrations, tt.want, tt.unit)
 			}
 		})
 	}
