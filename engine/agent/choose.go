@@ -62,6 +62,9 @@ func (n *Native) conclude(tl *state.Timeline, d *Decision, options []*option, ch
 		d.Status = Affirm
 	default:
 		n.holdOrAbstain(tl, d, forbidden)
+		if v := unsupportedRaise(options); d.Status == Abstain && v != nil && n.course(tl) == courseRaise {
+			d.Reasons = append([]Reason{{ReasonOutOfSupport, v.Text}}, d.Reasons...)
+		}
 	}
 	n.report(tl, d, options, chosen)
 }

@@ -98,8 +98,26 @@ func permitted(options []*option, c course) []*option {
 			largest = max(largest, o.Proposal.NENextUgKgMin)
 		}
 	}
+	if c == courseRaise && math.IsInf(largest, -1) && unsupportedRaise(options) != nil {
+		// How rare a raise is in such states turns with the model's view of the
+		// pressure, not with need: volume alone in its place would turn with it too.
+		return slices.DeleteFunc(out, func(o *option) bool { return !o.current() })
+	}
 	if c == courseRaise && !math.IsInf(largest, -1) {
 		out = slices.DeleteFunc(out, func(o *option) bool { return !o.Proposal.Raises() || o.Proposal.NENextUgKgMin < largest })
 	}
 	return out
+}
+
+// unsupportedRaise is the verdict that blocks a raise because the model does not
+// know it in such states; nil where none does.
+func unsupportedRaise(options []*option) *policy.Verdict {
+	for _, o := range options {
+		for i := range o.Verdicts {
+			if v := &o.Verdicts[i]; o.Proposal.Raises() && v.Effect == policy.Block && v.ID == ruleOutOfSupport {
+				return v
+			}
+		}
+	}
+	return nil
 }

@@ -78,7 +78,9 @@ func trueOfChart(tl *state.Timeline, d *agent.Decision, r agent.Reason) bool {
 	case agent.ReasonNoBetter:
 		return p.MAP.Newest.Value < p.MAP.GoalMmHg
 	case agent.ReasonOutOfSupport:
-		return blockedBy("X2")
+		return blockedBy("X2") || slices.ContainsFunc(d.Options, func(o agent.Option) bool {
+			return o.Proposal.Raises() && slices.ContainsFunc(o.Verdicts, func(v policy.Verdict) bool { return v.Effect == policy.Block && v.ID == "X2" })
+		})
 	case agent.ReasonBlocked:
 		return blockedBy("")
 	}
@@ -258,7 +260,7 @@ func climbReal(t *testing.T, n *agent.Native, whole *state.Timeline) int {
 	tl := *whole
 	tl.Steps = slices.Clone(tl.Steps)
 	last, asked := math.Inf(1), 0
-	for mmHg := 46.0; mmHg <= 110; mmHg += 8 {
+	for mmHg := 46.0; mmHg <= 110; mmHg += 4 {
 		newest := *whole.Present.MAP.Newest
 		newest.Value = mmHg
 		tl.Present.MAP.Newest, tl.Present.MAP.LastHourMin = &newest, &newest
