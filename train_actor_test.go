@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: `train actor` as a command, what `model info` says of an actor, and
+// that a folder whose actor belongs to another model is not decided with.
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sepsisagent/sepsisagent/configs"
+)
+
+// modelCopy is the embedded model folder on disk; names are left out.
+func modelCopy(t *testing.T, without ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := configs.FS.ReadDir("model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		data, err := configs.FS.ReadFile("model/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, f.Name()), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range without {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestTrainActorSaysWhatItNeeds(t *testing.T) {
+	sepsisagent(t, "train", "actor").want(exitMisuse).says("--cohort")
+	sepsisagent(t, "train", "actor", "--cohort", "none.parquet", "--world", t.TempDir(), "--out", t.TempDir()).want(exitFailed).says("train world")
+	if err := copyModel(modelCopy(t), modelCopy(t)); err == nil || !strings.Contains(err.Error(), "already holds a model") {
+		t.Errorf("a model is written over: %v", err)
+	}
+}
+
+func TestAModelFolderIsDecidedWithByItsOwnActorOrByNone(t *testing.T) {
+	bundle := filepath.Join("testdata", "explain", "bundle.json")
+	decide := func(dir string) ran {
+		return sepsisagent(t, "decide", "--fhir", bundle, "--at", "2026-03-01T20:00:00Z", "--explain", "--model", dir)
+	}
+	decide(modelCopy(t)).want(exitOK)
+	none := modelCopy(t, "actor.safetensors")
+	decide(none).want(exitOK)
+	sepsisagent(t, "model", "info", "--model", none).want(exitOK).prints("guideline moves alone")
+
+	damaged := modelCopy(t)
+	name := filepath.Join(damaged, "actor.json")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, append(data, ' '), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	decide(damaged).want(exitFailed).says("actor")
+}
