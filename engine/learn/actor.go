@@ -87,11 +87,9 @@ type ActorProgress struct {
 
 // ActorTrained is a trained actor: its record and the bytes of its files.
 type ActorTrained struct {
-	Record            agent.ActorRecord
-	Weights, JSON     []byte
-	Hash              string
-	TrainingWasReal   bool
-	AdvantageSpreadSD float64
+	Record        agent.ActorRecord
+	Weights, JSON []byte
+	Hash          string
 }
 
 // TrainActor trains an actor for a world model on the patients that trained that
@@ -115,8 +113,7 @@ func TrainActor(ctx context.Context, rows iter.Seq2[cohort.Row, error], model *w
 	if len(train) < 100 || len(watch) < 20 {
 		return nil, fmt.Errorf("%w: %d training and %d validation steps with known treatment are too few; want at least 100 and 20", ErrActor, len(train), len(watch))
 	}
-	spread, err := weigh(ctx, train, slices.Concat(watch, set[cohort.Test]), cfg)
-	if err != nil {
+	if err := weigh(ctx, train, slices.Concat(watch, set[cohort.Test]), cfg); err != nil {
 		return nil, err
 	}
 	members, err := fitActor(ctx, train, watch, cfg, report)
@@ -131,7 +128,7 @@ func TrainActor(ctx context.Context, rows iter.Seq2[cohort.Row, error], model *w
 		VasopressorCuts: cfg.Levels.VasopressorCuts, FluidCuts: cfg.Levels.FluidCuts, Patients: hashesOf(train, watch), Steps: len(train)}
 	record.Validation = scoreActor(members, cfg.Hidden, watch)
 	record.Test = scoreActor(members, cfg.Hidden, set[cohort.Test])
-	out := &ActorTrained{TrainingWasReal: real, AdvantageSpreadSD: spread}
+	out := &ActorTrained{}
 	if out.Weights, out.JSON, err = agent.EncodeActor(record, members); err != nil {
 		return nil, err
 	}

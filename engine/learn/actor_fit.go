@@ -27,8 +27,8 @@ const (
 
 // weigh sets the advantage and weight of every step. Training steps are judged by
 // an expectation fitted on the other half of the patients, all others by the mean
-// of both halves'. It returns the standard deviation of raw advantages.
-func weigh(ctx context.Context, train, others []*actorStep, cfg ActorConfig) (float64, error) {
+// of both halves'.
+func weigh(ctx context.Context, train, others []*actorStep, cfg ActorConfig) error {
 	var halves [2][]*actorStep
 	for _, s := range train {
 		h := half(s.patient)
@@ -38,7 +38,7 @@ func weigh(ctx context.Context, train, others []*actorStep, cfg ActorConfig) (fl
 	for h := range halves {
 		var err error
 		if fits[h], err = fitExpectation(ctx, halves[h], cfg, uint64(h)); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	var sum, squares, n float64
@@ -48,12 +48,12 @@ func weigh(ctx context.Context, train, others []*actorStep, cfg ActorConfig) (fl
 		}
 	}
 	if n < 50 {
-		return 0, fmt.Errorf("%w: %.0f training steps with a known course are too few; want 50", ErrActor, n)
+		return fmt.Errorf("%w: %.0f training steps with a known course are too few; want 50", ErrActor, n)
 	}
 	mean := sum / n
 	sd := math.Sqrt(squares/n - mean*mean)
 	if !(sd > 0) {
-		return 0, fmt.Errorf("%w: no patient's course differs from what is expected of it", ErrActor)
+		return fmt.Errorf("%w: no patient's course differs from what is expected of it", ErrActor)
 	}
 	for _, s := range others {
 		s.advantage = s.better - (fits[0].at(s)+fits[1].at(s))/2
@@ -67,7 +67,7 @@ func weigh(ctx context.Context, train, others []*actorStep, cfg ActorConfig) (fl
 		limit := math.Log(cfg.MostWeight)
 		s.weight = math.Exp(math.Max(-limit, math.Min(limit, cfg.Sharpness*s.advantage)))
 	}
-	return sd, nil
+	return nil
 }
 
 // half is the side of cross-fitting a patient is on.
