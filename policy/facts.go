@@ -273,6 +273,9 @@ var treatmentFacts = []fact{
 	yes("vasopressor_charted", "a vasopressor is charted as running, whether or not its rate is known", aboutChart, func(in *input) (bool, bool) {
 		return vasopressorCharted(in.tl), true
 	}),
+	yes("vasopressors_charted_here", "vasopressors are charted where the patient is; false: one that runs cannot be seen", aboutChart, func(in *input) (bool, bool) {
+		return !slices.ContainsFunc(in.tl.Gaps, func(g state.Gap) bool { return g.What == state.GapVasopressor }), true
+	}),
 	yes("vasopressin_running", "vasopressin running now", aboutChart, func(in *input) (bool, bool) {
 		_, ok := running(in.tl, state.DrugVasopressin)
 		return ok, in.tl.Present.VasoKnown

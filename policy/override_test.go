@@ -184,7 +184,7 @@ func TestAHostilePackReachesNoHardLimit(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		tl := known()
 		tl.Present.MAP.Newest.Value = rapid.Float64Range(30, 54).Draw(rt, "map")
-		tl.Present.MAP.Newest.AgeMin = rapid.SampledFrom([]float64{5, 119, 121, 600}).Draw(rt, "age")
+		tl.Present.MAP.Newest.AgeMin = rapid.SampledFrom([]float64{5, 119, 121, 700}).Draw(rt, "age")
 		tl.Present.VasoKnown = rapid.Bool().Draw(rt, "known")
 		prop := &Proposal{Drug: state.DrugNorepinephrine, Direction: DirectionIncrease}
 		prop.DrugNowUgKgMin = rapid.Float64Range(0, 0.6).Draw(rt, "now")
