@@ -384,18 +384,3 @@ func TestWhateverWentBeforeSuppressionHoldsItsRules(t *testing.T) {
 		}
 	})
 }
-
-func TestEvidenceOfAnyTextSilencesNothingButItsOwn(t *testing.T) {
-	d := decider(t, canned{decision: raise()})
-	base := copied(caseOf(t, physiology.SepticShock))
-	own := outcome(t, d, base).Evidence
-	rapid.Check(t, func(rt *rapid.T) {
-		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`2/[0-9a-f]{32}/[0-9a-f]{32}/[0-9.eNaInf+-]{0,8}/[0-9.-]{0,6}/[0-9.,]{0,12}`),
-			rapid.Map(rapid.IntRange(0, len(own)), func(n int) string { return own[:n] })).Draw(rt, "evidence")
-		c := base
-		c.Prior = []engine.Prior{{ReceiptID: "1", At: c.Now, User: c.User, Topic: engine.TopicVasopressor, Shown: true, Evidence: text, Outcome: engine.OutcomeOverridden}}
-		if o := outcome(t, d, c); o.Show == (text == own) {
-			rt.Fatalf("evidence %q: suppressed %q", text, o.Suppressed)
-		}
-	})
-}
