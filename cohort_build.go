@@ -87,6 +87,10 @@ func cohortBuild() *cobra.Command {
 // buildCohort reads the folders one after another and writes one file.
 func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, folders []string, out string, stderr io.Writer) (*cohortReport, error) {
 	started := time.Now()
+	sources, err := sourceNames(folders)
+	if err != nil {
+		return nil, err
+	}
 	b := &cohortBuilder{mapper: mapper, cfg: cfg, stderr: stderr, report: newCohortReport(), work: workFolder(out)}
 	release, err := claim.Folder(b.work)
 	if err != nil {
@@ -98,7 +102,7 @@ func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, fol
 	}
 	info, err := cohort.Write(out, func(yield func(cohort.Row, error) bool) {
 		for i, dir := range folders {
-			more, err := b.folder(ctx, i, dir, func(r cohort.Row) bool { return yield(r, nil) })
+			more, err := b.folder(ctx, i, dir, sources[i], func(r cohort.Row) bool { return yield(r, nil) })
 			if err != nil {
 				yield(cohort.Row{}, err)
 			}
@@ -121,6 +125,36 @@ func buildCohort(ctx context.Context, mapper *fhir.Mapper, cfg state.Config, fol
 	}
 	b.report.Seconds = time.Since(started).Seconds()
 	return b.report, nil
+}
+
+// sourceNames names the folders for their rows: by their own names, and by that
+// of the folder around them too where two are called alike. A folder that is
+// named twice would count every patient twice.
+func sourceNames(folders []string) ([]string, error) {
+	names := make([]string, len(folders))
+	seen := map[string]int{}
+	for i, dir := range folders {
+		whole, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fmt.Errorf("folder %s: %w", dir, err)
+		}
+		names[i] = filepath.Base(whole)
+		j, twice := seen[names[i]]
+		if !twice {
+			seen[names[i]] = i
+			continue
+		}
+		other, err := filepath.Abs(folders[j])
+		if err != nil {
+			return nil, fmt.Errorf("folder %s: %w", folders[j], err)
+		}
+		names[i] = filepath.Base(filepath.Dir(whole)) + "/" + names[i]
+		if _, taken := seen[names[i]]; taken || whole == other {
+			return nil, misuse("--fhir %s: rows tell folders by their names, and %s is there already (hint: name each folder once, and rename one)", dir, filepath.Base(whole))
+		}
+		seen[names[i]] = i
+	}
+	return names, nil
 }
 
 // workFolder is where a build keeps what it has done, beside its output, so
@@ -158,9 +192,9 @@ type cohortBuilder struct {
 	work   string
 }
 
-// folder passes the rows of one folder on and counts into the report; more is
-// false when nobody wants further rows.
-func (b *cohortBuilder) folder(ctx context.Context, number int, dir string, yield func(cohort.Row) bool) (more bool, err error) {
+// folder passes the rows of one folder on, as those of source, and counts into
+// the report; more is false when nobody wants further rows.
+func (b *cohortBuilder) folder(ctx context.Context, number int, dir, source string, yield func(cohort.Row) bool) (more bool, err error) {
 	work := filepath.Join(b.work, strconv.Itoa(number))
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return false, fmt.Errorf("work folder: %w", err)
@@ -170,7 +204,6 @@ func (b *cohortBuilder) folder(ctx context.Context, number int, dir string, yiel
 		return false, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
-	source := filepath.Base(filepath.Clean(dir))
 	b.report.source(source, folder)
 	log, err := b.openLog(work, folder, source)
 	if err != nil {

@@ -126,6 +126,26 @@ func TestCohortBuildNamesEveryBadLine(t *testing.T) {
 	}
 }
 
+func TestRowsTellTheFoldersTheyCameFrom(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		folders []string
+		want    []string // nil: refused
+	}{
+		{"by their own names", []string{"/x/mimic", "/x/eicu/"}, []string{"mimic", "eicu"}},
+		{"two hospitals whose exports are called alike", []string{"/north/fhir", "/south/fhir"}, []string{"fhir", "south/fhir"}},
+		{"one folder twice", []string{"/north/fhir", "/north/../north/fhir"}, nil},
+		{"three of one name and one parent name", []string{"/a/north/fhir", "/b/north/fhir", "/c/north/fhir"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := sourceNames(tt.folders)
+			if (err != nil) != (tt.want == nil) || err == nil && !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, %v, want %v", got, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestDecideFormats(t *testing.T) {
 	maps, err := fhir.LoadCodeMaps(configs.FS)
 	if err != nil {
