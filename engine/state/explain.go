@@ -173,6 +173,8 @@ func (v *view) explainValue(concept Concept, refs []int, tl *Timeline) ValueWhy 
 			c.Use = "not used: says the same as another one"
 		case !inSeries[int32(i)].known(v.t):
 			c.Use = "not used: a later report of the same result replaces it"
+		case !v.recent(concept, &o):
+			c.Use = "not used: older than 7 days"
 		default:
 			c.Use = "known"
 		}

@@ -19,12 +19,12 @@ func (v *view) present(tl *Timeline) {
 		if concept == catalogue[MeanBP].Name {
 			s = v.means
 		}
-		if o := newest(s, v.t); o != nil {
+		if o := newest(s, v.t); o != nil && v.recent(concept, o) {
 			p.Readings[string(concept)] = *v.reading(o)
 		}
 	}
 	if _, ok := p.Readings[string(catalogue[MeanBP].Name)]; !ok {
-		if o := newest(v.means, v.t); o != nil {
+		if o := newest(v.means, v.t); o != nil && v.recent(catalogue[MeanBP].Name, o) {
 			p.Readings[string(catalogue[MeanBP].Name)] = *v.reading(o)
 		}
 	}
@@ -41,6 +41,21 @@ func (v *view) present(tl *Timeline) {
 	p.StepsAtGoal = stepsAtGoal(tl.Steps, p.MAP.GoalMmHg)
 	p.Sepsis = v.sepsis(tl)
 	p.Checks = v.checks(tl)
+}
+
+// readingBack is how long a reading belongs to the present, however stale. What
+// is older was measured in another illness and is not shown as the newest of
+// this one: the open data have a "newest" lactate of a year ago.
+const readingBack = 7 * 24 * hour
+
+// recent says whether o belongs to the present. Heights, weights and ordered
+// goals stand until they are replaced.
+func (v *view) recent(c Concept, o *obs) bool {
+	switch c {
+	case ConceptHeight, ConceptWeight, ConceptMAPGoal:
+		return true
+	}
+	return o.at >= v.t-readingBack
 }
 
 func (v *view) reading(o *obs) *Reading {
@@ -66,7 +81,7 @@ func (v *view) trend(f int, absolute, relative float64) Trend {
 	var t Trend
 	s := v.feature(f)
 	now := newest(s, v.t)
-	if now == nil {
+	if now == nil || !v.recent(catalogue[f].Name, now) {
 		return t
 	}
 	t.Now = v.reading(now)
