@@ -78,8 +78,12 @@ func number(v float64, decimals int) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
-// rate writes a dose without a zero after its last digit.
+// rate writes a dose, in any unit, without a zero after its last digit. What
+// runs below the third decimal is "below 0.001" as on the card, never 0.
 func rate(v float64) string {
+	if v > 0 && v < 0.0005 {
+		return "below 0.001"
+	}
 	s := number(v, 3)
 	if strings.Contains(s, ".") {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
