@@ -149,16 +149,8 @@ func (d *Decider) showOrders(c *Case, out *Outcome, e *evidence) (show bool, sup
 				f.Severity == agent.SeverityWarning && (f.Rule.Pack == agent.PackOrderLimits || f.Rule.Effect == policy.Block)
 		}
 	}
-	switch {
-	case !said:
+	if !said {
 		return false, "", ""
-	case c.Display == DisplaySilent:
-		return false, SuppressedSilent, ""
-	case len(d.cfg.Roles) > 0 && !slices.Contains(d.cfg.Roles, c.Role):
-		return false, SuppressedRole, ""
-	case hard:
-		return true, "", ""
 	}
-	suppressed, refers = d.cfg.silences(c, out.Topic, e)
-	return suppressed == "", suppressed, refers
+	return d.pass(c, out.Topic, e, hard)
 }

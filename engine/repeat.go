@@ -200,16 +200,13 @@ func factsOf(c *Case, d *agent.Decision) (facts, []float64) {
 	return f, rates
 }
 
-// whenPresent is policy.Verdict.When of a rule that was asked about the chart.
-const whenPresent = "present"
-
 // hardRules are the ids of the rules that block, of those that warn of the chart
 // as it is, and of dangers. Warnings of a simulated future come and go with it.
 func hardRules(d *agent.Decision) []string {
 	var out []string
 	for _, list := range [][]policy.Verdict{d.Hazards, d.Verdicts} {
 		for _, v := range list {
-			if v.Hazard || v.Effect == policy.Block || v.Effect == policy.Warning && v.When == whenPresent {
+			if v.Hazard || v.Effect == policy.Block || v.Effect == policy.Warning && v.When == policy.WhenPresent {
 				out = append(out, v.ID)
 			}
 		}

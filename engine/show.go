@@ -50,15 +50,21 @@ func (d *Decider) show(c *Case, out *Outcome, e *evidence) (show bool, suppresse
 	if !hazard && !d.speaks(out.Decision.Status) {
 		return false, "", ""
 	}
+	return d.pass(c, out.Topic, e, hazard)
+}
+
+// pass takes what there is to say through the gates: display mode, role and,
+// unless it must not be silenced as a repeat, repetition.
+func (d *Decider) pass(c *Case, topic string, e *evidence, always bool) (show bool, suppressed, refers string) {
 	switch {
 	case c.Display == DisplaySilent:
 		return false, SuppressedSilent, ""
 	case len(d.cfg.Roles) > 0 && !slices.Contains(d.cfg.Roles, c.Role):
 		return false, SuppressedRole, ""
-	case hazard:
+	case always:
 		return true, "", ""
 	}
-	suppressed, refers = d.cfg.silences(c, out.Topic, e)
+	suppressed, refers = d.cfg.silences(c, topic, e)
 	return suppressed == "", suppressed, refers
 }
 

@@ -18,10 +18,11 @@ import (
 	"cel.dev/cel-go/common/types"
 )
 
-// Values of Rule.When and Verdict.When.
+// Values of Rule.When and, but for both, of Verdict.When: what a rule was asked
+// about.
 const (
-	whenPresent  = "present"
-	whenForecast = "forecast"
+	WhenPresent  = "present"  // the chart as it is
+	WhenForecast = "forecast" // a simulated future
 	whenBoth     = "both"
 )
 
@@ -105,9 +106,9 @@ func byName(a, b *fact) int { return strings.Compare(a.name, b.name) }
 // consistent checks that the rule is asked at a time when its facts exist.
 func (c *compiled) consistent() (key string, err error) {
 	switch {
-	case c.about == aboutForecast && c.When != whenForecast:
+	case c.about == aboutForecast && c.When != WhenForecast:
 		return "when", errors.New("it reads forecast facts, so when must be forecast")
-	case c.about == aboutChart && c.When != whenPresent:
+	case c.about == aboutChart && c.When != WhenPresent:
 		return "when", errors.New("it reads the chart alone, so when must be present")
 	case c.about == aboutChart && c.Effect == Penalty:
 		return "effect", errors.New("a penalty needs a proposal to fall on: read a proposal fact")

@@ -127,7 +127,7 @@ func Limits(tl *state.Timeline, p *Proposal) []Verdict {
 		if l.broken(tl, p) {
 			out = append(out, Verdict{
 				ID: l.id, Pack: "limits", Text: l.text, Effect: Block,
-				Strength: "hard limit", Source: "hard limit", When: whenPresent,
+				Strength: "hard limit", Source: "hard limit", When: WhenPresent,
 			})
 		}
 	}

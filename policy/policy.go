@@ -130,9 +130,9 @@ func (p *Pack) Judge(tl *state.Timeline, proposal *Proposal, fc *world.Forecast)
 		return nil, fmt.Errorf("%w: a forecast without the proposal it simulates", ErrJudge)
 	}
 	v := read(&input{tl: tl, p: proposal, fc: fc})
-	now := whenPresent
+	now := WhenPresent
 	if fc != nil {
-		now = whenForecast
+		now = WhenForecast
 	}
 	var out []Verdict
 	if proposal != nil {

@@ -150,7 +150,7 @@ func parse(name string, data []byte) (*file, error) {
 
 func (r *Rule) setDefaults() {
 	if r.When == "" {
-		r.When = whenPresent
+		r.When = WhenPresent
 	}
 	if r.Unassessed == "" {
 		r.Unassessed = UnassessedNote
@@ -180,7 +180,7 @@ func (r *Rule) check() (key string, err error) {
 	if len(r.Condition) > maxExprBytes || len(r.Applies) > maxExprBytes {
 		return "condition", fmt.Errorf("an expression is over the limit of %d bytes", maxExprBytes)
 	}
-	if !slices.Contains([]string{whenPresent, whenForecast, whenBoth}, r.When) {
+	if !slices.Contains([]string{WhenPresent, WhenForecast, whenBoth}, r.When) {
 		return "when", fmt.Errorf("when %q, want present, forecast or both", r.When)
 	}
 	if err := r.checkThresholds(); err != nil {

@@ -54,7 +54,7 @@ type Verdict struct {
 	Strength string             `json:"strength"`
 	Certain  string             `json:"certainty,omitempty"` // certainty of the evidence behind the rule
 	Source   string             `json:"source"`
-	When     string             `json:"when"`              // "present" or "forecast"
+	When     string             `json:"when"`              // WhenPresent or WhenForecast
 	Values   map[string]float64 `json:"values,omitempty"`  // the values that made it true
 	Missing  []string           `json:"missing,omitempty"` // facts without which it could not be assessed
 	Hazard   bool               `json:"hazard,omitempty"`  // a danger shown even on abstain (V11), never suppressed

@@ -199,7 +199,7 @@ func rule(v policy.Verdict) ruleRow {
 	for _, b := range v.Because {
 		row.Because = append(row.Because, fact{b.Expression, came(b)})
 	}
-	if v.When == "forecast" {
+	if v.When == policy.WhenForecast {
 		row.When = "on the simulated course"
 	}
 	for _, k := range sortedKeys(v.Values) {

@@ -40,7 +40,7 @@ const PackOrderLimits = "order limits"
 
 // limitVerdict makes the verdict of an order limit, but for its text.
 func limitVerdict(id, text, source string) policy.Verdict {
-	return policy.Verdict{ID: id, Pack: PackOrderLimits, Text: text, Effect: policy.Warning, Strength: "order limit", Source: source, When: "present"}
+	return policy.Verdict{ID: id, Pack: PackOrderLimits, Text: text, Effect: policy.Warning, Strength: "order limit", Source: source, When: policy.WhenPresent}
 }
 
 // The order limits.
