@@ -48,7 +48,7 @@ func trainActor() *cobra.Command {
 			if err := copyModel(dir, out); err != nil {
 				return err
 			}
-			if err := agent.WriteActor(out, trained.Weights, trained.JSON, trained.Card()); err != nil {
+			if err := agent.WriteActor(out, trained.Weights, trained.JSON, trained.Record.Card()); err != nil {
 				return err
 			}
 			if asJSON {

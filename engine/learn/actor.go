@@ -20,7 +20,6 @@ package learn
 // the agent takes from it nothing but proposals.
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +27,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 
@@ -292,11 +292,8 @@ func scoreActor(members [][]float32, hidden int, steps []*actorStep) agent.Actor
 		patients[s.patient] = true
 		out.Steps++
 		p := meanProbabilities(net, members, pass, s)
-		given := slices.IndexFunc(p[:], func(float64) bool { return true })
+		given := bits.TrailingZeros32(s.given) // the only one, since it is known
 		for i := range p {
-			if s.given&(1<<i) != 0 {
-				given = i
-			}
 			if p[i] > 0 {
 				out.KL += float64(s.behaviour[i]) * math.Log(float64(s.behaviour[i])/p[i])
 			}
@@ -353,6 +350,3 @@ func likeliest[T float32 | float64](p []T) int {
 
 // chance is the source of one part of the training's chance.
 func chance(seed, part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
-
-// Card describes the trained actor for people.
-func (t *ActorTrained) Card() []byte { return bytes.Clone(t.Record.Card()) }

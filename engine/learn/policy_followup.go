@@ -8,6 +8,7 @@ package learn
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 )
@@ -75,7 +76,7 @@ func (s *sample) followUps() []FollowUp {
 			}
 			f.Alone = s.share(func(p *Point) (bool, bool) { return p.leftAlone(), of(p) })
 			f.Recovered = s.share(func(p *Point) (bool, bool) {
-				return p.NextMAPMmHg >= p.GoalMmHg, of(p) && p.leftAlone() && p.NextMAPMmHg == p.NextMAPMmHg
+				return p.NextMAPMmHg >= p.GoalMmHg, of(p) && p.leftAlone() && !math.IsNaN(p.NextMAPMmHg)
 			})
 			out = append(out, f)
 		}
