@@ -114,11 +114,11 @@ func TestTrainingThatWasKilledEndsWithTheBytesOfOneThatWasNot(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			for range 20000 {
+			for range 3000 { // as long as it waits to be killed
 				if c, err := readCheckpoint(file, key); err == nil && len(c.Done) == k.networks && c.Now != nil {
 					break
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
