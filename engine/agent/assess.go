@@ -93,6 +93,9 @@ func (n *Native) Assess(ctx context.Context, tl *state.Timeline, drafts []state.
 		s.actions[i] = s.act(&drafts[i])
 	}
 	for i := range drafts {
+		if err := ctx.Err(); err != nil {
+			return Assessment{}, fmt.Errorf("%w: %w", ErrDecide, err)
+		}
 		if err := s.judge(&out.Orders[i], i); err != nil {
 			return Assessment{}, fmt.Errorf("%w: %w", ErrDecide, err)
 		}

@@ -47,6 +47,7 @@ func limitVerdict(id, text, source string) policy.Verdict {
 var (
 	limitUnread    = limitVerdict("O01", "A drafted medication order could not be read by this service, so it was not checked.", "this service")
 	limitRate      = limitVerdict("O02", "The rate as written is beyond what anybody gives. As a rule the unit is wrong.", "plausible range of the drug")
+	limitLitres    = limitVerdict("O14", "The volume as written is beyond what anybody gives. As a rule the unit is wrong.", "plausible range of a fluid")
 	limitUnclear   = limitVerdict("O03", "", "this service")
 	limitCeiling   = limitVerdict("O04", "", "SSC 2021 R38; design limit 0.5 ug/kg/min")
 	limitTop       = limitVerdict("O05", "", "SSC 2021 R38; design limit 0.5 ug/kg/min")
@@ -134,8 +135,12 @@ func unclear(a *action) string {
 
 // doseLimit is the one limit that holds for every adult.
 func (s *session) doseLimit(o *Assessed, a *action) {
-	if a.draft.Implausible && a.draft.Does == state.DraftGives {
+	switch {
+	case !a.draft.Implausible || a.draft.Does != state.DraftGives:
+	case a.draft.Class == state.ClassVasopressor:
 		o.find(SeverityCritical, limitRate, checkUnit)
+	default:
+		o.find(SeverityCritical, limitLitres, checkUnit)
 	}
 }
 

@@ -45,6 +45,9 @@ func (s *session) simulate(ctx context.Context, orders []Assessed) error {
 		return fmt.Errorf("%w: %d forecasts for %d plans", ErrForecast, len(forecasts), len(plans))
 	}
 	for k, i := range asked {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		fc := forecasts[k+1]
 		if err := soundForecast(&fc, plans[k+1]); err != nil {
 			return fmt.Errorf("%w: plan %s: %w", ErrForecast, plans[k+1].Name, err)

@@ -96,8 +96,13 @@ func (n *Native) learnedWeans(tl *state.Timeline, lean *leaning, weans []move) [
 // actor would give more fluid and the chart shows why: urine below 0.5 mL/kg/h in
 // the last four hours, and nothing against volume.
 func (n *Native) learnedBolus(tl *state.Timeline, below bool, lean *leaning) bool {
+	return lean != nil && lean.fluid > likely && !below && policy.FluidCaution(tl) == "" && oliguric(tl)
+}
+
+// oliguric reports whether urine charted in the last four hours is below
+// 0.5 mL/kg/h. Without a charted volume or a weight it is not known to be.
+func oliguric(tl *state.Timeline) bool {
 	w, last := tl.Present.Weight, tl.Last()
-	return lean != nil && lean.fluid > likely && !below && policy.FluidCaution(tl) == "" &&
-		w.Known && w.Conflict == "" && w.Kg > 0 && last.Presence[state.Urine] == state.Measured &&
+	return w.Known && w.Conflict == "" && w.Kg > 0 && last.Presence[state.Urine] == state.Measured &&
 		last.Value[state.Urine] < urineMlKgH*state.StepHours*w.Kg
 }

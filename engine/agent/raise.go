@@ -50,7 +50,23 @@ func (n *Native) wellBelow(r *state.Reading, goalMmHg float64) bool {
 func (n *Native) sustained(tl *state.Timeline) bool {
 	m := tl.Present.MAP
 	return tl.Present.StepsAtGoal == 0 || n.wellBelow(m.Newest, m.GoalMmHg) || n.wellBelow(m.LastHourMin, m.GoalMmHg) ||
-		n.lactateCurrent(tl) && tl.Present.Lactate.Now.Value > raisedLactate || tl.Present.Fluids.Bolus3hMl > 0
+		n.lactateRaised(tl) || tl.Present.Fluids.Bolus3hMl > 0
+}
+
+// Pressures that older adults are not started on a vasopressor for.
+const (
+	olderYears    = 65
+	toleratedMmHg = 60
+)
+
+// tolerated reports a MAP that SSC 2026 Rec 14 (conditional; rule V2) suggests
+// as target at 65 years and over: 60 to 65 mmHg, where no other goal is ordered
+// and neither lactate nor urine speaks of hypoperfusion. It stays below goal,
+// and is shown as such.
+func (n *Native) tolerated(tl *state.Timeline) bool {
+	m := tl.Present.MAP
+	return tl.AgeKnown && tl.AgeYears >= olderYears && !m.GoalOrdered && m.Newest.Value >= toleratedMmHg &&
+		(m.LastHourMin == nil || m.LastHourMin.Value >= toleratedMmHg) && !n.lactateRaised(tl) && !oliguric(tl)
 }
 
 // raises are the moves offered below goal: norepinephrine first, vasopressin
@@ -69,7 +85,7 @@ func (n *Native) raises(tl *state.Timeline) []move {
 				out = append(out, move{direction: policy.DirectionIncrease, drug: a.Drug, from: a.RateUgKgMin, to: to, neDelta: to - a.RateUgKgMin, rank: rankRaise + float64(i), source: SourceGuideline})
 			}
 		}
-	} else if direction := policy.DirectionAdd; len(vasopressors(tl)) > 0 || n.sustained(tl) {
+	} else if direction := policy.DirectionAdd; len(vasopressors(tl)) > 0 || n.sustained(tl) && !n.tolerated(tl) {
 		if len(vasopressors(tl)) == 0 {
 			direction = policy.DirectionStart
 		}

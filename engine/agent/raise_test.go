@@ -37,7 +37,15 @@ func TestWhatALowMAPCallsFor(t *testing.T) {
 		step   float64
 		fluid  bool // a bolus must be there (with vaso "" only)
 	}{
-		{name: "just below goal volume goes before a first vasopressor", mmHg: 63, status: agent.Suggest, fluid: true},
+		{name: "just below goal with a raised lactate volume goes before a first vasopressor", mmHg: 63, change: lactateOf(3.1), status: agent.Suggest, fluid: true},
+		{name: "just below goal with little urine too", mmHg: 63, change: func(tl *state.Timeline) { lactateOf(1.2)(tl); urineOf(tl, 0.3) }, status: agent.Suggest, fluid: true},
+		{name: "one reading just below goal and no sign of hypoperfusion call for neither", mmHg: 63, change: func(tl *state.Timeline) { lactateOf(1.2)(tl); urineOf(tl, 1) }, status: agent.Abstain},
+		{name: "volume given, MAP 62 at 78 years without hypoperfusion: no vasopressor is started", mmHg: 62, change: older(1.2, 1), status: agent.Abstain},
+		{name: "volume given, MAP 62 at 78 years with a raised lactate: norepinephrine", mmHg: 62, change: older(3.1, 1), status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
+		{name: "volume given, MAP 62 at 78 years with little urine: norepinephrine", mmHg: 62, change: older(1.2, 0.3), status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
+		{name: "volume given, MAP 58 at 78 years: norepinephrine", mmHg: 58, change: older(1.2, 1), status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
+		{name: "MAP 62 at 78 years where 65 is ordered: norepinephrine", mmHg: 62, change: func(tl *state.Timeline) { older(1.2, 1)(tl); tl.Present.MAP.GoalOrdered = true },
+			status: agent.Suggest, vaso: agent.AdviceStart, step: 0.05},
 		{name: "on a large balance one reading just below goal gets neither", mmHg: 63, change: func(tl *state.Timeline) {
 			tl.Present.Fluids.BalanceMl, tl.Present.Fluids.BalanceKnown = 6000, true
 		}, status: agent.Abstain},
@@ -68,6 +76,30 @@ func TestWhatALowMAPCallsFor(t *testing.T) {
 				t.Errorf("%s %v: vasopressor %q by %g, fluid %+v", d.Status, d.Reasons, direction, step, d.Advice.Fluid)
 			}
 		})
+	}
+}
+
+// lactateOf charts a lactate of an hour ago.
+func lactateOf(mmolL float64) func(tl *state.Timeline) {
+	return func(tl *state.Timeline) {
+		tl.Present.Lactate = state.Trend{Now: &state.Reading{Concept: "lactate", Value: mmolL, AgeMin: 60, At: tl.At}}
+	}
+}
+
+// urineOf charts the urine of the last step, of a patient of 80 kg.
+func urineOf(tl *state.Timeline, mlKgH float64) {
+	tl.Present.Weight = state.Weight{Kg: 80, Known: true, Source: state.WeightMeasured}
+	last := &tl.Steps[len(tl.Steps)-1]
+	last.Presence[state.Urine], last.Value[state.Urine] = state.Measured, mlKgH*80*state.StepHours
+}
+
+// older is a patient of 78 years after volume.
+func older(lactateMmolL, urineMlKgH float64) func(tl *state.Timeline) {
+	return func(tl *state.Timeline) {
+		tl.AgeYears, tl.AgeKnown = 78, true
+		tl.Present.Fluids.Bolus3hMl = 1000
+		lactateOf(lactateMmolL)(tl)
+		urineOf(tl, urineMlKgH)
 	}
 }
 
