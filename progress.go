@@ -53,6 +53,15 @@ func onTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// lineEnds is what goes before and after a line that the next one replaces on a
+// terminal, and follows elsewhere.
+func lineEnds(w io.Writer) (before, after string) {
+	if onTerminal(w) {
+		return "\r\x1b[K", ""
+	}
+	return "", "\n"
+}
+
 // add counts n more.
 func (p *progress) add(n int64) {
 	p.done += n

@@ -31,94 +31,108 @@ const (
 	studyMembers = 1
 )
 
+// worldTraining is what `train world` was asked for.
+type worldTraining struct {
+	world.TrainConfig
+	cohort, out, config, leaveOut, kind string
+	folds                               int
+	asJSON, confounding                 bool
+}
+
 func trainWorld() *cobra.Command {
-	var file, out, config, leaveOut, kind string
-	var asJSON, confounding bool
-	var folds int
-	train := world.DefaultTrainConfig()
+	f := worldTraining{TrainConfig: world.DefaultTrainConfig()}
 	cmd := &cobra.Command{
 		Use: "world", Short: "Train the Clinical World Model on a cohort", Args: noArgs,
 		Long: "Train the Clinical World Model on a cohort file and write weights, description, card and loss curve.\n" +
 			"Test patients (by hash) are never trained on. The same cohort and seed give the same weights.\n" +
 			"A training that was stopped goes on from its last epoch when the same command is given again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if kind != "native" && kind != "reference" {
-				return misuse("--kind %s: want native or reference", kind)
-			}
-			if folds != 0 {
-				if out != "" || leaveOut != "" {
-					return misuse("--cross-validate keeps no model; it goes without --out and --leave-out-hospitals")
+			switch {
+			case f.kind != "native" && f.kind != "reference":
+				return misuse("--kind %s: want native or reference", f.kind)
+			case f.folds != 0:
+				if err := f.throwAway(cmd, "--cross-validate", foldMembers); err != nil {
+					return err
 				}
-				if !cmd.Flags().Changed("members") {
-					train.Members = foldMembers
+				return crossValidate(cmd, f.cohort, f.config, f.TrainConfig, f.folds, f.asJSON)
+			case f.confounding:
+				if err := f.throwAway(cmd, "--confounding", studyMembers); err != nil {
+					return err
 				}
-				return crossValidate(cmd, file, config, train, folds, asJSON)
+				return studyConfounding(cmd, f.cohort, f.config, f.TrainConfig, f.asJSON)
 			}
-			if confounding {
-				if out != "" || leaveOut != "" {
-					return misuse("--confounding keeps no model; it goes without --out and --leave-out-hospitals")
-				}
-				if !cmd.Flags().Changed("members") {
-					train.Members = studyMembers
-				}
-				return studyConfounding(cmd, file, config, train, asJSON)
-			}
-			if err := require(cmd, "cohort", "out"); err != nil {
-				return err
-			}
-			if _, err := os.Stat(filepath.Join(out, "model.json")); err == nil {
-				return misuse("%s already holds a model (hint: choose another folder)", out)
-			}
-			cfg, err := loadConfig(config, os.Environ())
-			if err != nil {
-				return err
-			}
-			train.Levels = cfg.State
-			if leaveOut != "" {
-				if train.LeaveOut, err = world.ParseLeaveOut(leaveOut); err != nil {
-					return misuse("%v", err)
-				}
-			}
-			if err := os.MkdirAll(out, 0o755); err != nil {
-				return err
-			}
-			train.Damp = dampedBy(cmd.Context(), train.Seed, cfg.State)
-			train.Checkpoint = filepath.Join(out, checkpointName)
-			if kind == "reference" {
-				return trainReference(cmd, file, out, train, asJSON)
-			}
-			model, err := world.Train(cmd.Context(), cohort.Read(file), train, epochLines(cmd.ErrOrStderr()))
-			if err != nil {
-				return err
-			}
-			if err := model.RecordEffects(cmd.Context(), counterfactuals(cmd.Context(), cardPatients, train.Seed, cfg.State)); err != nil {
-				return err
-			}
-			if err := keepModel(out, train.Checkpoint, model, model.Record().Curves); err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), model.Info())
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: version %s, hash %s\n", out, model.Info().Version, model.Info().Hash)
-			return err
+			return f.run(cmd)
 		},
 	}
-	cmd.Flags().StringVar(&file, "cohort", "", "Parquet file of `cohort build` (required)")
-	cmd.Flags().StringVar(&out, "out", "", "folder to write (required)")
-	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
-	cmd.Flags().StringVar(&leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
-	cmd.Flags().IntVar(&folds, "cross-validate", 0, "`N`: train N throw-away models, each without a fold of the hospitals, and print how they did on those")
-	cmd.Flags().BoolVar(&confounding, "confounding", false, "train throw-away models whose effects come from records alone, and print what they say of norepinephrine")
+	cmd.Flags().StringVar(&f.cohort, "cohort", "", "Parquet file of `cohort build` (required)")
+	cmd.Flags().StringVar(&f.out, "out", "", "folder to write (required)")
+	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (for the level cut-points)")
+	cmd.Flags().StringVar(&f.leaveOut, "leave-out-hospitals", "", "`K/N`: train without the hospitals of fold K of N, and score them apart")
+	cmd.Flags().IntVar(&f.folds, "cross-validate", 0, "`N`: train N throw-away models, each without a fold of the hospitals, and print how they did on those")
+	cmd.Flags().BoolVar(&f.confounding, "confounding", false, "train throw-away models whose effects come from records alone, and print what they say of norepinephrine")
 	cmd.MarkFlagsMutuallyExclusive("confounding", "cross-validate")
-	cmd.Flags().StringVar(&kind, "kind", "native", "native, or reference: the published architecture (no --members)")
-	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
-	cmd.Flags().StringVar(&train.Version, "version", train.Version, "version of the weights, named on every card")
-	cmd.Flags().IntVar(&train.Members, "members", train.Members, "networks in the ensemble")
-	cmd.Flags().IntVar(&train.Epochs, "epochs", train.Epochs, "epochs at most")
-	cmd.Flags().BoolVar(&train.EffectsFromRecords, "effects-from-records", false, "let confounded records teach the effects of treatment too: to see what comes of it, not for use")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().StringVar(&f.kind, "kind", "native", "native, or reference: the published architecture (no --members)")
+	cmd.Flags().Uint64Var(&f.Seed, "seed", f.Seed, "seed of every random choice")
+	cmd.Flags().StringVar(&f.Version, "version", f.Version, "version of the weights, named on every card")
+	cmd.Flags().IntVar(&f.Members, "members", f.Members, "networks in the ensemble")
+	cmd.Flags().IntVar(&f.Epochs, "epochs", f.Epochs, "epochs at most")
+	cmd.Flags().BoolVar(&f.EffectsFromRecords, "effects-from-records", false, "let confounded records teach the effects of treatment too: to see what comes of it, not for use")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// throwAway settles a training that keeps no model.
+func (f *worldTraining) throwAway(cmd *cobra.Command, flag string, members int) error {
+	if f.out != "" || f.leaveOut != "" {
+		return misuse("%s keeps no model; it goes without --out and --leave-out-hospitals", flag)
+	}
+	if !cmd.Flags().Changed("members") {
+		f.Members = members
+	}
+	return nil
+}
+
+// run trains one model and writes it.
+func (f *worldTraining) run(cmd *cobra.Command) error {
+	if err := require(cmd, "cohort", "out"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(f.out, "model.json")); err == nil {
+		return misuse("%s already holds a model (hint: choose another folder)", f.out)
+	}
+	cfg, err := loadConfig(f.config, os.Environ())
+	if err != nil {
+		return err
+	}
+	if f.leaveOut != "" {
+		if f.LeaveOut, err = world.ParseLeaveOut(f.leaveOut); err != nil {
+			return misuse("%v", err)
+		}
+	}
+	if err := os.MkdirAll(f.out, 0o755); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	f.Levels, f.Damp = cfg.State, dampedBy(ctx, f.Seed, cfg.State)
+	f.Checkpoint = filepath.Join(f.out, checkpointName)
+	if f.kind == "reference" {
+		return trainReference(cmd, f.cohort, f.out, f.TrainConfig, f.asJSON)
+	}
+	model, err := world.Train(ctx, cohort.Read(f.cohort), f.TrainConfig, epochLines(cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	if err := model.RecordEffects(ctx, counterfactuals(ctx, cardPatients, f.Seed, cfg.State)); err != nil {
+		return err
+	}
+	if err := keepModel(f.out, f.Checkpoint, model, model.Record().Curves); err != nil {
+		return err
+	}
+	if f.asJSON {
+		return printJSON(cmd.OutOrStdout(), model.Info())
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: version %s, hash %s\n", f.out, model.Info().Version, model.Info().Hash)
+	return err
 }
 
 // keepModel writes a trained model with its loss curve into dir, and removes the
@@ -156,36 +170,10 @@ func trainReference(cmd *cobra.Command, file, out string, train world.TrainConfi
 	return err
 }
 
-// crossValidate trains throw-away models and prints their pooled scores.
-func crossValidate(cmd *cobra.Command, file, config string, train world.TrainConfig, folds int, asJSON bool) error {
-	if err := require(cmd, "cohort"); err != nil {
-		return err
-	}
-	if folds < 2 || folds > 1000 {
-		return misuse("--cross-validate %d: want 2 to 1000 folds", folds)
-	}
-	cfg, err := loadConfig(config, os.Environ())
-	if err != nil {
-		return err
-	}
-	train.Levels, train.Damp = cfg.State, dampedBy(cmd.Context(), train.Seed, cfg.State)
-	cv, err := world.CrossValidate(cmd.Context(), cohort.Read(file), train, folds, epochLines(cmd.ErrOrStderr()))
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(cmd.OutOrStdout(), cv)
-	}
-	return printCrossValidation(cmd.OutOrStdout(), cv)
-}
-
 // epochLines reports each epoch: a line that is overwritten on a terminal,
 // plain lines elsewhere.
 func epochLines(w io.Writer) func(world.Progress) {
-	start, end := "", "\n"
-	if onTerminal(w) {
-		start, end = "\r\x1b[K", ""
-	}
+	start, end := lineEnds(w)
 	return func(p world.Progress) {
 		mark := ""
 		if p.Best {

@@ -101,10 +101,7 @@ func copyModel(from, to string) error {
 // actorLines reports each epoch: a line that is overwritten on a terminal, plain
 // lines elsewhere.
 func actorLines(w io.Writer) func(learn.ActorProgress) {
-	start, end := "", "\n"
-	if onTerminal(w) {
-		start, end = "\r\x1b[K", ""
-	}
+	start, end := lineEnds(w)
 	return func(p learn.ActorProgress) {
 		mark := ""
 		if p.Best {

@@ -2,16 +2,43 @@
 
 package main
 
-// This file: what `train world --cross-validate N` prints.
+// This file: `train world --cross-validate N`.
 
 import (
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
+
+// crossValidate trains throw-away models and prints their pooled scores.
+func crossValidate(cmd *cobra.Command, file, config string, train world.TrainConfig, folds int, asJSON bool) error {
+	if err := require(cmd, "cohort"); err != nil {
+		return err
+	}
+	if folds < 2 || folds > 1000 {
+		return misuse("--cross-validate %d: want 2 to 1000 folds", folds)
+	}
+	cfg, err := loadConfig(config, os.Environ())
+	if err != nil {
+		return err
+	}
+	train.Levels, train.Damp = cfg.State, dampedBy(cmd.Context(), train.Seed, cfg.State)
+	cv, err := world.CrossValidate(cmd.Context(), cohort.Read(file), train, folds, epochLines(cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), cv)
+	}
+	return printCrossValidation(cmd.OutOrStdout(), cv)
+}
 
 // printCrossValidation writes the pooled scores with their 95 % intervals, and
 // one line per fold.
