@@ -100,19 +100,11 @@ func (d *demo) wantReplay(t *testing.T, rows []audit.Row) {
 	if err != nil || !report.OK {
 		t.Fatalf("verify: %+v, %v", report, err)
 	}
-	cfg, err := loadConfig("", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := openRooms(cfg, testModel(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var ids []string
 	for _, row := range rows {
 		ids = append(ids, row.Index.ID)
 	}
-	summary, err := replayAll(t.Context(), r, d.log, ids, newProgress(io.Discard, "", 0))
+	summary, err := replayAll(t.Context(), testRooms(t), d.log, ids, newProgress(io.Discard, "", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,16 +53,7 @@ func (f Fan) SVG() []byte {
 		}
 	}
 	for _, plan := range f.Plans {
-		for _, q := range plan.Points {
-			p.x.include(q.X)
-			p.y.include(q.Lo80)
-			p.y.include(q.Hi80)
-			p.y.include(q.Median)
-			if q.wide() {
-				p.y.include(q.Lo95)
-				p.y.include(q.Hi95)
-			}
-		}
+		p.includeBand(plan.Points)
 	}
 	if f.GoalLabel != "" {
 		p.y.include(f.Goal)
@@ -136,6 +127,20 @@ func (p plot) fan(c *canvas, i int, plan FanPlan, from *Point) {
 			opacity = "0.12"
 		}
 		c.path(p.polyline(append(up, down...))+"Z", `fill="`+colour(i)+`" fill-opacity="`+opacity+`"`)
+	}
+}
+
+// includeBand makes room for the intervals of one plan.
+func (p *plot) includeBand(points []FanPoint) {
+	for _, q := range points {
+		p.x.include(q.X)
+		p.y.include(q.Median)
+		p.y.include(q.Lo80)
+		p.y.include(q.Hi80)
+		if q.wide() {
+			p.y.include(q.Lo95)
+			p.y.include(q.Hi95)
+		}
 	}
 }
 

@@ -106,16 +106,7 @@ func (f Panels) plot() plot {
 		p.y.include(f.Newest.Y)
 	}
 	for _, plan := range f.Plans {
-		for _, q := range plan.Points {
-			p.x.include(q.X)
-			p.y.include(q.Median)
-			p.y.include(q.Lo80)
-			p.y.include(q.Hi80)
-			if q.wide() {
-				p.y.include(q.Lo95)
-				p.y.include(q.Hi95)
-			}
-		}
+		p.includeBand(plan.Points)
 	}
 	if f.GoalName != "" {
 		p.y.include(f.Goal)

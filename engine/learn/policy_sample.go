@@ -114,7 +114,7 @@ func (s *sample) ratio(num, den []float64) Estimate {
 		return out
 	}
 	slices.Sort(values)
-	out.Low, out.High = world.Number(quantile(values, 0.025)), world.Number(quantile(values, 0.975))
+	out.Low, out.High = world.Number(ope.Quantile(values, 0.025)), world.Number(ope.Quantile(values, 0.975))
 	return out
 }
 
@@ -133,14 +133,4 @@ func quotient(num, den, times []float64) float64 {
 		return math.NaN()
 	}
 	return n / d
-}
-
-// quantile interpolates between order statistics (Hyndman and Fan's type 7).
-func quantile(sorted []float64, p float64) float64 {
-	at := p * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }

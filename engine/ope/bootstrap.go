@@ -241,17 +241,17 @@ func (b Bootstrap) interval(one studied) Estimate {
 		// errors say nothing more.
 		e.Low, e.High = defined[0], defined[len(defined)-1]
 	case b.Kind == Percentile:
-		e.Low, e.High = quantile(defined, tail), quantile(defined, 1-tail)
+		e.Low, e.High = Quantile(defined, tail), Quantile(defined, 1-tail)
 	case b.Kind == BCa:
 		low, high := correct(defined, one.value, one.accelerated, tail)
-		e.Low, e.High = quantile(defined, low), quantile(defined, high)
+		e.Low, e.High = Quantile(defined, low), Quantile(defined, high)
 	default:
 		// A resample of one policy-consistent patient has no spread of its own.
 		t := sortedFinite(one.errors)
 		if float64(len(t)) < (1-maxUndefined)*float64(len(one.errors)) {
 			return e
 		}
-		e.Low, e.High = one.value-quantile(t, 1-tail)*one.se, one.value-quantile(t, tail)*one.se
+		e.Low, e.High = one.value-Quantile(t, 1-tail)*one.se, one.value-Quantile(t, tail)*one.se
 	}
 	return e
 }
@@ -304,9 +304,9 @@ func sortedFinite(v []float64) []float64 {
 	return out
 }
 
-// quantile interpolates linearly between order statistics (Hyndman and Fan's
-// type 7).
-func quantile(sorted []float64, p float64) float64 {
+// Quantile interpolates linearly between order statistics (Hyndman and Fan's
+// type 7). sorted is ascending and not empty, p is in 0..1.
+func Quantile(sorted []float64, p float64) float64 {
 	at := p * float64(len(sorted)-1)
 	i := int(at)
 	if i+1 >= len(sorted) {
