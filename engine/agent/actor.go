@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/sepsisagent/sepsisagent/engine/nn"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
@@ -61,22 +60,10 @@ func (a *Actor) Probabilities(tl *state.Timeline) (p [5][5]float64, ok bool, err
 	if err != nil {
 		return p, false, fmt.Errorf("%w: %w", ErrActor, err)
 	}
-	pass := a.net.NewPass(1)
-	copy(pass.X.Row(0), x)
-	pass.SetPressure(0, above)
-	var one [ActorPairs]float32
-	for _, theta := range a.members {
-		a.net.Forward(theta, pass)
-		nn.Softmax(one[:], pass.Logits.Row(0), 1)
-		for i, q := range one {
-			p[i/5][i%5] += float64(q) / float64(len(a.members))
-		}
-	}
 	sum := 0.0
-	for _, row := range p {
-		for _, q := range row {
-			sum += q
-		}
+	for i, q := range a.net.Mean(a.members, a.net.NewPass(1), x, above) {
+		p[i/5][i%5] = q
+		sum += q
 	}
 	if !(math.Abs(sum-1) < 1e-3) {
 		return p, false, fmt.Errorf("%w: probabilities sum to %g", ErrActor, sum)

@@ -102,6 +102,23 @@ func (n *ActorNetwork) Forward(theta []float32, p *ActorPass) {
 	}
 }
 
+// Mean is the mean of the members' probabilities of each pair of levels in the
+// state of encoding x, whose MAP lies so far above goal, mmHg. pass is of at
+// least one row, which is overwritten.
+func (n *ActorNetwork) Mean(members [][]float32, pass *ActorPass, x []float32, aboveGoalMmHg float64) (p [ActorPairs]float64) {
+	copy(pass.X.Row(0), x)
+	pass.SetPressure(0, aboveGoalMmHg)
+	var one [ActorPairs]float32
+	for _, theta := range members {
+		n.Forward(theta, pass)
+		nn.Softmax(one[:], pass.Logits.Row(0), 1)
+		for i, q := range one {
+			p[i] += float64(q) / float64(len(members))
+		}
+	}
+	return p
+}
+
 // Slope is by how much each level of vasopressor is scored down: at least 0, and
 // rising with MAP.
 func Slope(raw, ramp []float32) (push float32) {

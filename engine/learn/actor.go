@@ -33,7 +33,6 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
-	"github.com/sepsisagent/sepsisagent/engine/nn"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
@@ -291,7 +290,7 @@ func scoreActor(members [][]float32, hidden int, steps []*actorStep) agent.Actor
 		}
 		patients[s.patient] = true
 		out.Steps++
-		p := meanProbabilities(net, members, pass, s)
+		p := net.Mean(members, pass, s.x, s.above)
 		given := bits.TrailingZeros32(s.given) // the only one, since it is known
 		for i := range p {
 			if p[i] > 0 {
@@ -322,20 +321,6 @@ func scoreActor(members [][]float32, hidden int, steps []*actorStep) agent.Actor
 		out.Gain = favoured/weights - other/others
 	}
 	return out
-}
-
-func meanProbabilities(net *agent.ActorNetwork, members [][]float32, pass *agent.ActorPass, s *actorStep) (p [agent.ActorPairs]float64) {
-	copy(pass.X.Row(0), s.x)
-	pass.SetPressure(0, s.above)
-	var one [agent.ActorPairs]float32
-	for _, theta := range members {
-		net.Forward(theta, pass)
-		nn.Softmax(one[:], pass.Logits.Row(0), 1)
-		for i, q := range one {
-			p[i] += float64(q) / float64(len(members))
-		}
-	}
-	return p
 }
 
 func likeliest[T float32 | float64](p []T) int {
