@@ -19,9 +19,6 @@ type Course struct {
 // not change it.
 func (c Course) Moments() []Moment { return c.patient.log }
 
-// Admitted is the ICU admission time, Until the time the course has reached.
-func (c Course) Admitted() time.Time { return c.patient.admit }
-
 // Until is the time the course has reached.
 func (c Course) Until() time.Time { return c.patient.Now() }
 
@@ -31,9 +28,6 @@ func (c Course) Died() bool { return c.patient.end == endDied }
 // Septic says whether the patient has an infection with organ dysfunction as
 // its cause: the label no chart carries.
 func (c Course) Septic() bool { return c.patient.traits.septic }
-
-// Scenario is the kind of patient asked for.
-func (c Course) Scenario() Scenario { return c.patient.scenario }
 
 // Last is the newest moment; the zero Moment before the first step.
 func (c Course) Last() Moment {

@@ -81,9 +81,6 @@ func (m Moment) Truth() Truth { return m.body.truth(m.traits) }
 // MAPmmHg is the true mean arterial pressure at the end of the step.
 func (m Moment) MAPmmHg() float64 { return m.body.mapMmHg }
 
-// Ventilated says whether the patient is on invasive ventilation.
-func (m Moment) Ventilated() bool { return m.body.vent }
-
 // Bedside is what a treatment may decide from: what a clinician would know.
 type Bedside struct {
 	Step          int // five-minute steps since admission
