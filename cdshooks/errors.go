@@ -66,7 +66,7 @@ var faults = []fault{
 	{ErrNotJSON, http.StatusBadRequest, "structure", "not-json", "The body is not one valid JSON value in UTF-8 without duplicate member names."},
 	{ErrWrongHook, http.StatusBadRequest, "value", "wrong-hook", "This service does not answer that hook."},
 	{ErrWrongServer, http.StatusBadRequest, "value", "wrong-server", "fhirServer is not the server registered for this client."},
-	{ErrWrongPatient, http.StatusBadRequest, "value", "wrong-patient", "Prefetch, or what the FHIR server sent, holds data of a patient other than context.patientId. Nothing was computed."},
+	{ErrWrongPatient, http.StatusBadRequest, "value", "wrong-patient", "Prefetch, the drafted orders, or what the FHIR server sent, holds data of a patient other than context.patientId. Nothing was computed."},
 	{ErrBadRequest, http.StatusBadRequest, "invalid", "bad-request", "The request does not follow the CDS Hooks contract."},
 	{ErrOverloaded, http.StatusServiceUnavailable, "throttled", "overloaded", "The service is busy. Try again."},
 	{ErrUnobtainable, http.StatusPreconditionFailed, "incomplete", "unobtainable", "Data that the service needs could not be had from prefetch or from the FHIR server."},

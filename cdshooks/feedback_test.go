@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,4 +194,28 @@ func FuzzDecodeFeedback(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestFeedbackSentToAnotherServiceIsAnOrphan: a card belongs to the service that
+// sent it.
+func TestFeedbackSentToAnotherServiceIsAnOrphan(t *testing.T) {
+	c := open(t, nil)
+	card := c.view(physiology.SepticShock, nil).cards()[0]
+	raw, _ := json.Marshal(map[string]any{"feedback": []any{overridden(card.UUID, nil)}})
+	if r := c.post(signPath+"/feedback", raw, nil); r.status != http.StatusOK {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	rows, err := c.log.Query(context.Background(), audit.Filter{Kind: KindFeedback})
+	if err != nil || len(rows) != 1 || rows[0].Index.Refers != "" || !slices.Contains(rows[0].Index.Reasons, "orphan") {
+		t.Errorf("%+v %v", rows, err)
+	}
+}
+
+// TestATimeThatWasNeverSetIsNotTheLastWord: some clients send year 1.
+func TestATimeThatWasNeverSetIsNotTheLastWord(t *testing.T) {
+	never := Feedback{Card: "c", Outcome: OutcomeAccepted}
+	now := Feedback{Card: "c", Outcome: OutcomeOverridden, At: clinicNow}
+	if feedbackID("ehr", &never) > feedbackID("ehr", &now) {
+		t.Error("year 1 comes after today")
+	}
 }

@@ -45,7 +45,7 @@ func (s *Service) feedback(ctx context.Context, c *call) (answer, error) {
 // storeFeedback appends one item. One that is already there is success.
 func (s *Service) storeFeedback(ctx context.Context, c *call, f *Feedback) error {
 	client := c.caller.Client.Name
-	owner, err := s.cardOwner(ctx, client, f.Card)
+	owner, err := s.cardOwner(ctx, client, c.service.id, f.Card)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func feedbackID(client string, f *Feedback) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "feedback\x00%q%q%q%s%q", client, f.Card, f.Outcome, f.At.Format(time.RFC3339Nano), f.AcceptedSuggestions))
 	var id uuid.UUID
 	copy(id[:], sum[:16])
-	ms := uint64(f.At.UnixMilli())
+	ms := uint64(max(0, f.At.UnixMilli())) // a time never set, year 1 in some clients, is the earliest and not the last
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}

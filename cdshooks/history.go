@@ -75,9 +75,10 @@ func lastWords(said []audit.Row) map[string]string {
 	return out
 }
 
-// cardOwner finds the decision that sent a card to this client, or nil.
-func (s *Service) cardOwner(ctx context.Context, client, card string) (*audit.Index, error) {
-	rows, err := s.Log.Query(ctx, audit.Filter{Kind: KindDecision, Client: client, Card: card, Limit: 1})
+// cardOwner finds the decision of a service that sent a card to this client, or
+// nil.
+func (s *Service) cardOwner(ctx context.Context, client, service, card string) (*audit.Index, error) {
+	rows, err := s.Log.Query(ctx, audit.Filter{Kind: KindDecision, Client: client, Service: service, Card: card, Limit: 1})
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}

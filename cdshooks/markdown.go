@@ -49,7 +49,7 @@ func plain(s string) string {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
-		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar:
+		case unseen(r):
 			return -1
 		}
 		return r
@@ -59,6 +59,11 @@ func plain(s string) string {
 		return string(runes[:maxChartText]) + " …"
 	}
 	return s
+}
+
+// unseen reports characters that show nothing, or turn what stands beside them.
+func unseen(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar
 }
 
 // longDecimals finds words that hold a number as arithmetic leaves it and

@@ -86,7 +86,7 @@ func (s *Service) ordering(c *call, req *Request) (*engine.Ordering, error) {
 	case errors.Is(err, fhir.ErrWrongPatient):
 		return nil, fmt.Errorf("%w: %w", ErrWrongPatient, err)
 	case err != nil:
-		return nil, explain(fmt.Errorf("%w: %w", ErrBadRequest, err), "context.draftOrders is not a Bundle of orders that can be read.")
+		return nil, explain(fmt.Errorf("%w: %w", ErrBadRequest, err), "context.draftOrders is not a Bundle of orders that can be read, or holds far too many.")
 	}
 	o := &engine.Ordering{Hook: req.Hook, Records: read.Records, Others: read.Others, Drafts: s.Charts.Drafts(read.Records)}
 	if req.Hook == HookOrderSelect {

@@ -96,9 +96,7 @@ func (w writer) orderCards() []Card {
 		if w.Settings.EvidenceURL != "" {
 			card.Links = []Link{{Label: "Evidence and receipt of this card", URL: w.Settings.EvidenceURL, Type: "absolute"}}
 		}
-		if value, err := json.Marshal(map[string]string{"reference": plain(o.id)}); err == nil {
-			card.Extension = map[string]json.RawMessage{OrderExtension: value}
-		}
+		card.Extension = orderReference(o.id)
 		if o.worst.Severity.Over(agent.SeverityInfo) {
 			card.Suggestions = []Suggestion{{Label: "I will change this order: " + w.instead(o.worst), UUID: cardID(w.ID, w.Seed, part+"-suggestion")}}
 			card.SelectionBehavior = cmp.Or(w.Settings.Quirks.SelectionBehavior, SelectAtMostOne)
@@ -106,6 +104,16 @@ func (w writer) orderCards() []Card {
 		cards = append(cards, card)
 	}
 	return cards
+}
+
+// orderReference is the extension that names the order for a program: whole and
+// unchanged, or not at all.
+func orderReference(id string) map[string]json.RawMessage {
+	value, err := json.Marshal(map[string]string{"reference": id})
+	if err != nil || len(id) > 4*maxID || !selectionForm.MatchString(id) || strings.ContainsFunc(id, unseen) {
+		return nil
+	}
+	return map[string]json.RawMessage{OrderExtension: value}
 }
 
 // instead is the alternative of a finding, with its dose where the mode allows.

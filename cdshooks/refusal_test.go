@@ -330,10 +330,10 @@ func TestWhatCannotBeRecordedIsNotAnswered(t *testing.T) {
 func TestOneClientCannotSpeakOfAnothersCards(t *testing.T) {
 	c := open(t, nil)
 	card := c.view(physiology.SepticShock, nil).cards()[0]
-	if owner, err := c.service.cardOwner(context.Background(), "another-client", card.UUID); err != nil || owner != nil {
+	if owner, err := c.service.cardOwner(context.Background(), "another-client", ServiceID, card.UUID); err != nil || owner != nil {
 		t.Errorf("%+v %v", owner, err)
 	}
-	if owner, err := c.service.cardOwner(context.Background(), "ehr", card.UUID); err != nil || owner == nil {
+	if owner, err := c.service.cardOwner(context.Background(), "ehr", ServiceID, card.UUID); err != nil || owner == nil {
 		t.Errorf("its own client cannot find it: %v", err)
 	}
 	prior, err := c.service.prior(context.Background(), clinicNow, &RequestMeta{

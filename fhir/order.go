@@ -12,13 +12,15 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
-// maxDrafts bounds the medication orders of one Bundle. An order set has tens.
+// maxDrafts bounds the dosage instructions of the medication orders of one
+// Bundle, each of which is judged and simulated. An order set has tens.
 const maxDrafts = 200
 
 // Reasons why a drafted order is not judged.
@@ -56,7 +58,7 @@ func (m *Mapper) ReadDrafts(raw json.RawMessage, patientID, base string) (*Draft
 		if len(e.resource) == 0 || string(e.resource) == "null" {
 			continue
 		}
-		if e.patient != "" && !b.same(e.patient, "Patient", patientID) && (e.kind == "MedicationRequest" || ofAPatient(e.patient)) {
+		if e.patient != "" && !b.same(e.patient, "Patient", patientID) && (isDraft(e.kind) || ofAPatient(e.patient)) {
 			return nil, fmt.Errorf("%w: a drafted %s", ErrWrongPatient, typeName(e.kind))
 		}
 		if e.id == "" {
@@ -65,21 +67,26 @@ func (m *Mapper) ReadDrafts(raw json.RawMessage, patientID, base string) (*Draft
 		switch out.Entries = append(out.Entries, typeName(e.kind)+"/"+e.id); e.kind {
 		case "Medication":
 			_ = m.Add(b, e.resource, state.Origin{Via: "hook"}) // one that cannot be read leaves its orders unnamed
-		case "MedicationRequest":
+		case "MedicationRequest", dstu2Order:
 		default:
 			out.Others[typeName(e.kind)]++
 		}
 	}
 	for i := range p.entries {
-		if e := &p.entries[i]; e.kind == "MedicationRequest" && len(e.resource) > 0 {
-			if len(out.Records) >= maxDrafts {
-				return nil, fmt.Errorf("%w: more than %d drafted medication orders", ErrMalformed, maxDrafts)
+		if e := &p.entries[i]; isDraft(e.kind) && len(e.resource) > 0 {
+			if out.Records = append(out.Records, m.drafted(b, e)...); len(out.Records) > maxDrafts {
+				return nil, fmt.Errorf("%w: more than %d dosage instructions of drafted medication orders", ErrMalformed, maxDrafts)
 			}
-			out.Records = append(out.Records, m.drafted(b, e)...)
 		}
 	}
 	return out, nil
 }
+
+// dstu2Order is what FHIR DSTU2 calls a MedicationRequest. What is read of both
+// has the same names, but for the patient.
+const dstu2Order = "MedicationOrder"
+
+func isDraft(kind string) bool { return kind == "MedicationRequest" || kind == dstu2Order }
 
 // ofAPatient reports a reference that says itself that it is to a Patient.
 func ofAPatient(reference string) bool {
@@ -201,7 +208,15 @@ func (x *index) draftDose(spec *drugSpec, r *state.Drafted, ctx contextSpec, d *
 	d.DosingKg, d.AmountMl, d.MlKnown = a.DosingKg, a.AmountMl, a.MlKnown
 	d.Tonicity, d.Ledger, d.Unknown, d.Conversion = a.Tonicity, a.Ledger, a.Unknown, a.Conversion
 	d.Dosed = r.Rate != nil || r.Dose != nil || r.RateHigh != nil || r.DoseHigh != nil
-	d.Implausible = a.Unknown == unknownRange && a.Conversion == "" && isVasoactive(spec.Class)
+	d.Implausible = a.Unknown == unknownRange && a.Conversion == ""
+	for _, q := range []*state.Quantity{r.Dose, r.DoseHigh} {
+		if ml, _, ok := x.volumeOf(spec, q); spec.Dose == "volume" && !ok && ml > maxMl {
+			d.Implausible, d.Unknown = true, unknownRange
+		}
+	}
+	if !d.Dosed && doseInWords(spec, r.MethodText) {
+		d.Dosed, d.Unknown = true, unknownWords
+	}
 	if isVasoactive(spec.Class) && !d.MlKnown {
 		d.Ledger, d.Tonicity = "", 0
 	}
@@ -210,7 +225,7 @@ func (x *index) draftDose(spec *drugSpec, r *state.Drafted, ctx contextSpec, d *
 	}
 	d.Form = state.FormInfusion
 	switch high := dose(top, nil); {
-	case high.Unknown == unknownRange && high.Conversion == "" && isVasoactive(spec.Class):
+	case high.Unknown == unknownRange && high.Conversion == "":
 		d.Implausible = true
 	case high.RateKnown && (!d.RateKnown || high.RateUnit == d.RateUnit):
 		d.RateHigh = math.Max(high.Rate, d.Rate)
@@ -251,6 +266,23 @@ func (x *index) minutes(q *state.Quantity) float64 {
 
 // maxOverMin is the longest duration that is believed of one administration.
 const maxOverMin = 7 * 24 * 60
+
+// unknownWords is Draft.Unknown of a dose that only the text of the order gives.
+const unknownWords = "it is given in words only"
+
+var (
+	rateInWords   = regexp.MustCompile(`(?i)\d\s*(?:[nuµμm]|mc)?(?:g|l|i?u|units?)\s*(?:/|per)\s*(?:kg\s*(?:/|per)\s*)?(?:m|h)`)
+	volumeInWords = regexp.MustCompile(`(?i)\d\s*(?:ml|cc|l|lit(?:er|re)s?)(?:[^a-z]|$)`)
+)
+
+// doseInWords reports a text that gives a dose. It is not read: a number in
+// words may be a limit, a step or a concentration.
+func doseInWords(spec *drugSpec, text string) bool {
+	if rateInWords.MatchString(text) {
+		return true
+	}
+	return spec.Dose == "volume" && volumeInWords.MatchString(text)
+}
 
 // draftReceived is the dose of a draft as written, for people.
 func draftReceived(r *state.Drafted) string {

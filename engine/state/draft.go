@@ -57,10 +57,11 @@ type Draft struct {
 	OverMin   float64 `json:"overmin,omitempty"` // how long the amount takes; 0 not said
 	Tonicity  float64 `json:"tonicity,omitempty"`
 	Ledger    Ledger  `json:"ledger,omitempty"`
-	// Dosed says that the order carries a rate or an amount, understood or not.
+	// Dosed says that the order carries a rate or an amount, understood or not,
+	// in numbers or in words.
 	Dosed bool `json:"dosed,omitempty"`
 	// Implausible says that the rate, as written and without any conversion by a
-	// concentration, is beyond what anybody gives: as a rule a wrong unit.
+	// concentration, or the volume of a fluid, is beyond what anybody gives: as a rule a wrong unit.
 	Implausible bool   `json:"implausible,omitempty"`
 	Unknown     string `json:"unknown,omitempty"` // why rate or amount is unknown
 	ByText      bool   `json:"bytext,omitempty"`  // recognised by name only
