@@ -29,7 +29,7 @@ const highBMI = 30
 func (n *Native) vasopressorAdvice(tl *state.Timeline, mv move) *VasopressorAdvice {
 	v := &VasopressorAdvice{
 		Direction: mv.direction, Drug: mv.drug, GoalMmHg: tl.Present.MAP.GoalMmHg,
-		FromUgKgMin: mv.from, ToUgKgMin: mv.to, FirstStepUgKgMin: round6(mv.to - mv.from),
+		FromUgKgMin: mv.fromUgKgMin, ToUgKgMin: mv.toUgKgMin, FirstStepUgKgMin: round6(mv.toUgKgMin - mv.fromUgKgMin),
 		CeilingUgKgMin: n.cfg.CeilingUgKgMin, RecheckMin: n.cfg.RecheckMin,
 	}
 	if mv.direction == policy.DirectionAdd {

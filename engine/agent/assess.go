@@ -242,15 +242,6 @@ func (s *session) hear(o *Assessed, a *action, verdicts []policy.Verdict) {
 // packLimits is the pack of the hard limits on the agent's own suggestions.
 const packLimits = "limits"
 
-// ruleUntreated is the rule against leaving severe hypotension untreated, and
-// ruleFirstLine the one for norepinephrine as first vasopressor.
-const (
-	ruleUntreated = "V11-ACT"
-	ruleFirstLine = "V3"
-	// ruleVasopressin asks for vasopressin instead of more norepinephrine.
-	ruleVasopressin = "V4-NE"
-)
-
 // ofKnowledge reports a rule about what the model knows. It says nothing for or
 // against an order.
 func ofKnowledge(v policy.Verdict) bool {

@@ -17,15 +17,15 @@ import (
 
 // action is what a draft stands for.
 type action struct {
-	draft    *state.Draft
-	why      string           // why it stands for no action, or not for a whole one
-	proposal *policy.Proposal // nil: no action
-	plan     *world.Plan      // nil: it cannot be simulated
-	ne       float64          // norepinephrine-equivalent of the drafted rate, ug/kg/min; 0 unknown
-	neTop    float64          // of the top of its range
-	bolusMl  float64          // real mL of a bolus; for a fast rate without an amount, what it gives in one step
-	byRate   bool             // bolusMl follows from a rate alone
-	noWeight bool             // the rate is per minute, and no weight is sound
+	draft        *state.Draft
+	why          string           // why it stands for no action, or not for a whole one
+	proposal     *policy.Proposal // nil: no action
+	plan         *world.Plan      // nil: it cannot be simulated
+	neUgKgMin    float64          // norepinephrine-equivalent of the drafted rate; 0 unknown
+	neTopUgKgMin float64          // of the top of its range
+	bolusMl      float64          // real mL of a bolus; for a fast rate without an amount, what it gives in one step
+	byRate       bool             // bolusMl follows from a rate alone
+	noWeight     bool             // the rate is per minute, and no weight is sound
 }
 
 func (a *action) raises() bool { return a.proposal != nil && a.proposal.Raises() }
@@ -56,14 +56,14 @@ func (s *session) pressor(a *action) {
 	ends := d.Does != state.DraftGives || d.RateKnown && d.Rate == 0 && d.RateHigh == 0
 	unknown := d.Unknown
 	if d.RateKnown && !ends {
-		if a.ne, unknown = s.agent.cfg.State.NEOf(d.Drug, d.Rate, d.RateUnit, kg); unknown != "" {
-			a.ne = 0
+		if a.neUgKgMin, unknown = s.agent.cfg.State.NEOf(d.Drug, d.Rate, d.RateUnit, kg); unknown != "" {
+			a.neUgKgMin = 0
 		}
 	}
 	a.noWeight = d.RateKnown && !ends && d.RateUnit == state.UnitUgMin && kg == 0
 	if d.RateHigh > 0 {
 		if top, why := s.agent.cfg.State.NEOf(d.Drug, d.RateHigh, d.RateUnit, kg); why == "" {
-			a.neTop = top
+			a.neTopUgKgMin = top
 		}
 	}
 	now, runs := runningAgent(s.tl, d.Drug)
@@ -76,20 +76,20 @@ func (s *session) pressor(a *action) {
 		a.why = "another order of this session takes its place"
 	case ends:
 		s.propose(a, policy.DirectionStop, now, 0, 0)
-	case unknown != "" && (runs || a.neTop > 0):
+	case unknown != "" && (runs || a.neTopUgKgMin > 0):
 		a.why = unknown
 	case unknown != "":
 		a.why = unknown
 		s.propose(a, s.startOrAdd(), now, 0, 0)
 		a.plan = nil // a start, but nobody knows at which rate
-	case runs && (math.Abs(a.ne-now.NEUgKgMin) <= sameRate*now.NEUgKgMin || d.RateHigh > 0 && a.ne <= now.NEUgKgMin && now.NEUgKgMin <= a.neTop):
-		s.propose(a, policy.DirectionNone, now, a.ne, kg)
-	case runs && a.ne > now.NEUgKgMin:
-		s.propose(a, policy.DirectionIncrease, now, a.ne, kg)
+	case runs && (math.Abs(a.neUgKgMin-now.NEUgKgMin) <= sameRate*now.NEUgKgMin || d.RateHigh > 0 && a.neUgKgMin <= now.NEUgKgMin && now.NEUgKgMin <= a.neTopUgKgMin):
+		s.propose(a, policy.DirectionNone, now, a.neUgKgMin, kg)
+	case runs && a.neUgKgMin > now.NEUgKgMin:
+		s.propose(a, policy.DirectionIncrease, now, a.neUgKgMin, kg)
 	case runs:
-		s.propose(a, policy.DirectionDecrease, now, a.ne, kg)
+		s.propose(a, policy.DirectionDecrease, now, a.neUgKgMin, kg)
 	default:
-		s.propose(a, s.startOrAdd(), now, a.ne, kg)
+		s.propose(a, s.startOrAdd(), now, a.neUgKgMin, kg)
 	}
 }
 

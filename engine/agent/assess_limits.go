@@ -67,15 +67,14 @@ type alternative struct{ plain, dose string }
 var (
 	lessVolume = alternative{"a smaller bolus of balanced crystalloid, then look for a response before any more",
 		"one 250 to 500 mL bolus of balanced crystalloid, then look for a response before any more"}
-	addVasopressin = alternative{"add vasopressin instead of more norepinephrine", "add vasopressin 0.03 U/min instead of more norepinephrine"}
-	noVolume       = alternative{plain: "no volume now; where MAP is below goal, the vasopressor"}
-	keepPressor    = alternative{plain: "keep the vasopressor, and treat the pressure first"}
-	notMore        = alternative{plain: "leave the rate as it is or lower it, and confirm the MAP"}
-	norepiFirst    = alternative{plain: "norepinephrine, without delay"}
-	checkUnit      = alternative{plain: "check number and unit"}
-	onlyOne        = alternative{plain: "keep one of the two orders"}
-	balancedFluid  = alternative{"a balanced crystalloid", "one 250 to 500 mL bolus of balanced crystalloid with stop criteria"}
-	askAgain       = alternative{plain: "reassess the patient before signing"}
+	noVolume      = alternative{plain: "no volume now; where MAP is below goal, the vasopressor"}
+	keepPressor   = alternative{plain: "keep the vasopressor, and treat the pressure first"}
+	notMore       = alternative{plain: "leave the rate as it is or lower it, and confirm the MAP"}
+	norepiFirst   = alternative{plain: "norepinephrine, without delay"}
+	checkUnit     = alternative{plain: "check number and unit"}
+	onlyOne       = alternative{plain: "keep one of the two orders"}
+	balancedFluid = alternative{"a balanced crystalloid", "one 250 to 500 mL bolus of balanced crystalloid with stop criteria"}
+	askAgain      = alternative{plain: "reassess the patient before signing"}
 )
 
 // instead is the alternative to what a rule speaks against.
@@ -84,8 +83,8 @@ func (s *session) instead(a *action, rule string) alternative {
 	case rule == ruleFirstLine:
 		return norepiFirst
 	case rule == ruleVasopressin:
-		return addVasopressin
-	case rule == "F6":
+		return alternative{"add vasopressin instead of more norepinephrine", fmt.Sprintf("add vasopressin %.3g U/min instead of more norepinephrine", s.agent.cfg.VasopressinUMin)}
+	case rule == ruleColloid:
 		return balancedFluid
 	case a.proposal == nil:
 		return askAgain
@@ -93,7 +92,7 @@ func (s *session) instead(a *action, rule string) alternative {
 		return keepPressor
 	case a.proposal.Raises():
 		return notMore
-	case rule == "F11" || rule == "F9" || rule == "F12":
+	case rule == ruleOverload || rule == ruleLateVolume || rule == ruleLargeBalance:
 		return noVolume
 	case a.bolusMl > 0:
 		return lessVolume
@@ -164,15 +163,15 @@ func (s *session) ceiling(o *Assessed, a *action) {
 	}
 	switch {
 	case s.withVasopressin():
-	case a.ne > MaxOrderUgKgMin+1e-9 && !s.alreadyRuns(a):
+	case a.neUgKgMin > MaxOrderUgKgMin+1e-9 && !s.alreadyRuns(a):
 		v := limitCeiling
-		v.Text = fmt.Sprintf("%.3g ug/kg/min norepinephrine-equivalent without vasopressin is above %.3g.", a.ne, MaxOrderUgKgMin)
-		v.Values = map[string]float64{"ne_ug_kg_min": a.ne}
+		v.Text = fmt.Sprintf("%.3g ug/kg/min norepinephrine-equivalent without vasopressin is above %.3g.", a.neUgKgMin, MaxOrderUgKgMin)
+		v.Values = map[string]float64{"ne_ug_kg_min": a.neUgKgMin}
 		o.find(SeverityWarning, v, alternative{"vasopressin as second agent, and senior review", "vasopressin 0.03 U/min as second agent, and senior review"})
-	case a.neTop > MaxOrderUgKgMin+1e-9:
+	case a.neTopUgKgMin > MaxOrderUgKgMin+1e-9:
 		v := limitTop
-		v.Text = fmt.Sprintf("The upper end of the range, %.3g ug/kg/min of norepinephrine-equivalents, is above %.3g without vasopressin.", a.neTop, MaxOrderUgKgMin)
-		v.Values = map[string]float64{"ne_top_ug_kg_min": a.neTop}
+		v.Text = fmt.Sprintf("The upper end of the range, %.3g ug/kg/min of norepinephrine-equivalents, is above %.3g without vasopressin.", a.neTopUgKgMin, MaxOrderUgKgMin)
+		v.Values = map[string]float64{"ne_top_ug_kg_min": a.neTopUgKgMin}
 		o.find(SeverityInfo, v, alternative{"an upper end at which vasopressin is added", "an upper end of 0.25 to 0.5 ug/kg/min, then vasopressin 0.03 U/min"})
 	}
 }
@@ -180,7 +179,7 @@ func (s *session) ceiling(o *Assessed, a *action) {
 // alreadyRuns reports an order at or below the running rate of its drug.
 func (s *session) alreadyRuns(a *action) bool {
 	now, ok := runningAgent(s.tl, a.draft.Drug)
-	return ok && a.ne <= now.NEUgKgMin*(1+sameRate)
+	return ok && a.neUgKgMin <= now.NEUgKgMin*(1+sameRate)
 }
 
 // withVasopressin reports vasopressin running, or given by another draft.
@@ -215,7 +214,7 @@ func (s *session) direction(o *Assessed, a *action) {
 			severity = SeverityCritical
 		}
 		o.find(severity, v, keepPressor)
-	case a.raises() && m.Newest.Value > m.GoalMmHg && !s.mayBeLow() && !spoken("V8"):
+	case a.raises() && m.Newest.Value > m.GoalMmHg && !s.mayBeLow() && !spoken(ruleAboveGoal):
 		v := limitAboveGoal
 		v.Text = fmt.Sprintf("MAP %.0f mmHg is above the goal of %.0f, and was throughout the last hour.", m.Newest.Value, m.GoalMmHg)
 		v.Values = values
@@ -233,7 +232,7 @@ func (s *session) amount(o *Assessed, a *action, i int) {
 	spoken := func(id string) bool {
 		return slices.ContainsFunc(o.Findings, func(f Finding) bool { return f.Rule.ID == id })
 	}
-	if slices.Contains([]state.Drug{"hetastarch", "gelatin", "dextran"}, a.draft.Drug) && !spoken("F6") {
+	if slices.Contains([]state.Drug{"hetastarch", "gelatin", "dextran"}, a.draft.Drug) && !spoken(ruleColloid) {
 		o.find(SeverityWarning, limitColloid, balancedFluid)
 	}
 	if a.bolusMl == 0 {
@@ -274,7 +273,7 @@ func (s *session) amount(o *Assessed, a *action, i int) {
 		v.Values = map[string]float64{"bolus_ml": a.bolusMl, "drafted_ml": drafted, "bolus_3h_ml": f.Bolus3hMl, "most_ml": most}
 		o.find(severity, v, lessVolume)
 	}
-	if caution := policy.FluidCaution(s.tl); caution != "" && !spoken("F11") {
+	if caution := policy.FluidCaution(s.tl); caution != "" && !spoken(ruleOverload) {
 		v, severity := limitCaution, SeverityInfo
 		if a.bolusMl > smallBolusMl {
 			severity = SeverityWarning

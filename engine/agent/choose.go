@@ -139,10 +139,6 @@ func blockedReasons(options []*option) []Reason {
 	return out
 }
 
-// ruleOutOfSupport is the rule whose block means that the model does not know
-// such states.
-const ruleOutOfSupport = "X2"
-
 // report fills in what the decision shows beside its status.
 func (n *Native) report(tl *state.Timeline, d *Decision, options []*option, chosen *option) {
 	hold := options[0]

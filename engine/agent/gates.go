@@ -142,9 +142,6 @@ func (n *Native) abstain(tl *state.Timeline, chart []policy.Verdict) []Reason {
 	return out
 }
 
-// ruleStaleMAP is the rule that says of a MAP what pressureReasons says.
-const ruleStaleMAP = "X1"
-
 func (n *Native) pressureReasons(p *state.Present) []Reason {
 	m := p.MAP
 	switch {

@@ -37,7 +37,7 @@ func levelUgKgMin(cuts [3]float64, level int) float64 {
 // agree marks the moves that the actor proposes too.
 func (l *leaning) agree(moves []move) []move {
 	for i := range moves {
-		up := moves[i].neDelta > 0
+		up := moves[i].neDeltaUgKgMin > 0
 		if l != nil && moves[i].source == SourceGuideline && (up && l.more > likely || !up && l.less > likely) {
 			moves[i].source = SourceBoth
 		}
@@ -47,7 +47,7 @@ func (l *leaning) agree(moves []move) []move {
 
 // agreeVolume is the source of a move with a bolus.
 func (l *leaning) agreeVolume(mv move) string {
-	if l != nil && l.fluid > likely && (mv.neDelta == 0 || mv.source == SourceBoth) {
+	if l != nil && l.fluid > likely && (mv.neDeltaUgKgMin == 0 || mv.source == SourceBoth) {
 		return SourceBoth
 	}
 	return SourceGuideline
@@ -86,7 +86,9 @@ func (n *Native) learnedWeans(tl *state.Timeline, lean *leaning, weans []move) [
 		return weans
 	}
 	mv.source = SourceActor
-	if slices.ContainsFunc(weans, func(w move) bool { return w.direction == mv.direction && w.to == mv.to && w.uMin == mv.uMin }) {
+	if slices.ContainsFunc(weans, func(w move) bool {
+		return w.direction == mv.direction && w.toUgKgMin == mv.toUgKgMin && w.uMin == mv.uMin
+	}) {
 		return weans
 	}
 	return append(weans, mv)

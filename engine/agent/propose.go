@@ -50,13 +50,13 @@ const (
 
 // move is one change of one vasopressor, or none.
 type move struct {
-	direction string
-	drug      state.Drug
-	from, to  float64 // the drug's own rate, ug/kg/min; 0 for vasopressin
-	uMin      float64 // vasopressin after the change
-	neDelta   float64 // change of norepinephrine-equivalents, ug/kg/min
-	rank      float64
-	source    string
+	direction              string
+	drug                   state.Drug
+	fromUgKgMin, toUgKgMin float64 // the drug's own rate; 0 for vasopressin
+	uMin                   float64 // vasopressin after the change
+	neDeltaUgKgMin         float64 // change of norepinephrine-equivalents
+	rank                   float64
+	source                 string
 }
 
 // balanced is the fluid of every suggested bolus (design.md 5.3).
@@ -191,13 +191,13 @@ func leaves(a state.Agent, step float64) bool { return a.RateUgKgMin-step >= lea
 // lower is the move of an agent's rate down by step, ug/kg/min.
 func (n *Native) lower(a state.Agent, step float64) move {
 	to := ceil6(a.RateUgKgMin - step)
-	return move{direction: policy.DirectionDecrease, drug: a.Drug, from: a.RateUgKgMin, to: to, neDelta: to - a.RateUgKgMin,
+	return move{direction: policy.DirectionDecrease, drug: a.Drug, fromUgKgMin: a.RateUgKgMin, toUgKgMin: to, neDeltaUgKgMin: to - a.RateUgKgMin,
 		rank: rankWean + step/n.cfg.FullStepUgKgMin, source: SourceGuideline}
 }
 
 // stop is the move of an agent's rate to 0, the largest of all weans.
 func stop(a state.Agent) move {
-	return move{direction: policy.DirectionStop, drug: a.Drug, from: a.RateUgKgMin, neDelta: -a.RateUgKgMin, rank: rankWean + 2, source: SourceGuideline}
+	return move{direction: policy.DirectionStop, drug: a.Drug, fromUgKgMin: a.RateUgKgMin, neDeltaUgKgMin: -a.RateUgKgMin, rank: rankWean + 2, source: SourceGuideline}
 }
 
 func (n *Native) weanVasopressin(a state.Agent) []move {
@@ -206,9 +206,9 @@ func (n *Native) weanVasopressin(a state.Agent) []move {
 		return nil
 	}
 	if to := ceil6(u - n.cfg.VasopressinStepUMin); to > 0.001 {
-		return []move{{direction: policy.DirectionDecrease, drug: a.Drug, uMin: to, neDelta: -n.neOfVasopressin(u - to), rank: rankWean, source: SourceGuideline}}
+		return []move{{direction: policy.DirectionDecrease, drug: a.Drug, uMin: to, neDeltaUgKgMin: -n.neOfVasopressin(u - to), rank: rankWean, source: SourceGuideline}}
 	}
-	return []move{{direction: policy.DirectionStop, drug: a.Drug, neDelta: -n.neOfVasopressin(u), rank: rankWean + 2, source: SourceGuideline}}
+	return []move{{direction: policy.DirectionStop, drug: a.Drug, neDeltaUgKgMin: -n.neOfVasopressin(u), rank: rankWean + 2, source: SourceGuideline}}
 }
 
 // mayBolus reports whether volume is to be considered at all: there must be a
@@ -236,7 +236,7 @@ func (n *Native) lactateRaised(tl *state.Timeline) bool {
 // candidate makes the candidate of a move with a bolus, 0 for none.
 func (n *Native) candidate(tl *state.Timeline, mv move, bolusMl float64) candidate {
 	neNow := tl.Present.NEUgKgMin
-	neNext := math.Max(0, neNow+mv.neDelta)
+	neNext := math.Max(0, neNow+mv.neDeltaUgKgMin)
 	maintenance := maintenanceModelMl(tl)
 	rank := mv.rank
 	if bolusMl > 0 {
@@ -250,7 +250,7 @@ func (n *Native) candidate(tl *state.Timeline, mv move, bolusMl float64) candida
 		rank: rank, source: mv.source, move: mv,
 		proposal: policy.Proposal{
 			Name: moveName(mv, bolusMl), NENowUgKgMin: neNow, NENextUgKgMin: neNext,
-			Drug: mv.drug, Direction: mv.direction, DrugNowUgKgMin: mv.from, DrugNextUgKgMin: mv.to, VasopressinUMin: mv.uMin,
+			Drug: mv.drug, Direction: mv.direction, DrugNowUgKgMin: mv.fromUgKgMin, DrugNextUgKgMin: mv.toUgKgMin, VasopressinUMin: mv.uMin,
 			BolusMl:    bolusMl,
 			LevelsNow:  n.cfg.State.LevelsOf(neNow, maintenance),
 			LevelsNext: n.cfg.State.LevelsOf(neNext, maintenance+bolusMl),
@@ -286,7 +286,7 @@ func moveName(mv move, bolusMl float64) string {
 	case mv.direction == policy.DirectionStop:
 		name = fmt.Sprintf("stop %s", mv.drug)
 	default:
-		name = fmt.Sprintf("%s %s to %.2f ug/kg/min", mv.direction, mv.drug, mv.to)
+		name = fmt.Sprintf("%s %s to %.2f ug/kg/min", mv.direction, mv.drug, mv.toUgKgMin)
 	}
 	if bolusMl > 0 {
 		name += fmt.Sprintf(" and %.0f mL bolus", bolusMl)

@@ -81,19 +81,19 @@ func (n *Native) raises(tl *state.Timeline) []move {
 		}
 		for i, step := range steps {
 			to := math.Min(floor6(a.RateUgKgMin+step), n.cfg.CeilingUgKgMin)
-			if a.RateUgKgMin > 0 && to > a.RateUgKgMin && (len(out) == 0 || to > out[len(out)-1].to) {
-				out = append(out, move{direction: policy.DirectionIncrease, drug: a.Drug, from: a.RateUgKgMin, to: to, neDelta: to - a.RateUgKgMin, rank: rankRaise + float64(i), source: SourceGuideline})
+			if a.RateUgKgMin > 0 && to > a.RateUgKgMin && (len(out) == 0 || to > out[len(out)-1].toUgKgMin) {
+				out = append(out, move{direction: policy.DirectionIncrease, drug: a.Drug, fromUgKgMin: a.RateUgKgMin, toUgKgMin: to, neDeltaUgKgMin: to - a.RateUgKgMin, rank: rankRaise + float64(i), source: SourceGuideline})
 			}
 		}
 	} else if direction := policy.DirectionAdd; len(vasopressors(tl)) > 0 || n.sustained(tl) && !n.tolerated(tl) {
 		if len(vasopressors(tl)) == 0 {
 			direction = policy.DirectionStart
 		}
-		out = append(out, move{direction: direction, drug: state.DrugNorepinephrine, to: n.cfg.StartUgKgMin, neDelta: n.cfg.StartUgKgMin, rank: rankRaise + 2, source: SourceGuideline})
+		out = append(out, move{direction: direction, drug: state.DrugNorepinephrine, toUgKgMin: n.cfg.StartUgKgMin, neDeltaUgKgMin: n.cfg.StartUgKgMin, rank: rankRaise + 2, source: SourceGuideline})
 	}
 	_, vasopressin := runningAgent(tl, state.DrugVasopressin)
 	if !vasopressin && ne >= n.cfg.VasopressinFromUgKgMin {
-		out = append(out, move{direction: policy.DirectionAdd, drug: state.DrugVasopressin, uMin: n.cfg.VasopressinUMin, neDelta: n.neOfVasopressin(n.cfg.VasopressinUMin), rank: rankRaise + 3, source: SourceGuideline})
+		out = append(out, move{direction: policy.DirectionAdd, drug: state.DrugVasopressin, uMin: n.cfg.VasopressinUMin, neDeltaUgKgMin: n.neOfVasopressin(n.cfg.VasopressinUMin), rank: rankRaise + 3, source: SourceGuideline})
 	}
 	return out
 }

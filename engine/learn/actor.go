@@ -161,7 +161,7 @@ func lookOver(rows iter.Seq2[cohort.Row, error], model *world.Model) (digest str
 // actorStep is one decision time with what was given next and how it went on.
 type actorStep struct {
 	x         []float32 // the world model's encoding
-	above     float64   // MAP above goal at the time, mmHg
+	aboveMmHg float64   // MAP above goal at the time
 	given     uint32    // pairs of levels that agree with what was given
 	behaviour [agent.ActorPairs]float32
 	better    float64 // by how much the next 12 h were better than now; NaN unknown
@@ -214,7 +214,7 @@ func newActorStep(stay []*state.Timeline, k int, model *world.Model) (*actorStep
 	if s.given == 0 || !ok {
 		return nil, nil
 	}
-	s.above = above
+	s.aboveMmHg = above
 	var err error
 	if s.x, err = model.Encode(stay[k]); err != nil {
 		return nil, err
@@ -290,7 +290,7 @@ func scoreActor(members [][]float32, hidden int, steps []*actorStep) agent.Actor
 		}
 		patients[s.patient] = true
 		out.Steps++
-		p := net.Mean(members, pass, s.x, s.above)
+		p := net.Mean(members, pass, s.x, s.aboveMmHg)
 		given := bits.TrailingZeros32(s.given) // the only one, since it is known
 		for i := range p {
 			if p[i] > 0 {

@@ -224,7 +224,7 @@ func (f *actorFit) fill(batch []*actorStep) *agent.ActorPass {
 	}
 	for i, s := range batch {
 		copy(p.X.Row(i), s.x)
-		p.SetPressure(i, s.above)
+		p.SetPressure(i, s.aboveMmHg)
 	}
 	return p
 }

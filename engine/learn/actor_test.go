@@ -190,7 +190,7 @@ func TestTheActorsDerivativesAreRight(t *testing.T) {
 	rng := chance(9, 9)
 	var batch []*actorStep
 	for i := range 5 {
-		s := &actorStep{x: make([]float32, world.InputSize), above: 30*rng.Float64() - 10, given: 1 << (5*(i%5) + i), weight: 0.5 + rng.Float64()}
+		s := &actorStep{x: make([]float32, world.InputSize), aboveMmHg: 30*rng.Float64() - 10, given: 1 << (5*(i%5) + i), weight: 0.5 + rng.Float64()}
 		if i == 0 {
 			s.given |= 1<<5 | 1<<10 // only the fluid is known
 		}
