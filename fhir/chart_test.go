@@ -232,6 +232,16 @@ func TestUndatedConditionsAreMarked(t *testing.T) {
 	}
 }
 
+func TestAGermanDiagnosisCountsAsItsCertaintySays(t *testing.T) {
+	m := testMapper(t)
+	for certainty, counts := range map[string]bool{"A": false, "Z": false, "V": true, "G": true} {
+		c := chartOf(t, m, `{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/p1"},"recordedDate":"2026-03-01","code":{"coding":[{"system":"http://fhir.de/CodeSystem/bfarm/icd-10-gm","code":"I50.01","extension":[{"url":"`+extCertainty+`","valueCoding":{"system":"https://fhir.kbv.de/CodeSystem/KBV_CS_SFHIR_ICD_DIAGNOSESICHERHEIT","code":"`+certainty+`"}}]}]}}`)
+		if got := len(c.Conditions) == 1; got != counts {
+			t.Errorf("heart failure of certainty %s counts: %t, want %t (%v)", certainty, got, counts, c.Tally.Reasons)
+		}
+	}
+}
+
 // TestICD10OfTheWHOIsNotThatOfTheUnitedStates: the same code says other things
 // in the classification of the WHO and in the German one made from it.
 func TestICD10OfTheWHOIsNotThatOfTheUnitedStates(t *testing.T) {

@@ -7,6 +7,7 @@ package fhir
 // absent enums) read beside them.
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -224,7 +225,7 @@ func (m *Mapper) decodeCondition(raw []byte) (*decoded, error) {
 		return nil, err
 	}
 	r := state.Record{Codes: codings(c.Code), Text: wording(c.Code), Patient: same(target(&c.Subject)), Encounter: same(target(c.Encounter)),
-		Issued: str(c.RecordedDate), Clinical: firstCode(c.ClinicalStatus), Verify: firstCode(c.VerificationStatus), Tags: tags(c.Meta)}
+		Issued: str(c.RecordedDate), Clinical: firstCode(c.ClinicalStatus), Verify: cmp.Or(firstCode(c.VerificationStatus), certainty(c.Code)), Tags: tags(c.Meta)}
 	switch {
 	case c.OnsetDateTime != nil:
 		r.Start = *c.OnsetDateTime
@@ -235,6 +236,25 @@ func (m *Mapper) decodeCondition(raw []byte) (*decoded, error) {
 		r.End = *c.AbatementDateTime
 	}
 	return one(r), nil
+}
+
+// extCertainty is the German extension that says how sure a coded diagnosis is:
+// A excluded, V suspected, Z state after, G established.
+const extCertainty = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
+
+// certainty is what that extension says of a code, "" where none does.
+func certainty(c *models.CodeableConcept) string {
+	if c == nil {
+		return ""
+	}
+	for _, coding := range c.Coding {
+		for _, x := range coding.Extension {
+			if x.Url == extCertainty && x.ValueCoding != nil {
+				return str(x.ValueCoding.Code)
+			}
+		}
+	}
+	return ""
 }
 
 func firstCode(c *models.CodeableConcept) string {

@@ -14,6 +14,10 @@ func (m *Mapper) mapCondition(r *state.Record) (event, outcome) {
 	switch r.Verify {
 	case "refuted", "entered-in-error", "differential":
 		return ignore("condition " + r.Verify)
+	case "A":
+		return ignore("condition excluded (certainty A)")
+	case "Z":
+		return ignore("state after a condition (certainty Z)")
 	}
 	tags := m.x.meanings(r.Codes, wordsOf(r))
 	if len(tags) == 0 {
