@@ -187,6 +187,7 @@ type keySource struct {
 	fresh   time.Time // until when set may be used without asking again
 	usable  time.Time // until when set may be used while the address is down
 	nextTry time.Time // no read of the address before this
+	reading bool      // a read is under way
 }
 
 func newKeySource(address string, client *http.Client, now func() time.Time) *keySource {
@@ -220,21 +221,24 @@ func (s *keySource) find(ctx context.Context, kid string, kind keyKind) (any, er
 	}
 }
 
-// cached answers from memory; ask says that the address should be read first.
+// cached answers from memory; ask says that the address should be read first. A
+// key that is not there is waited for while a read is under way: after a start
+// and after a change of keys, calls come faster than a key set.
 func (s *keySource) cached(kid string, kind keyKind) (k any, err error, ask bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	mayAsk := !now.Before(s.nextTry)
+	mayWait := mayAsk || s.reading
 	if s.usable.IsZero() || now.After(s.usable) {
-		return nil, errors.New("the key set cannot be read"), mayAsk
+		return nil, errors.New("the key set cannot be read"), mayWait
 	}
 	k, err = pick(s.set, kid, kind)
 	switch {
+	case errors.Is(err, errNoKey):
+		return nil, err, mayWait
 	case now.After(s.fresh):
 		return k, err, mayAsk
-	case errors.Is(err, errNoKey):
-		return nil, err, mayAsk
 	}
 	return k, err, false
 }
@@ -246,8 +250,13 @@ func (s *keySource) read(ctx context.Context) error {
 		s.mu.Unlock()
 		return nil // another call has just read it
 	}
-	s.nextTry = s.now().Add(refetchEvery)
+	s.nextTry, s.reading = s.now().Add(refetchEvery), true
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.reading = false
+		s.mu.Unlock()
+	}()
 
 	ctx, cancel := context.WithTimeout(ctx, keyTimeout)
 	defer cancel()
