@@ -142,6 +142,26 @@ func TestDesignSection5(t *testing.T) {
 	}
 }
 
+// A pump that nobody has charted for hours may well run: the warning may say
+// what is not charted, and not that nothing runs.
+func TestAnUndocumentedVasopressorIsNotCalledAbsent(t *testing.T) {
+	p := shipped(t)
+	for _, mapMmHg := range []float64{50, 60} {
+		b := &bed{tl: known()}
+		b.mapMmHg(mapMmHg)
+		b.tl.Present.VasoKnown = false
+		b.tl.Present.Agents = []state.Agent{{Drug: state.DrugNorepinephrine, Class: state.ClassVasopressor, State: state.AgentUndocumented}}
+		got, err := p.Judge(b.tl, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(got, func(v Verdict) bool { return v.ID == "V11" || v.ID == "H-UNTREATED" })
+		if i < 0 || strings.Contains(got[i].Text, "running vasopressor") || !strings.Contains(got[i].Text, "current vasopressor rate") {
+			t.Errorf("MAP %v with a norepinephrine rate of hours ago: %+v", mapMmHg, got)
+		}
+	}
+}
+
 // weanable is a lactate of 1.4 and two steps at goal.
 func (b *bed) weanable() {
 	p := &b.tl.Present

@@ -273,6 +273,7 @@ var treatmentFacts = []fact{
 	yes("vasopressor_charted", "a vasopressor is charted as running, whether or not its rate is known", aboutChart, func(in *input) (bool, bool) {
 		return vasopressorCharted(in.tl), true
 	}),
+	text("vasopressor_missing", "what the chart lacks where no vasopressor is charted as running: a running vasopressor, or the current rate of one whose last rate is too old", aboutChart, vasopressorMissing),
 	yes("vasopressors_charted_here", "vasopressors are charted where the patient is; false: one that runs cannot be seen", aboutChart, func(in *input) (bool, bool) {
 		return !slices.ContainsFunc(in.tl.Gaps, func(g state.Gap) bool { return g.What == state.GapVasopressor }), true
 	}),
@@ -370,4 +371,15 @@ func vasopressorCharted(tl *state.Timeline) bool {
 		}
 	}
 	return false
+}
+
+// vasopressorMissing is what the chart lacks, in words that stay true of a pump
+// that nobody has charted for hours: it may well run.
+func vasopressorMissing(in *input) string {
+	for _, a := range in.tl.Present.Agents {
+		if a.Class == state.ClassVasopressor && a.State == state.AgentUndocumented {
+			return "current vasopressor rate"
+		}
+	}
+	return "running vasopressor"
 }
