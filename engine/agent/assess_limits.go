@@ -43,6 +43,11 @@ func limitVerdict(id, text, source string) policy.Verdict {
 	return policy.Verdict{ID: id, Pack: PackOrderLimits, Text: text, Effect: policy.Warning, Strength: "order limit", Source: source, When: policy.WhenPresent}
 }
 
+// implausibleFirstUgKgMin is the first rate of a vasopressor, in
+// norepinephrine-equivalents, above which the unit is wrong rather than the
+// judgement: twice the ceiling, with nothing running.
+const implausibleFirstUgKgMin = 2 * MaxOrderUgKgMin
+
 // The order limits.
 var (
 	limitUnread    = limitVerdict("O01", "A drafted medication order could not be read by this service, so it was not checked.", "this service")
@@ -167,13 +172,32 @@ func (s *session) ceiling(o *Assessed, a *action) {
 		v := limitCeiling
 		v.Text = fmt.Sprintf("%.3g ug/kg/min norepinephrine-equivalent without vasopressin is above %.3g.", a.neUgKgMin, MaxOrderUgKgMin)
 		v.Values = map[string]float64{"ne_ug_kg_min": a.neUgKgMin}
-		o.find(SeverityWarning, v, alternative{"vasopressin as second agent, and senior review", "vasopressin 0.03 U/min as second agent, and senior review"})
+		if s.anyVasopressorCharted() {
+			o.find(SeverityWarning, v, alternative{"vasopressin as second agent, and senior review", "vasopressin 0.03 U/min as second agent, and senior review"})
+			return
+		}
+		// Of a first vasopressor there is nothing to add a second one to: such a
+		// rate is as a rule ug/min written as ug/kg/min.
+		v.Text = fmt.Sprintf("%.3g ug/kg/min norepinephrine-equivalent as a first rate is above %.3g: was ug/min meant?", a.neUgKgMin, MaxOrderUgKgMin)
+		severity := SeverityWarning
+		if a.neUgKgMin > implausibleFirstUgKgMin {
+			severity = SeverityCritical
+		}
+		o.find(severity, v, alternative{"check number and unit, start low without delay and titrate to MAP",
+			fmt.Sprintf("check number and unit, start low (norepinephrine %.3g ug/kg/min) without delay and titrate to MAP", s.agent.cfg.FullStepUgKgMin)})
 	case a.neTopUgKgMin > MaxOrderUgKgMin+1e-9:
 		v := limitTop
 		v.Text = fmt.Sprintf("The upper end of the range, %.3g ug/kg/min of norepinephrine-equivalents, is above %.3g without vasopressin.", a.neTopUgKgMin, MaxOrderUgKgMin)
 		v.Values = map[string]float64{"ne_top_ug_kg_min": a.neTopUgKgMin}
 		o.find(SeverityInfo, v, alternative{"an upper end at which vasopressin is added", "an upper end of 0.25 to 0.5 ug/kg/min, then vasopressin 0.03 U/min"})
 	}
+}
+
+// anyVasopressorCharted reports a vasopressor that runs or may run.
+func (s *session) anyVasopressorCharted() bool {
+	return slices.ContainsFunc(s.tl.Present.Agents, func(a state.Agent) bool {
+		return a.Class == state.ClassVasopressor && a.State != state.AgentStopped
+	})
 }
 
 // alreadyRuns reports an order at or below the running rate of its drug.

@@ -144,6 +144,8 @@ func TestWhatIsSaidOfAnOrder(t *testing.T) {
 		{"more norepinephrine where vasopressin is due", bedside(t, 60, 0.3, nil), []state.Draft{pressor("norepinephrine", 0.4)}, "V4-NE warning"},
 		{"but not with vasopressin in the same session", bedside(t, 60, 0.3, nil), []state.Draft{pressor("norepinephrine", 0.4), pressor("vasopressin", 0.03)}, ""},
 		{"over half a microgram without vasopressin", bedside(t, 60, 0.2, nil), []state.Draft{pressor("norepinephrine", 0.6)}, "O04 warning"},
+		{"over half a microgram as a first rate", bedside(t, 56, 0, nil), []state.Draft{pressor("norepinephrine", 0.6)}, "O04 warning"},
+		{"ug/min written as ug/kg/min on a patient without a vasopressor", bedside(t, 56, 0, nil), []state.Draft{pressor("norepinephrine", 5)}, "O04 critical"},
 		{"over half a microgram with vasopressin", bedside(t, 60, 0.4, vasopressin), []state.Draft{pressor("norepinephrine", 0.6)}, ""},
 		{"lowering from over half a microgram above goal", bedside(t, 80, 0.62, nil), []state.Draft{pressor("norepinephrine", 0.58)}, ""},
 		{"the running rate again", bedside(t, 60, 0.12, nil), []state.Draft{pressor("norepinephrine", 0.12)}, ""},
@@ -258,4 +260,15 @@ func TestOrderCheckProperties(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAFirstRateBeyondTheCeilingIsNotAnsweredWithASecondDrug(t *testing.T) {
+	tl := bedside(t, 56, 0, nil)
+	for _, rate := range []float64{0.6, 5} {
+		for _, f := range assess(t, tl, pressor("norepinephrine", rate)).Orders[0].Findings {
+			if f.Rule.ID == "O04" && strings.Contains(f.Alternative+f.Dose, "vasopressin") {
+				t.Errorf("first norepinephrine of %v ug/kg/min: told to give %q, with no first drug running", rate, f.Dose)
+			}
+		}
+	}
 }
