@@ -54,6 +54,21 @@ func TestAModelFolderIsDecidedWithByItsOwnActorOrByNone(t *testing.T) {
 	}
 	decide(modelCopy(t)).want(exitOK)
 	none := modelCopy(t, "actor.safetensors")
+	decide(none).want(exitFailed).says("actor.safetensors is gone")
+	sums := filepath.Join(none, "SHA256SUMS")
+	listed, err := os.ReadFile(sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	world, _, _ := strings.Cut(string(listed), "\n")
+	for line := range strings.Lines(string(listed)) {
+		if !strings.Contains(line, "actor.") && !strings.HasPrefix(line, world) {
+			world += "\n" + line
+		}
+	}
+	if err := os.WriteFile(sums, []byte(world), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	decide(none).want(exitOK)
 	sepsisagent(t, "model", "info", "--model", none).want(exitOK).prints("guideline moves alone")
 

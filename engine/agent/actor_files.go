@@ -76,10 +76,14 @@ type ActorScore struct {
 }
 
 // OpenActor reads the actor of a model folder for the world model in it. It is
-// nil without an error where the folder holds none. The error wraps ErrActor.
+// nil without an error where the folder holds none: a folder whose list of files
+// names one that is gone is damaged. The error wraps ErrActor.
 func OpenActor(fsys fs.FS, dir string, encoder Encoder) (*Actor, error) {
 	weights, err := fs.ReadFile(fsys, path.Join(dir, ActorWeights))
 	if errors.Is(err, fs.ErrNotExist) {
+		if sums, _ := fs.ReadFile(fsys, path.Join(dir, sumsFile)); bytes.Contains(sums, []byte("  "+ActorWeights+"\n")) {
+			return nil, fmt.Errorf("%w: %s is gone, but %s names it (hint: copy the folder again; to go without, take it out of %s)", ErrActor, ActorWeights, sumsFile, sumsFile)
+		}
 		return nil, nil
 	}
 	if err != nil {
@@ -87,7 +91,7 @@ func OpenActor(fsys fs.FS, dir string, encoder Encoder) (*Actor, error) {
 	}
 	js, err := fs.ReadFile(fsys, path.Join(dir, ActorFile))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrActor, err)
+		return nil, fmt.Errorf("%w: %w (hint: copy the folder again)", ErrActor, err)
 	}
 	a, err := NewActor(weights, js, encoder)
 	if err != nil {
@@ -113,7 +117,7 @@ func NewActor(weights, js []byte, encoder Encoder) (*Actor, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrActor, ActorWeights, err)
 	}
 	if meta[ActorFile] != sumOf(js) {
-		return nil, fmt.Errorf("%w: %s does not belong to %s", ErrActor, ActorFile, ActorWeights)
+		return nil, fmt.Errorf("%w: %s does not belong to %s (hint: copy both from where `train actor` wrote them)", ErrActor, ActorFile, ActorWeights)
 	}
 	a := &Actor{encoder: encoder, hash: sumOf(weights)}
 	dec := json.NewDecoder(bytes.NewReader(js))

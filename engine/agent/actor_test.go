@@ -212,6 +212,7 @@ func TestADamagedOrForeignActorIsRefusedWithAHint(t *testing.T) {
 		{"a flipped byte in the weights", func(f fstest.MapFS) { flip(f[agent.ActorWeights].Data, -3) }, m, "SHA-256"},
 		{"a flipped byte in the description", func(f fstest.MapFS) { flip(f[agent.ActorFile].Data, 40) }, m, "does not belong"},
 		{"weights cut short", func(f fstest.MapFS) { f[agent.ActorWeights].Data = f[agent.ActorWeights].Data[:100] }, m, agent.ActorWeights},
+		{"weights that are gone but listed", func(f fstest.MapFS) { delete(f, agent.ActorWeights) }, m, "copy the folder again"},
 		{"no description", func(f fstest.MapFS) { delete(f, agent.ActorFile) }, m, agent.ActorFile},
 		{"sums that do not name it", func(f fstest.MapFS) { f["SHA256SUMS"].Data = []byte("x  y\n") }, m, "train actor"},
 		{"another world model", func(fstest.MapFS) {}, noise{effective(), 1}, "train actor"},
@@ -227,6 +228,7 @@ func TestADamagedOrForeignActorIsRefusedWithAHint(t *testing.T) {
 	}
 	f := actorFolder(t)
 	delete(f, agent.ActorWeights)
+	f["SHA256SUMS"].Data = []byte("x  weights.safetensors\n")
 	if a, err := agent.OpenActor(f, ".", m); a != nil || err != nil {
 		t.Errorf("a folder without an actor gives %v, %v", a, err)
 	}
