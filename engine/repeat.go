@@ -10,10 +10,11 @@ package engine
 //   - the card was overridden (until the facts change), or
 //   - the advice is the same and the card was shown within the window.
 //
-// Facts are unchanged when client, patient and stay, the MAP goal, the drugs
-// that run and what is known of them, the newest lactate (value and time), and
-// the rules that block, warn or name a danger are the same, and MAP, weight-based
-// rates and bolus volume moved no further than Unchanged allows. They are
+// Facts are unchanged when client, patient and stay, the MAP goal and on which
+// side of it MAP is, the drugs that run and what is known of them, the newest
+// lactate (value and time), and the rules that block, warn or name a danger are
+// the same, and MAP, weight-based rates and bolus volume moved no further than
+// Unchanged allows. They are
 // compared with the facts of the card that was shown, never with those of a
 // suppressed one, so that a slow drift adds up and shows. Advice is the same when
 // status, display mode, reasons, direction, drug and the size of the step and of
@@ -164,6 +165,7 @@ type facts struct {
 	Rules                 []string // that block, warn or name a danger
 	GoalMmHg              float64
 	MAPKnown, VasoKnown   bool
+	BelowGoal             bool // an override of less vasopressor must not silence more of it
 	FluidsKnown           bool
 	Drugs                 []drug
 	LactateMmolL          float64
@@ -177,6 +179,9 @@ func factsOf(c *Case, d *agent.Decision) (facts, []float64) {
 	f := facts{
 		Client: c.Client, Patient: tl.PatientID, Stay: tl.StayID, Rules: hardRules(d),
 		GoalMmHg: p.MAP.GoalMmHg, MAPKnown: p.MAP.Newest != nil, VasoKnown: p.VasoKnown, FluidsKnown: p.Fluids.Known,
+	}
+	if m := p.MAP.Newest; m != nil {
+		f.BelowGoal = m.Value < p.MAP.GoalMmHg
 	}
 	if l := p.Lactate.Now; l != nil {
 		f.LactateMmolL, f.LactateBound, f.LactateAt = l.Value, l.Comparator, l.At.Unix()

@@ -176,6 +176,24 @@ func TestAdviceIsNotRepeatedOnUnchangedEvidence(t *testing.T) {
 	}
 }
 
+// A clinician who declined to wean at MAP 67 is told at MAP 64, although MAP
+// moved by less than the tolerance.
+func TestAnOverrideAboveGoalDoesNotSilenceAdviceBelowIt(t *testing.T) {
+	above := copied(caseOf(t, physiology.SepticShock))
+	above.Timeline.Present.MAP.GoalMmHg, above.Timeline.Present.MAP.Newest.Value = 65, 67
+	lower := raise(func(d *agent.Decision) {
+		d.Advice.Vasopressor.Direction, d.Advice.Vasopressor.FirstStepUgKgMin = agent.AdviceDecrease, -0.02
+	})
+	p := priorOf("card-1", above, outcome(t, decider(t, canned{decision: lower}), above))
+	p.Outcome = engine.OutcomeOverridden
+	below := copied(above)
+	below.Timeline.Present.MAP.Newest.Value = 64
+	below.Prior = []engine.Prior{p}
+	if o := outcome(t, decider(t, canned{decision: raise()}), below); !o.Show {
+		t.Errorf("a raise below goal is silent: %s by %s", o.Suppressed, o.Refers)
+	}
+}
+
 func TestOfSeveralCardsTheNewestStandsAndAnOverriddenOneBeforeAll(t *testing.T) {
 	d := decider(t, canned{decision: raise()})
 	c := copied(caseOf(t, physiology.SepticShock))
