@@ -13,6 +13,8 @@ package agent
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
@@ -272,6 +274,12 @@ func (n *Native) candidate(tl *state.Timeline, mv move, bolusMl float64) candida
 	return c
 }
 
+// hundredths writes a rate with two decimals, and with a third where it has one:
+// a name must not say another rate than the card.
+func hundredths(rate float64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(rate, 'f', 3, 64), "0")
+}
+
 func moveName(mv move, bolusMl float64) string {
 	var name string
 	switch {
@@ -282,11 +290,11 @@ func moveName(mv move, bolusMl float64) string {
 	case mv.drug == state.DrugVasopressin && mv.direction == policy.DirectionStop:
 		name = "stop vasopressin"
 	case mv.drug == state.DrugVasopressin:
-		name = fmt.Sprintf("%s vasopressin %.2f U/min", mv.direction, mv.uMin)
+		name = fmt.Sprintf("%s vasopressin %s U/min", mv.direction, hundredths(mv.uMin))
 	case mv.direction == policy.DirectionStop:
 		name = fmt.Sprintf("stop %s", mv.drug)
 	default:
-		name = fmt.Sprintf("%s %s to %.2f ug/kg/min", mv.direction, mv.drug, mv.toUgKgMin)
+		name = fmt.Sprintf("%s %s to %s ug/kg/min", mv.direction, mv.drug, hundredths(mv.toUgKgMin))
 	}
 	if bolusMl > 0 {
 		name += fmt.Sprintf(" and %.0f mL bolus", bolusMl)

@@ -259,7 +259,7 @@ func agentWords(a state.Agent) string {
 	}
 	switch {
 	case a.RateUgKgMin > 0:
-		return fmt.Sprintf("%s %.2f ug/kg/min, charted %.0f min ago", name, a.RateUgKgMin, a.AgeMin)
+		return fmt.Sprintf("%s %.3f ug/kg/min, charted %.0f min ago", name, a.RateUgKgMin, a.AgeMin)
 	case a.RateUnit == state.UnitUMin:
 		return fmt.Sprintf("%s %.3f U/min, charted %.0f min ago", name, a.Rate, a.AgeMin)
 	}
