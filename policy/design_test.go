@@ -147,7 +147,7 @@ func TestDesignSection5(t *testing.T) {
 func TestAnUndocumentedVasopressorIsNotCalledAbsent(t *testing.T) {
 	p := shipped(t)
 	for _, mapMmHg := range []float64{50, 60} {
-		b := &bed{tl: known()}
+		b := &bed{tl: known(), p: &Proposal{Direction: DirectionNone}}
 		b.mapMmHg(mapMmHg)
 		b.tl.Present.VasoKnown = false
 		b.tl.Present.Agents = []state.Agent{{Drug: state.DrugNorepinephrine, Class: state.ClassVasopressor, State: state.AgentUndocumented}}
@@ -158,6 +158,31 @@ func TestAnUndocumentedVasopressorIsNotCalledAbsent(t *testing.T) {
 		i := slices.IndexFunc(got, func(v Verdict) bool { return v.ID == "V11" || v.ID == "H-UNTREATED" })
 		if i < 0 || strings.Contains(got[i].Text, "running vasopressor") || !strings.Contains(got[i].Text, "current vasopressor rate") {
 			t.Errorf("MAP %v with a norepinephrine rate of hours ago: %+v", mapMmHg, got)
+		}
+	}
+}
+
+// A maintenance infusion is no vasopressor: the warning says which of the two
+// the pressure is low on.
+func TestSevereHypotensionOnFluidAloneIsNotCalledTreatedWithAVasopressor(t *testing.T) {
+	p := shipped(t)
+	for _, c := range []struct {
+		ne   float64
+		want string
+	}{{0, "although fluid, and no vasopressor, is charted"}, {0.1, "although a vasopressor is charted"}} {
+		b := &bed{tl: known(), p: &Proposal{Direction: DirectionNone}}
+		b.mapMmHg(50)
+		if c.ne > 0 {
+			b.runs(state.DrugNorepinephrine, c.ne)
+		}
+		given := &b.tl.Steps[len(b.tl.Steps)-1].Given
+		given.FluidKnown, given.MaintenanceMl = true, 500
+		got, err := p.Judge(b.tl, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(got, func(v Verdict) bool { return v.ID == "V11-ON" }); i < 0 || !strings.Contains(got[i].Text, c.want) {
+			t.Errorf("MAP 50 on norepinephrine %v with 125 mL/h of fluid: want %q in %+v", c.ne, c.want, got)
 		}
 	}
 }

@@ -274,6 +274,12 @@ var treatmentFacts = []fact{
 		return vasopressorCharted(in.tl), true
 	}),
 	text("vasopressor_missing", "what the chart lacks where no vasopressor is charted as running: a running vasopressor, or the current rate of one whose last rate is too old", aboutChart, vasopressorMissing),
+	text("treatment_charted", "what is charted against a low pressure: a vasopressor, or fluid alone", aboutChart, func(in *input) string {
+		if vasopressorCharted(in.tl) {
+			return "a vasopressor"
+		}
+		return "fluid, and no vasopressor,"
+	}),
 	yes("vasopressors_charted_here", "vasopressors are charted where the patient is; false: one that runs cannot be seen", aboutChart, func(in *input) (bool, bool) {
 		return !slices.ContainsFunc(in.tl.Gaps, func(g state.Gap) bool { return g.What == state.GapVasopressor }), true
 	}),
