@@ -25,6 +25,10 @@ import (
 	"github.com/sepsisagent/sepsisagent/fhir/claim"
 )
 
+// heapLimit is how large the heap of a build grows before it is collected
+// whatever else, 384 MiB. It is soft: a single patient can be larger.
+const heapLimit = 384 << 20
+
 // patientRows are the rows of one patient and what was counted on the way.
 type patientRows struct {
 	rows   []cohort.Row
@@ -58,10 +62,11 @@ func cohortBuild() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if os.Getenv("GOGC") == "" {
-				// Memory is bounded by parts: half as many collections cost
-				// little of it.
-				debug.SetGCPercent(200)
+			if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+				// What is held is bounded by parts, far below this limit; up to
+				// the limit, collections are worth less than their time.
+				debug.SetGCPercent(400)
+				debug.SetMemoryLimit(heapLimit)
 			}
 			report, err := buildCohort(cmd.Context(), fhir.NewMapper(maps), cfg.State, folders, out, cmd.ErrOrStderr())
 			if err != nil {
