@@ -78,6 +78,7 @@ func (d *worldDocument) write() []byte {
 	d.next()
 	d.coverage()
 	d.outcomes()
+	d.support()
 	d.treatment()
 	d.groups()
 	d.limits()
@@ -244,5 +245,18 @@ func (d *worldDocument) landmarks(all []world.Landmark) {
 	d.table("h after admission", "stays", "deaths", "AUROC", "AUPRC", "ECE")
 	for _, l := range all {
 		d.row(l.Hour, l.Stays, l.Deaths, ranged(l.AUROC, l.Range), l.AUPRC, l.ECE)
+	}
+}
+
+// support holds what the behaviour model says of each level against what came.
+func (d *worldDocument) support() {
+	if len(d.e.Support) == 0 {
+		return
+	}
+	d.say("\n## Support\n")
+	d.say("What the behaviour model says clinicians do in the next 4 h, beside what they did, over the %d decision times after which both treatments are charted. The pair of levels given was the likeliest in %s of them.", d.e.Support[0].Steps, digits(d.e.BehaviourTop1))
+	d.table("treatment", "level", "said", "came")
+	for _, l := range d.e.Support {
+		d.row(l.Treatment, l.Level, l.Said, l.Came)
 	}
 }

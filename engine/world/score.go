@@ -39,6 +39,8 @@ type Scores struct {
 
 	BehaviourNLL  Number `json:"behaviour_nll"`
 	BehaviourTop1 Number `json:"behaviour_top1"`
+	// Support is what the behaviour model says of each level, against what came.
+	Support []SupportLevel `json:"support,omitempty"`
 
 	FeatureMAE     map[string]Number `json:"feature_mae"`         // canonical units, next step
 	FeaturePersist map[string]Number `json:"feature_persistence"` // the same for persistence

@@ -36,6 +36,7 @@ type scorer struct {
 	own80, own95   [numF]mean
 	nll            mean
 	pairNLL, pairs mean
+	support        supportTally
 	strata         [numStrata]stratumTally
 
 	borrowed       bool // death within 90 days is ranked by the chance of death in hospital: the model has no head for it
@@ -89,6 +90,7 @@ func (t *scorer) one(sm *sample, p *prediction) {
 		}
 		t.pairs.add(indicator(top == i))
 		t.pairNLL.add(-math.Log(p.pairs[i]))
+		t.support.add(&p.pairs, i)
 	}
 }
 
@@ -235,7 +237,7 @@ func (t *scorer) scores() *Scores {
 		s.FeatureMAE[name], s.FeaturePersist[name], s.FeatureEntries[name] = t.own[f].value(), t.ownStill[f].value(), int(t.own[f].n)
 		s.FeatureCover80[name], s.FeatureCover95[name] = t.own80[f].value(), t.own95[f].value()
 	}
-	s.BehaviourNLL, s.BehaviourTop1 = t.pairNLL.value(), t.pairs.value()
+	s.BehaviourNLL, s.BehaviourTop1, s.Support = t.pairNLL.value(), t.pairs.value(), t.support.levels()
 	for i := range t.strata {
 		s.Strata = append(s.Strata, t.strata[i].stratum(strataNames[i]))
 	}
