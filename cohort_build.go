@@ -26,8 +26,8 @@ import (
 )
 
 // heapLimit is how large the heap of a build grows before it is collected
-// whatever else, 384 MiB. It is soft: a single patient can be larger.
-const heapLimit = 384 << 20
+// whatever else, 448 MiB. It is soft: a single patient can be larger.
+const heapLimit = 448 << 20
 
 // patientRows are the rows of one patient and what was counted on the way.
 type patientRows struct {
@@ -65,7 +65,7 @@ func cohortBuild() *cobra.Command {
 			if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 				// What is held is bounded by parts, far below this limit; up to
 				// the limit, collections are worth less than their time.
-				debug.SetGCPercent(400)
+				debug.SetGCPercent(800)
 				debug.SetMemoryLimit(heapLimit)
 			}
 			report, err := buildCohort(cmd.Context(), fhir.NewMapper(maps), cfg.State, folders, out, cmd.ErrOrStderr())
