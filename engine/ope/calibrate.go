@@ -132,7 +132,7 @@ func logarithms(probabilities [][]float64, logged []int) ([][]float64, error) {
 }
 
 // Apply gives the calibrated probabilities. p must have the number of actions
-// that the calibrator was fitted with.
+// that the calibrator was fitted with; Apply panics otherwise.
 func (c *Calibrator) Apply(p []float64) []float64 {
 	if len(p) != len(c.scale) {
 		panic("ope: calibrator of another number of actions")
