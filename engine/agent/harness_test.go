@@ -23,15 +23,7 @@ import (
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 var demo = sync.OnceValues(func() (map[physiology.Scenario]*state.Chart, error) {
-	patients, err := physiology.Demo(now)
-	if err != nil {
-		return nil, err
-	}
-	out := map[physiology.Scenario]*state.Chart{}
-	for _, p := range patients {
-		out[p.Scenario] = p.Course.Chart()
-	}
-	return out, nil
+	return physiology.DemoCharts(now)
 })
 
 // timeline builds a demonstration patient's timeline afresh, so that a test may

@@ -55,6 +55,20 @@ func Demo(now time.Time) ([]DemoPatient, error) {
 	return out, nil
 }
 
+// DemoCharts gives the charts of the patients of Demo by their scenario, for
+// whoever decides on them without an EHR. Charts are read-only.
+func DemoCharts(now time.Time) (map[Scenario]*state.Chart, error) {
+	patients, err := Demo(now)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[Scenario]*state.Chart, len(patients))
+	for _, p := range patients {
+		out[p.Scenario] = p.Course.Chart()
+	}
+	return out, nil
+}
+
 func (s demoStory) name(c Course) string {
 	if c.patient.traits.female {
 		return s.female

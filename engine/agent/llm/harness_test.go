@@ -33,15 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 var demo = sync.OnceValues(func() (map[physiology.Scenario]*state.Chart, error) {
-	patients, err := physiology.Demo(now)
-	if err != nil {
-		return nil, err
-	}
-	out := map[physiology.Scenario]*state.Chart{}
-	for _, p := range patients {
-		out[p.Scenario] = p.Course.Chart()
-	}
-	return out, nil
+	return physiology.DemoCharts(now)
 })
 
 func timeline(t testing.TB, s physiology.Scenario) *state.Timeline {
