@@ -97,8 +97,11 @@ func (x *index) drugByName(text string) *drugSpec {
 	if text == "" {
 		return nil
 	}
-	low := asName(text)
-	var found *drugSpec
+	return x.named.of(nameKey(text), x.readDrugName)
+}
+
+func (x *index) readDrugName(text nameKey) (found *drugSpec) {
+	low := asName(string(text))
 	for _, n := range x.drugNames { // longest first
 		if found != nil && classRank[n.drug.Class] <= classRank[found.Class] {
 			continue

@@ -34,7 +34,8 @@ type index struct {
 	aliases      map[string]string   // URL -> short name
 	unitsAny     map[string]string
 	unitsDrug    map[string]string
-	units        *unitCache
+	units        *readings[unitKey, unitRead]
+	named        *readings[nameKey, *drugSpec]
 	lags         lagTable
 	concepts     map[state.Concept]*canon
 	observations map[key]*observationSpec
@@ -75,7 +76,7 @@ type index struct {
 
 func (x *index) build(files []mapFile) error {
 	*x = index{
-		systems: map[string][]string{}, aliases: map[string]string{}, unitsAny: map[string]string{}, unitsDrug: map[string]string{}, units: newUnitCache(),
+		systems: map[string][]string{}, aliases: map[string]string{}, unitsAny: map[string]string{}, unitsDrug: map[string]string{}, units: newReadings[unitKey, unitRead](), named: newReadings[nameKey, *drugSpec](),
 		lags: lagTable{byClass: map[string]float64{}, bySource: map[string]map[string]float64{}}, concepts: map[state.Concept]*canon{}, observations: map[key]*observationSpec{},
 		panels: map[key]bool{}, methodCodes: map[key]*methodWord{}, arterial: map[key]bool{}, venous: map[key]bool{}, specimenRow: map[key]bool{},
 		arterialText: map[string]bool{}, venousText: map[string]bool{}, drugs: map[state.Drug]*drugSpec{},

@@ -43,9 +43,9 @@ func TestASlabHandsOutZeroedPiecesThatDoNotTouch(t *testing.T) {
 
 func TestUnitsAreRememberedUpToABoundAndReadTheSame(t *testing.T) {
 	x := *testMapper(t).x
-	x.units = newUnitCache()
-	texts := []string{"mg/dL", "mmHg", "nonsense", "12", strings.Repeat("g", maxUnitText+1)}
-	for i := range maxUnits + 100 {
+	x.units = newReadings[unitKey, unitRead]()
+	texts := []string{"mg/dL", "mmHg", "nonsense", "12", strings.Repeat("g", maxReadText+1)}
+	for i := range maxReadings + 100 {
 		texts = append(texts, fmt.Sprintf("{drop%d}", i))
 	}
 	var group sync.WaitGroup
@@ -65,7 +65,7 @@ func TestUnitsAreRememberedUpToABoundAndReadTheSame(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := len(*x.units.read.Load()); n == 0 || n > maxUnits {
+	if n := len(*x.units.known.Load()); n == 0 || n > maxReadings {
 		t.Errorf("%d units are remembered", n)
 	}
 	if u, _, _ := x.spelledUnit(&state.Quantity{Unit: "mmHg"}, false); u.SameKind(x.readUnit(unitKey{"mg", false}).unit) {

@@ -7,8 +7,10 @@ package fhir
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
+	"encoding/binary"
 	"math"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -24,12 +26,13 @@ type entry struct {
 	mappedAt int      // Bag.lookups at that time
 }
 
-// digest is the first half of a SHA-256.
-type digest [sha256.Size / 2]byte
+// digest tells versions of one resource apart. It is no proof of anything: who
+// can make two versions with the same one can also leave one of them out.
+type digest [8]byte
 
-func digestOf(raw []byte) digest {
-	sum := sha256.Sum256(raw)
-	return digest(sum[:len(digest{})])
+func digestOf(raw []byte) (d digest) {
+	binary.BigEndian.PutUint64(d[:], xxhash.Sum64(raw))
+	return d
 }
 
 // statusRank orders versions of one resource that carry no time: a retraction
