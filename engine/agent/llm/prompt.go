@@ -70,7 +70,7 @@ func (p *prompts) opening(tl *state.Timeline, x *agent.Deliberation, cfg state.C
 	if system, err = p.write("system.tmpl", struct{ Rounds, MaxActions int }{rounds, maxActions}); err != nil {
 		return "", "", err
 	}
-	user, err = p.write("chart.tmpl", chartOf(tl, x, cfg))
+	user, err = p.write("chart.tmpl", chartOf(tl, menuOf(x), cfg))
 	return system, user, err
 }
 
@@ -135,13 +135,13 @@ var (
 	notLabs = append([]int{state.Urine}, vitals...)
 )
 
-func chartOf(tl *state.Timeline, x *agent.Deliberation, cfg state.Config) chart {
+func chartOf(tl *state.Timeline, m Menu, cfg state.Config) chart {
 	p := &tl.Present
 	c := chart{
 		Age: age(tl), Sex: sex(tl.Sex), Hours: fmt.Sprintf("%.0f", tl.HoursInICU),
 		Goal: fmt.Sprintf("%.0f", p.MAP.GoalMmHg), NE: fmt.Sprintf("%.2f", p.NEUgKgMin),
 		MAP: "unknown", MAPAge: "unknown", LastHourMin: "unknown", SOFA: "unknown", Shock: p.Sepsis.Shock,
-		LevelsNow: pairOf(x.Native().LevelsNow),
+		LevelsNow: pairOf(m.Now),
 	}
 	if m := p.MAP.Newest; m != nil {
 		c.MAP, c.MAPAge = fmt.Sprintf("%.0f", m.Value), fmt.Sprintf("%.0f", m.AgeMin)
@@ -165,16 +165,16 @@ func chartOf(tl *state.Timeline, x *agent.Deliberation, cfg state.Config) chart 
 	}
 	c.VasopressorLevel, c.FluidLevel = levelsFor(cfg, true), levelsFor(cfg, false)
 	c.history(tl)
-	for _, o := range x.Choices() {
+	for _, o := range m.Choices {
 		c.Choices = append(c.Choices, choice{pairOf(o.Levels), o.Name})
 	}
-	c.refused(x)
+	c.refused(m.Refused)
 	return c
 }
 
 // refused lists pairs of levels that are proposed and may not be chosen at all.
-func (c *chart) refused(x *agent.Deliberation) {
-	for _, r := range x.Refused() {
+func (c *chart) refused(of []agent.Refused) {
+	for _, r := range of {
 		pair := pairOf(r.Levels)
 		open := slices.ContainsFunc(c.Choices, func(o choice) bool { return o.Pair == pair })
 		if open || slices.ContainsFunc(c.Refused, func(o refused) bool { return o.Pair == pair }) {

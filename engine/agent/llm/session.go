@@ -167,7 +167,7 @@ func (s *session) call(c agent.Call, alone bool, left int) (string, *state.Level
 		}
 		return "prescribed " + pairOf(levels), &levels, nil
 	}
-	return refuse(callError(CodeUnknownTool, "%s is no tool: there are %s and %s", argument(c.Name), toolSimulation, toolPrescription))
+	return refuse(unknownTool(c.Name))
 }
 
 // simulate shows what was forecast for each action. The forecasts are those of
