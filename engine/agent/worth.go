@@ -23,3 +23,14 @@ func (n *Native) Worth(tl *state.Timeline, p policy.Proposal, fc *world.Forecast
 	value, _ := n.value(tl, o)
 	return value
 }
+
+// LevelsNow labels current treatment: the vasopressors that run at T, and the
+// fluid that would go on without a bolus.
+func LevelsNow(cfg state.Config, tl *state.Timeline) state.Levels {
+	return cfg.LevelsOf(tl.Present.NEUgKgMin, MaintenanceModelMl(tl))
+}
+
+// MaintenanceModelMl is the fluid per step, tonicity-adjusted mL, that would go
+// on without a bolus: that of the newest step without its boluses and blood; 0
+// where it is not known.
+func MaintenanceModelMl(tl *state.Timeline) float64 { return maintenanceModelMl(tl) }

@@ -8,15 +8,15 @@ import (
 	"math"
 
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/learn/environment"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
 // The rewards.
 const (
-	// PatientReward is about the patient alone (design.md 6.1): the change of a
-	// score of SOFA without its cardiovascular part, which reads the treatment,
-	// of MAP below 65 mmHg and of lactate above 2 mmol/L. What is given costs
-	// nothing here: burden is kept apart.
+	// PatientReward is that of the simulated environment, about the patient
+	// alone (environment.PatientReward). What is given costs nothing here:
+	// burden is kept apart.
 	PatientReward = iota
 	// PaperReward is the published step reward (Raghu 2017, arXiv 1711.09602) on
 	// standard SOFA: -0.025 for an unchanged one above 0, -0.125 per point, and
@@ -32,42 +32,15 @@ const terminalReward = 15
 
 // rewards of the step between two rows.
 func rewards(before, after *cohort.Row) (out [Rewards]float64) {
-	out[PatientReward] = standing(after, before) - standing(before, after)
+	out[PatientReward] = environment.PatientReward(stepOf(before), stepOf(after))
 	out[PaperReward] = published(before, after)
 	return out
 }
 
-// Weights and bounds of a patient's standing.
-const (
-	perOrganPoint   = 0.125
-	per10MmHg       = 0.5
-	perLactate      = 0.25 // per mmol/L above 2
-	pressureFloor   = 65   // mmHg
-	lactateCeiling  = 2    // mmol/L
-	mostMmHgBelow   = 30
-	mostLactateOver = 8
-)
-
-// standing is how a patient stands, 0 is well. Parts that are unknown on either
-// side of a step are left out of both, so that measuring is no reward.
-func standing(r, other *cohort.Row) float64 {
-	sum := 0.0
-	for i, points := range organs(&r.SOFA) {
-		if points >= 0 && organs(&other.SOFA)[i] >= 0 {
-			sum -= perOrganPoint * float64(points)
-		}
-	}
-	if r.Presence[state.MeanBP] != state.Missing && other.Presence[state.MeanBP] != state.Missing {
-		sum -= per10MmHg * min(max(0, pressureFloor-r.Value[state.MeanBP]), mostMmHgBelow) / 10
-	}
-	if r.Presence[state.Lactate] != state.Missing && other.Presence[state.Lactate] != state.Missing {
-		sum -= perLactate * min(max(0, r.Value[state.Lactate]-lactateCeiling), mostLactateOver)
-	}
-	return sum
+// stepOf is the row's step as a reward reads it.
+func stepOf(r *cohort.Row) *state.Step {
+	return &state.Step{Value: r.Value, Presence: r.Presence, SOFA: r.SOFA}
 }
-
-// organs are the components of SOFA that treatment does not enter.
-func organs(s *state.SOFA) [5]int { return [5]int{s.Resp, s.Coag, s.Liver, s.CNS, s.Renal} }
 
 func published(before, after *cohort.Row) float64 {
 	r := 0.0
