@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Method is a way to a policy, by the name that reports and files use.
@@ -54,11 +55,38 @@ type Progress struct {
 // after each epoch. Errors wrap ErrDataset, ErrMethod or ErrFit, or the
 // context's.
 func Fit(ctx context.Context, data *Dataset, method Method, cfg Config, report func(Progress)) (*Fitted, error) {
+	if !slices.Contains(Methods, method) {
+		return nil, fmt.Errorf("%w: %q", ErrMethod, method)
+	}
 	if err := data.Validate(); err != nil {
 		return nil, err
 	}
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(method); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("%w: %q", ErrMethod, method)
+	f := &Fitted{Record: Record{Method: method, Config: cfg, Inputs: data.Inputs, Actions: data.Actions, Steps: data.Steps()}}
+	for i := range data.Episodes {
+		if len(data.Episodes[i].Steps) > 0 {
+			f.Episodes++
+		}
+	}
+	var err error
+	switch {
+	case method.deep():
+		f.policy, err = fitDeep(ctx, data, method, &f.Config, report)
+	case method == AIClinician:
+		var p *tablePolicy
+		if p, err = fitAIClinician(ctx, data, &f.Config); err == nil {
+			f.policy = p
+			if f.States = data.States; p.clusters != nil {
+				f.Clusters = len(p.clusters.centre)
+			}
+		}
+	default:
+		f.policy = fitPlain(data, method)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
