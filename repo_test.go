@@ -48,7 +48,7 @@ var importTable = map[string][]string{
 	// The simulated unit renders what a served language model reads, so it may
 	// import llm; the wire around it is the second room that may listen.
 	"engine/learn/environment": {"engine/state", "engine/cohort", "engine/world", "engine/agent", "engine/agent/llm", "engine/physiology", "policy"},
-	"engine/learn/openenv":     {"engine/learn/environment"},
+	"engine/learn/openenv":     {"engine/learn/environment", "engine/agent/llm"},
 	"engine/physiology":        {"engine/state"},
 	"engine/figure":            {},
 	"engine/ope":               {},

@@ -32,15 +32,18 @@ const (
 // estimate: without any, a pulse pressure would be drawn from two rolls of dice.
 const together = 0.8
 
-// groups are the quantities that move together; opposed ones are not listed.
-var groups = [][]int{
-	{state.SysBP, state.DiaBP, state.MeanBP},
-	{state.Hemoglobin, state.Hematocrit},
-	{state.INR, state.PT},
-	{state.PH, state.Bicarbonate, state.BaseExcess, state.TotalCO2},
-	{state.ALT, state.AST},
-	{state.BUN, state.Creatinine},
-	{state.GCSEye, state.GCSVerbal, state.GCSMotor},
+// groups are the quantities that move together, and those that move against the
+// others of their group.
+var groups = []struct{ with, against []int }{
+	{with: []int{state.SysBP, state.DiaBP, state.MeanBP}},
+	{with: []int{state.Hemoglobin, state.Hematocrit}},
+	{with: []int{state.INR, state.PT}},
+	{with: []int{state.PH}, against: []int{state.PaCO2}},
+	{with: []int{state.Bicarbonate, state.BaseExcess, state.TotalCO2}},
+	{with: []int{state.ALT, state.AST}},
+	{with: []int{state.BUN, state.Creatinine}},
+	{with: []int{state.GCSEye, state.GCSVerbal, state.GCSMotor}},
+	{with: []int{state.PaO2, state.SpO2}},
 }
 
 func luckOf(seed uint64, step int) luck {
@@ -51,8 +54,11 @@ func luckOf(seed uint64, step int) luck {
 	}
 	for _, g := range groups {
 		common := r.NormFloat64()
-		for _, f := range g {
+		for _, f := range g.with {
 			l.z[f] = math.Sqrt(together)*common + math.Sqrt(1-together)*l.z[f]
+		}
+		for _, f := range g.against {
+			l.z[f] = math.Sqrt(1-together)*l.z[f] - math.Sqrt(together)*common
 		}
 	}
 	l.death = r.Float64()
