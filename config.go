@@ -56,9 +56,11 @@ type Config struct {
 // HTTPConfig is how the service listens.
 type HTTPConfig struct {
 	// Addr is the host and port to listen on. Default 127.0.0.1:8080. An
-	// address that is not loopback serves whoever can reach it: put TLS in
-	// front of it.
+	// address that is not loopback serves whoever can reach it: set tls, or put
+	// a proxy in front that ends it.
 	Addr string `yaml:"addr"`
+	// TLS is the service's own certificate. Default: none.
+	TLS TLSConfig `yaml:"tls"`
 	// ReadTimeout bounds reading one request, body included. Default 60 s,
 	// enough for a whole chart of 23 MB over a slow line.
 	ReadTimeout time.Duration `yaml:"read_timeout"`
@@ -225,6 +227,8 @@ func (c Config) Validate() error {
 		}
 	}
 	switch {
+	case c.HTTP.TLS.enabled() && (c.HTTP.TLS.CertFile == "" || c.HTTP.TLS.KeyFile == ""):
+		return errors.New("http.tls: cert_file and key_file go together")
 	case c.Audit.Path == "":
 		return errors.New("audit.path: empty (hint: there is no serving without receipts)")
 	case c.Audit.KeyFile == "":

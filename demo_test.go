@@ -126,10 +126,10 @@ func TestDemoServesItsPages(t *testing.T) {
 			t.Errorf("%s: %s, %v, without %q", path, resp.Status, err, want)
 		}
 	}
-	if err := probe(t.Context(), strings.TrimPrefix(d.base, "http://")); err != nil {
+	if err := probe(t.Context(), HTTPConfig{Addr: strings.TrimPrefix(d.base, "http://")}); err != nil {
 		t.Errorf("healthcheck: %v", err)
 	}
-	if err := probe(t.Context(), "127.0.0.1:1"); err == nil {
+	if err := probe(t.Context(), HTTPConfig{Addr: "127.0.0.1:1"}); err == nil {
 		t.Error("healthcheck finds a service where none is")
 	}
 }

@@ -27,7 +27,7 @@ func healthcheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return probe(cmd.Context(), cfg.HTTP.Addr)
+			return probe(cmd.Context(), cfg.HTTP)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file")
@@ -36,21 +36,29 @@ func healthcheck() *cobra.Command {
 
 // probe asks for /healthz on the address the service listens on, over the
 // loopback where it listens on every address.
-func probe(ctx context.Context, addr string) error {
-	host, port, err := net.SplitHostPort(addr)
+func probe(ctx context.Context, cfg HTTPConfig) error {
+	host, port, err := net.SplitHostPort(cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("http.addr: %w", err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
+	scheme, client := "http", http.DefaultClient
+	if cfg.TLS.enabled() {
+		own, err := cfg.TLS.expect()
+		if err != nil {
+			return err
+		}
+		scheme, client = "https", &http.Client{Transport: &http.Transport{TLSClientConfig: own, DisableKeepAlives: true}}
+	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/healthz", nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("not alive: %w", err)
 	}

@@ -3,18 +3,14 @@
 package main
 
 // This file: the service's own access to EHRs (SMART Backend Services): its
-// keys, one source of tokens for each client whose registration says backend,
-// and reading the keys again while serving.
+// keys, and one source of tokens for each client whose registration says backend.
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,9 +20,6 @@ import (
 	"github.com/sepsisagent/sepsisagent/fhir"
 	"github.com/sepsisagent/sepsisagent/fhir/smart"
 )
-
-// keysEvery is how often the key files are looked at for a change.
-const keysEvery = 30 * time.Second
 
 // ownAccess holds the keys and the sources; nil is a service that has neither.
 type ownAccess struct {
@@ -119,44 +112,12 @@ func (o *ownAccess) check(ctx context.Context, w io.Writer) error {
 	return errors.Join(failed...)
 }
 
-// watch reads the keys again on SIGHUP and when their files change, until stop
-// is called. Keys that cannot be read leave those that are there in use.
-func (o *ownAccess) watch(logger *zap.Logger) (stop func()) {
-	hup, done, gone := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
-	signal.Notify(hup, syscall.SIGHUP)
-	tick := time.NewTicker(keysEvery)
-	go func() {
-		defer close(gone)
-		said := "" // so that a fault that stays is logged once
-		for {
-			asked := false
-			select {
-			case <-done:
-				return
-			case <-hup:
-				asked = true
-			case <-tick.C:
-			}
-			if o.ring == nil {
-				continue
-			}
-			changed, err := o.ring.Reload()
-			switch {
-			case err != nil && (asked || err.Error() != said):
-				said = err.Error()
-				logger.Error("keys stay as they were", zap.Error(err))
-			case err == nil && (changed || asked):
-				said = ""
-				logger.Info("keys read", zap.Bool("changed", changed), zap.Strings("keys", o.ring.Keys()))
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(hup)
-		tick.Stop()
-		close(done)
-		<-gone
+// reloads is what of it is read again while serving.
+func (o *ownAccess) reloads() []reloaded {
+	if o.ring == nil {
+		return nil
 	}
+	return []reloaded{{"keys", o.ring.Reload, func() zap.Field { return zap.Strings("keys", o.ring.Keys()) }}}
 }
 
 // close ends the sources.

@@ -164,7 +164,7 @@ func TestKeysAreReadAgainOnSIGHUPWhileServing(t *testing.T) {
 		t.Fatal(err)
 	}
 	hangUp(t)
-	lines.next(`"msg":"(keys stay as they were)"`)
+	lines.next(`"msg":"(keys not read, what was there stays in use)"`)
 	if got := kids(); got != "k0 k1 k2 " {
 		t.Errorf("after a broken file published are %q", got)
 	}

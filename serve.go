@@ -7,6 +7,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -41,7 +42,7 @@ func serveCommand() *cobra.Command {
 			"--demo needs nothing: on loopback it starts an EHR of its own with synthetic patients, a log in a\n" +
 			"temporary folder, and prints the page to open. --check loads and checks everything, asks each EHR that\n" +
 			"is read by our own right for a token, names the clients whose display mode cannot be as configured, and\n" +
-			"exits. SIGHUP reads the signing keys again.",
+			"exits. SIGHUP reads the signing keys and the certificate again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if demo && config != "" {
 				return misuse("--demo brings its own configuration; leave --config out")
@@ -97,7 +98,18 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		return err
 	}
 	defer service.Close()
+	var cert *certificate
+	if cfg.HTTP.TLS.enabled() {
+		if cert, err = openCertificate(cfg.HTTP.TLS); err != nil {
+			return err
+		}
+	}
 	if check {
+		if cert != nil {
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "certificate until %s\n", cert.expires().UTC().Format(time.RFC3339)); err != nil {
+				return err
+			}
+		}
 		if err := own.check(ctx, cmd.OutOrStdout()); err != nil {
 			return err
 		}
@@ -121,11 +133,14 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	if err := r.recordStart(ctx, log); err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	defer own.watch(logger)()
+	defer watch(logger, append(own.reloads(), cert.reloads()...)...)()
+	if cert != nil {
+		ln = tls.NewListener(ln, cert.config())
+	}
 	for _, line := range service.Lowered() {
 		logger.Warn(line)
 	}
-	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
+	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.Bool("tls", cert != nil), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
 }
 
