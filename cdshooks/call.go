@@ -41,6 +41,7 @@ type call struct {
 	record   Record
 	service  offered          // once it is known
 	ordering *engine.Ordering // of an order hook
+	chart    *state.Chart     // that was decided on
 }
 
 // recorded is where a call's entry went.
@@ -131,7 +132,7 @@ func (s *Service) admit(ctx context.Context, c *call, endpoints ...string) (_ co
 	if err := s.authenticate(ctx, c, endpoints...); err != nil {
 		return nil, nil, nil, err
 	}
-	release, err := s.slot(ctx)
+	release, err := s.slot(ctx, c.caller.Client.Name)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -266,7 +267,7 @@ func (s *Service) timeline(chart *state.Chart, at time.Time) (*state.Timeline, e
 // decide makes the decision, its receipt and its response.
 func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *state.Chart, tl *state.Timeline) (answer, error) {
 	role, _, _ := strings.Cut(req.Context.UserID, "/")
-	display := s.display(c.caller.Client, tl.Unit, role)
+	display := s.display(ctx, c.caller.Client, tl.Unit, role)
 	c.record.Display = &display
 	prior, err := s.prior(ctx, c.at, &c.record.Request)
 	if err != nil {
@@ -310,7 +311,7 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return answer{}, ErrDeadline // whoever asked has stopped waiting; a late card must not look like a new one
 	}
-	c.record.Receipt, c.record.Settings, c.record.Response = &receipt, &settings, sent
+	c.record.Receipt, c.record.Settings, c.record.Response, c.chart = &receipt, &settings, sent, chart
 	s.metrics.decided(&outcome, &display, len(response.Cards) > 0)
 	return answer{response: &response}, nil
 }

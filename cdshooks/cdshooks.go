@@ -32,6 +32,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"github.com/sepsisagent/sepsisagent/engine/world"
@@ -98,10 +99,10 @@ type Deps struct {
 	// KeySet gives our public key set as JSON. Nil: the empty set.
 	KeySet func() []byte
 
-	// Validated reports whether a local validation of this model is on record
-	// and has not expired; display mode suggest needs it (design.md 5.11). Nil:
-	// never validated, so that suggest falls back to inform.
-	Validated func(modelHash string, now time.Time) error
+	// Validated says how things stand with the local validation, which display
+	// mode suggest needs (design.md 5.11). Nil: by the record that the
+	// configuration names; without one, suggest works as inform.
+	Validated func(now time.Time) validation.Standing
 	// Ready reports whether the service can work, for /readyz. Optional.
 	Ready  func(ctx context.Context) error
 	Now    func() time.Time // optional: time.Now
@@ -116,7 +117,10 @@ type Service struct {
 	etag      string
 	seal      *evidence.Seal
 	slots     chan struct{}
+	limits    map[string]*limits // by client name
 	metrics   *metrics
+	shown     *shownState
+	watch     *watch
 
 	fhirMu      sync.Mutex              // guards fhirServers
 	fhirServers map[string]*fhir.Server // by client name
@@ -152,9 +156,18 @@ func New(d Deps) (*Service, error) {
 			return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
 		}
 	}
-	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
-	s.metrics.registry.MustRegister(fhirHealth{s.FHIRStatus})
+	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), limits: newLimits(d.Trust.Clients(), d.Config.MaxConcurrent), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
 	var err error
+	if s.shown, err = newShownState(d); err != nil {
+		return nil, err
+	}
+	if s.Validated == nil {
+		if s.Validated, err = validatedBy(d); err != nil {
+			return nil, err
+		}
+	}
+	s.watch = newWatch()
+	s.metrics.registry.MustRegister(fhirHealth{s.FHIRStatus}, displayHealth{s})
 	s.discovery, s.etag, err = discoveryDocument(d.Templates)
 	return s, err
 }

@@ -32,6 +32,7 @@ var (
 	ErrUnobtainable = errors.New("necessary data could not be had")
 	ErrDenied       = errors.New("the FHIR server refused data that are necessary")
 	ErrDeadline     = errors.New("the deadline of the call was reached")
+	ErrTooMany      = errors.New("the client calls more often than agreed")
 	ErrOverloaded   = errors.New("too many calls are under way")
 	ErrClientGone   = errors.New("the client went away before the answer")
 	ErrNotRecorded  = errors.New("the decision could not be recorded, so it is not given")
@@ -68,6 +69,7 @@ var faults = []fault{
 	{ErrWrongServer, http.StatusBadRequest, "value", "wrong-server", "fhirServer is not the server registered for this client."},
 	{ErrWrongPatient, http.StatusBadRequest, "value", "wrong-patient", "Prefetch, the drafted orders, or what the FHIR server sent, holds data of a patient other than context.patientId. Nothing was computed."},
 	{ErrBadRequest, http.StatusBadRequest, "invalid", "bad-request", "The request does not follow the CDS Hooks contract."},
+	{ErrTooMany, http.StatusTooManyRequests, "throttled", "too-many", "This client calls more often, or more at once, than was agreed. Try again."},
 	{ErrOverloaded, http.StatusServiceUnavailable, "throttled", "overloaded", "The service is busy. Try again."},
 	{ErrUnobtainable, http.StatusPreconditionFailed, "incomplete", "unobtainable", "Data that the service needs could not be had from prefetch or from the FHIR server."},
 	{ErrDenied, http.StatusPreconditionFailed, "incomplete", "denied", "The FHIR server did not let the service read data that it needs."},

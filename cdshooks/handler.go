@@ -150,7 +150,7 @@ func (s *Service) serveReady(c *gin.Context) {
 			return
 		}
 	}
-	c.String(http.StatusOK, "ready\n")
+	c.String(http.StatusOK, "ready\n"+s.displayReport())
 }
 
 // answer is what a call ends in. Response is nil when there are no cards to
@@ -186,6 +186,9 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 			s.drain(c.Request)
 		}
 		s.finish(c, call, ans, appended, err)
+		if appended != nil && err == nil {
+			s.compareLater(call)
+		}
 		s.metrics.call(call.record.Request.Client, name, call.record.Status, call.record.Reason, time.Since(started))
 		s.logCall(name, call, time.Since(started), err)
 	}
@@ -203,22 +206,6 @@ func (s *Service) work(ctx context.Context, call *call, work func(context.Contex
 		}
 	}()
 	return work(ctx, call)
-}
-
-// slot waits briefly for one of the calls worked on at once; release gives it
-// back. It comes after authentication, so that strangers cannot hold them.
-func (s *Service) slot(ctx context.Context) (release func(), err error) {
-	wait := time.NewTimer(250 * time.Millisecond)
-	defer wait.Stop()
-	select {
-	case s.slots <- struct{}{}:
-		s.metrics.inFlight.Inc()
-		return func() { s.metrics.inFlight.Dec(); <-s.slots }, nil
-	case <-wait.C:
-		return nil, ErrOverloaded
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // drain reads what is left of a refused body, up to the limit: a client that
@@ -252,7 +239,7 @@ func (s *Service) finish(c *gin.Context, call *call, ans answer, appended *recor
 	default:
 		var resting *fhir.RestingError
 		switch {
-		case f.status == http.StatusServiceUnavailable:
+		case f.status == http.StatusServiceUnavailable, f.status == http.StatusTooManyRequests:
 			c.Header("Retry-After", "1")
 		case errors.As(err, &resting): // the EHR is not asked before then
 			c.Header("Retry-After", strconv.Itoa(int(math.Ceil(resting.For.Seconds()))))

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -105,6 +106,15 @@ type Client struct {
 	// MaxTokenLife is the longest exp-iat accepted. Default and ceiling: 1 h
 	// (Epic's tokens live 15 min).
 	MaxTokenLife time.Duration `yaml:"max_token_life"`
+	// RatePerSecond is how many calls a second it may make, after a burst of
+	// RateBurst (default: twice the rate); more are answered 429. Default: as
+	// many as it likes.
+	RatePerSecond float64 `yaml:"rate_per_second"`
+	RateBurst     int     `yaml:"rate_burst"`
+	// MaxConcurrent is how many of its calls are worked on at once; more wait
+	// briefly and are then answered 429. Default: three quarters of
+	// cdshooks.max_concurrent, or all of it where it is the only client.
+	MaxConcurrent int `yaml:"max_concurrent"`
 	// Quirks are the client's known departures from the contract.
 	Quirks Quirks `yaml:"quirks"`
 }
@@ -166,6 +176,10 @@ func (c Client) withDefaults() (*Client, error) {
 		return fail("no keys (hint: set jwks_url, or jwks with the key set itself)")
 	case c.JWKS != "" && c.JWKSURL != "":
 		return fail("both jwks and jwks_url are set (hint: keep one)")
+	case c.RatePerSecond < 0 || c.RateBurst < 0 || c.MaxConcurrent < 0 || c.RatePerSecond > 1e6 || c.RateBurst > 1e6 || math.IsNaN(c.RatePerSecond):
+		return fail("rate_per_second, rate_burst and max_concurrent are not between 0 and a million")
+	case c.RateBurst > 0 && c.RatePerSecond == 0:
+		return fail("rate_burst without rate_per_second")
 	case c.MaxTokenLife < 0 || c.MaxTokenLife > time.Hour:
 		return fail("max_token_life %v is not between 0 and 1h", c.MaxTokenLife)
 	case c.Quirks.SelectionBehavior != "at-most-one" && c.Quirks.SelectionBehavior != "any":
