@@ -7,6 +7,7 @@ package offline
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/sepsisagent/sepsisagent/engine/nn"
 )
@@ -110,10 +111,24 @@ func (p *deepPolicy) Probabilities(seen []Observation) ([][]float64, error) {
 			n.forward(p.theta, passes[k])
 		}
 		for i := range part {
+			for _, pass := range passes {
+				if !allFinite(pass.out.Row(i)) {
+					return nil, fmt.Errorf("%w: observation %d: the network's answer is not finite", ErrObservation, from+i)
+				}
+			}
 			out[from+i] = p.decide(passes, i, part[i].Allowed)
 		}
 	}
 	return out, nil
+}
+
+func allFinite(v []float32) bool {
+	for _, x := range v {
+		if y := float64(x); math.IsNaN(y) || math.IsInf(y, 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // decide turns row i of the networks' outputs into probabilities.

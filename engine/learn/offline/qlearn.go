@@ -26,6 +26,7 @@ type qLearning struct {
 	frozen  *pass // target, next step
 	p       []float64
 	allowed []bool
+	goals   []float64
 
 	// BCQ: who would be imitated, on both steps.
 	imitator            *network
@@ -36,7 +37,7 @@ func newQLearning(method Method, mem *memory, cfg *Config, nets []*network) *qLe
 	rows, inputs := min(cfg.Batch, len(mem.valued)), mem.x.Cols
 	q := nets[0]
 	o := &qLearning{method: method, mem: mem, cfg: cfg, q: q, now: q.room(rows, inputs), ahead: q.room(rows, inputs), frozen: q.room(rows, inputs),
-		p: make([]float64, q.outputs), allowed: make([]bool, q.outputs)}
+		p: make([]float64, q.outputs), allowed: make([]bool, q.outputs), goals: make([]float64, rows)}
 	o.frozen.x = o.ahead.x
 	if method == BCQ {
 		o.imitator = nets[1]
@@ -49,18 +50,33 @@ func newQLearning(method Method, mem *memory, cfg *Config, nets []*network) *qLe
 func (o *qLearning) backward(theta, target, grad []float32, b *batch) float64 {
 	o.mem.load(o.now.x, b.rows)
 	o.mem.loadNext(o.ahead.x, b.rows)
-	out := o.q.forward(theta, o.now)
+	o.aim(theta, target, b)
+	return o.learn(theta, grad, b)
+}
+
+// aim sets the goals of a batch, which are constants to what is learnt.
+func (o *qLearning) aim(theta, target []float32, b *batch) {
 	o.q.forward(theta, o.ahead)
 	o.q.forward(target, o.frozen)
 	if o.imitator != nil {
-		o.imitator.forward(theta, o.imitate)
 		o.imitator.forward(theta, o.foreseeing)
+	}
+	for i, row := range b.rows {
+		o.goals[i] = o.goal(i, row)
+	}
+}
+
+// learn goes back from the batch's mean loss.
+func (o *qLearning) learn(theta, grad []float32, b *batch) float64 {
+	out := o.q.forward(theta, o.now)
+	if o.imitator != nil {
+		o.imitator.forward(theta, o.imitate)
 	}
 	sum, by := 0.0, 1/float32(len(b.rows))
 	for i, row := range b.rows {
 		s, q, d := o.mem.steps[row], out.Row(i), o.now.grad.Row(i)
 		clear(d)
-		b.errors[i] = q[s.Action] - float32(o.goal(i, row))
+		b.errors[i] = q[s.Action] - float32(o.goals[i])
 		loss, slope := huber(b.errors[i])
 		sum += float64(b.weights[i] * loss)
 		d[s.Action] = b.weights[i] * slope * by
