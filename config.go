@@ -49,6 +49,8 @@ type Config struct {
 	// LLM is a language model that chooses among what the agent proposes.
 	// Without base_url there is none.
 	LLM llm.Config `yaml:"llm"`
+	// Traces is where OpenTelemetry spans of calls go. Default: nowhere.
+	Traces TracesConfig `yaml:"traces"`
 	// Engine is what is done about a decision: repeats, and what is shown.
 	Engine engine.Config `yaml:"engine"`
 }
@@ -135,6 +137,7 @@ func defaultConfig() Config {
 		State:    state.DefaultConfig(),
 		Agent:    agent.DefaultConfig(),
 		LLM:      llm.DefaultConfig(),
+		Traces:   TracesConfig{Ratio: 1},
 		Engine:   engine.DefaultConfig(),
 	}
 }
@@ -240,6 +243,9 @@ func (c Config) Validate() error {
 	}
 	if w := c.CDSHooks.PriorWindow; w > 0 && w.Minutes() < c.Engine.RepeatWindowMin {
 		return fmt.Errorf("cdshooks.prior_window: %s is shorter than engine.repeat_window_min (hint: repeats are only known so far back; 0 suppresses nothing)", w)
+	}
+	if err := c.Traces.validate(); err != nil {
+		return err
 	}
 	for _, section := range []struct {
 		key string

@@ -22,6 +22,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/engine/agent/llm"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
@@ -98,6 +99,12 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		return err
 	}
 	defer service.Close()
+	traces, flush, err := openTraces(ctx, cfg.Traces, r.hashes.Build, logger)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	service.Traces = traces
 	var cert *certificate
 	if cfg.HTTP.TLS.enabled() {
 		if cert, err = openCertificate(cfg.HTTP.TLS); err != nil {
@@ -111,6 +118,9 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 			}
 		}
 		if err := own.check(ctx, cmd.OutOrStdout()); err != nil {
+			return err
+		}
+		if err := service.Load(ctx); err != nil {
 			return err
 		}
 		for _, line := range service.Lowered() {
@@ -136,6 +146,9 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	defer watch(logger, append(own.reloads(), cert.reloads()...)...)()
 	if cert != nil {
 		ln = tls.NewListener(ln, cert.config())
+	}
+	if err := service.Start(ctx); err != nil {
+		return errors.Join(err, ln.Close())
 	}
 	for _, line := range service.Lowered() {
 		logger.Warn(line)
@@ -183,9 +196,10 @@ func newRegistry(cfg Config) (*trust.Registry, error) {
 	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway})
 }
 
-// newService wires the CDS Hooks service. own may be nil. validated says whether this model
-// may be shown in suggest mode; nil: never, so that suggest falls to inform.
-func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.Log, logger *zap.Logger, validated func(string, time.Time) error) (*cdshooks.Service, error) {
+// newService wires the CDS Hooks service. own may be nil. validated says how
+// things stand with the local validation; nil: by the record that the
+// configuration names.
+func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.Log, logger *zap.Logger, validated func(time.Time) validation.Standing) (*cdshooks.Service, error) {
 	card, err := cardOf(r.model, r.cfg.Files.CardAttributes)
 	if err != nil {
 		return nil, fmt.Errorf("files.card_attributes: %w", err)

@@ -82,7 +82,7 @@ func (c *call) fail(err error) {
 // append stores the call's record. It goes on when the client is gone: what
 // was decided is recorded even if nobody waits for it.
 func (s *Service) append(ctx context.Context, c *call) (*recorded, error) {
-	defer s.metrics.timed("record")()
+	defer s.timed(ctx, "record")()
 	body, err := EncodeRecord(&c.record)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (s *Service) appendEntry(ctx context.Context, ix audit.Index, body []byte) 
 // authenticate is the first thing that happens to a call, before its body is
 // read.
 func (s *Service) authenticate(ctx context.Context, c *call, endpoints ...string) error {
-	defer s.metrics.timed("authenticate")()
+	defer s.timed(ctx, "authenticate")()
 	caller, err := s.Trust.Verify(ctx, c.http.Header, endpoints...)
 	if err != nil {
 		return err
@@ -151,11 +151,11 @@ func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	defer done()
-	req, err := s.readRequest(c, body)
+	req, err := s.readRequest(ctx, c, body)
 	if err != nil {
 		return answer{}, err
 	}
-	if c.ordering, err = s.ordering(c, req); err != nil {
+	if c.ordering, err = s.ordering(ctx, c, req); err != nil {
 		return answer{}, err
 	}
 	if c.ordering != nil && !concerns(c.ordering) {
@@ -167,7 +167,7 @@ func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	timeline, err := s.timeline(chart, at)
+	timeline, err := s.timeline(ctx, chart, at)
 	if err != nil {
 		return answer{}, err
 	}
@@ -176,8 +176,8 @@ func (s *Service) treat(ctx context.Context, c *call) (answer, error) {
 
 // readRequest decodes the body and checks it against the contract and the
 // client's registration.
-func (s *Service) readRequest(c *call, body []byte) (*Request, error) {
-	defer s.metrics.timed("decode")()
+func (s *Service) readRequest(ctx context.Context, c *call, body []byte) (*Request, error) {
+	defer s.timed(ctx, "decode")()
 	sum := sha256.Sum256(body)
 	m := &c.record.Request
 	m.Bytes, m.Digest = len(body), hex.EncodeToString(sum[:])
@@ -221,7 +221,7 @@ func bounded(extension object) object {
 // gather gets the chart. The EHR is asked only at the registered address, with
 // a token of this very call or, where the registration allows it, of our own.
 func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Time) (*state.Chart, json.RawMessage, error) {
-	defer s.metrics.timed("gather")()
+	defer s.timed(ctx, "gather")()
 	client := c.caller.Client
 	q := ChartQuery{
 		Prefetch:  renamed(req.Prefetch, client.Quirks.PrefetchKeys),
@@ -255,8 +255,8 @@ func renamed(prefetch map[string]json.RawMessage, names map[string]string) map[s
 	return out
 }
 
-func (s *Service) timeline(chart *state.Chart, at time.Time) (*state.Timeline, error) {
-	defer s.metrics.timed("timeline")()
+func (s *Service) timeline(ctx context.Context, chart *state.Chart, at time.Time) (*state.Timeline, error) {
+	defer s.timed(ctx, "timeline")()
 	tl, err := state.Build(chart, at, s.State)
 	if err != nil {
 		return nil, fmt.Errorf("%w: timeline: %w", ErrInternal, err)
@@ -282,13 +282,13 @@ func (s *Service) decide(ctx context.Context, c *call, req *Request, chart *stat
 		Client: c.caller.Client.Name, User: req.Context.UserID, Role: role, Display: display.Mode, Prior: prior,
 		Ordering: c.ordering,
 	}
-	decided := s.metrics.timed("decide")
+	decided := s.timed(ctx, "decide")
 	outcome, err := s.Decider.Decide(ctx, cs)
 	decided()
 	if err != nil {
 		return answer{}, fmt.Errorf("decide: %w", err)
 	}
-	defer s.metrics.timed("render")()
+	defer s.timed(ctx, "render")()
 	receipt, err := s.Decider.Receipt(cs, chart, outcome)
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: receipt: %w", ErrInternal, err)

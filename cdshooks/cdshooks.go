@@ -27,6 +27,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -105,9 +107,10 @@ type Deps struct {
 	Validated func(now time.Time) validation.Standing
 	// Ready reports whether the service can work, for /readyz. Optional.
 	Ready  func(ctx context.Context) error
-	Now    func() time.Time // optional: time.Now
-	Random io.Reader        // optional: crypto/rand
-	Logger *zap.Logger      // optional: none
+	Now    func() time.Time     // optional: time.Now
+	Random io.Reader            // optional: crypto/rand
+	Logger *zap.Logger          // optional: none
+	Traces trace.TracerProvider // optional: none
 }
 
 // Service answers hook calls. It is safe for concurrent use.
@@ -148,6 +151,9 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()
+	}
+	if d.Traces == nil {
+		d.Traces = noop.NewTracerProvider()
 	}
 	key := []byte(d.Config.EvidenceKey.Reveal())
 	if len(key) == 0 {

@@ -171,11 +171,12 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 			return
 		}
 		c.Header("X-Request-Id", call.record.Request.RequestID)
-		ans, err := s.work(c.Request.Context(), call, work)
+		ctx, traced := s.trace(c.Request, name)
+		ans, err := s.work(ctx, call, work)
 		if err != nil {
 			call.fail(err)
 		}
-		appended, recordErr := s.append(c.Request.Context(), call)
+		appended, recordErr := s.append(ctx, call)
 		if recordErr != nil {
 			err = fmt.Errorf("%w: %w", ErrNotRecorded, recordErr)
 			call.record.Status = faultOf(err).status
@@ -191,6 +192,7 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 		}
 		s.metrics.call(call.record.Request.Client, name, call.record.Status, call.record.Reason, time.Since(started))
 		s.logCall(name, call, time.Since(started), err)
+		traced(&call.record)
 	}
 }
 

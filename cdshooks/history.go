@@ -23,7 +23,7 @@ const maxPrior = 50
 // shown silences nothing and is not read. A call of the same hook instance is
 // not a repeat but a client that tries again, and is left out.
 func (s *Service) prior(ctx context.Context, at time.Time, m *RequestMeta) ([]engine.Prior, error) {
-	defer s.metrics.timed("prior")()
+	defer s.timed(ctx, "prior")()
 	if s.Config.PriorWindow == 0 {
 		return nil, nil
 	}

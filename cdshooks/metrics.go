@@ -29,6 +29,7 @@ type metrics struct {
 	consulted  *prometheus.CounterVec
 	feedback   *prometheus.CounterVec
 	ownAccess  *prometheus.CounterVec
+	compared   *prometheus.CounterVec
 	unrecorded prometheus.Counter
 	inFlight   prometheus.Gauge
 }
@@ -67,6 +68,9 @@ func newMetrics() *metrics {
 		ownAccess: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sepsisagent_own_access_total", Help: "Times a FHIR server was to be read by our own right, by client and whether a token could be had.",
 		}, []string{"client", "result"}),
+		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sepsisagent_forecasts_compared_total", Help: "Forecasts compared with what came: inside or outside the 80 % interval, or why they were not compared.",
+		}, []string{"client", "result"}),
 		unrecorded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sepsisagent_unrecorded_total", Help: "Calls answered with an error because their receipt could not be stored.",
 		}),
@@ -74,7 +78,7 @@ func newMetrics() *metrics {
 			Name: "sepsisagent_calls_in_flight", Help: "Hook calls being worked on.",
 		}),
 	}
-	m.registry.MustRegister(m.calls, m.seconds, m.stage, m.decisions, m.suppressed, m.lowered, m.consulted, m.feedback, m.ownAccess, m.unrecorded, m.inFlight,
+	m.registry.MustRegister(m.calls, m.seconds, m.stage, m.decisions, m.suppressed, m.lowered, m.consulted, m.feedback, m.ownAccess, m.compared, m.unrecorded, m.inFlight,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -120,10 +124,4 @@ func faultLabel(fault string) string {
 		return "http-" + status[:1] + "xx"
 	}
 	return "http-other"
-}
-
-// timed measures one stage: defer s.metrics.timed("decide")().
-func (m *metrics) timed(stage string) func() {
-	start := time.Now()
-	return func() { m.stage.WithLabelValues(stage).Observe(time.Since(start).Seconds()) }
 }

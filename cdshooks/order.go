@@ -8,6 +8,7 @@ package cdshooks
 // data are needed to say nothing about paracetamol.
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,11 +77,11 @@ func (c Context) validateOrders(hook string) error {
 }
 
 // ordering takes the drafted orders of a call apart; nil for patient-view.
-func (s *Service) ordering(c *call, req *Request) (*engine.Ordering, error) {
+func (s *Service) ordering(ctx context.Context, c *call, req *Request) (*engine.Ordering, error) {
 	if !isOrderHook(req.Hook) {
 		return nil, nil
 	}
-	defer s.metrics.timed("orders")()
+	defer s.timed(ctx, "orders")()
 	read, err := s.Charts.ReadDrafts(req.Context.DraftOrders, req.Context.PatientID, c.caller.Client.FHIRServer)
 	switch {
 	case errors.Is(err, fhir.ErrWrongPatient):
