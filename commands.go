@@ -13,7 +13,7 @@ func commands() []*cobra.Command {
 		group("train", "Train the models", trainWorld(), trainActor()),
 		curriculum(),
 		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays()),
-		group("model", "Say which model this is, or import one", modelInfo(), modelCard(), modelImport()),
+		group("model", "Say which model this is, import one, or sign for it", modelInfo(), modelCard(), modelImport(), modelAccept()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
 		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditShow(), auditVerify(), auditReplay()),
 		healthcheck(),

@@ -25,6 +25,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/fhir/sandbox"
 )
 
@@ -110,11 +111,14 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 		return nil, errors.Join(err, log.Close())
 	}
 	// Synthetic patients need no local validation record; real ones do.
-	service, err := newService(r, registry, nil, log, logger, func(string, time.Time) error { return nil })
+	service, err := newService(r, registry, nil, log, logger, func(time.Time) validation.Standing { return validation.Standing{} })
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	if err := r.recordStart(ctx, log); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	if err := service.Start(ctx); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	mux := http.NewServeMux()

@@ -28,6 +28,8 @@ var importTable = map[string][]string{
 	"":                     {"..."},
 	"cdshooks":             {"cdshooks/...", "fhir", "fhir/ucum", "engine", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"cdshooks/trust":       {"configs"},
+	"cdshooks/validation":  {"audit"},
+	"cdshooks/drift":       {},
 	"cdshooks/evidence":    {"engine", "engine/state", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"fhir":                 {"fhir/ucum", "fhir/smart/scope", "engine/state", "configs"},
 	"fhir/bulk":            {"fhir/claim"},
@@ -48,6 +50,7 @@ var importTable = map[string][]string{
 	// The simulated unit renders what a served language model reads, so it may
 	// import llm; the wire around it is the second room that may listen.
 	"engine/learn/environment": {"engine/state", "engine/cohort", "engine/world", "engine/agent", "engine/agent/llm", "engine/physiology", "policy"},
+	"engine/learn/curriculum":  {"engine/learn", "engine/learn/environment", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/physiology", "policy"},
 	"engine/learn/openenv":     {"engine/learn/environment", "engine/agent/llm"},
 	"engine/physiology":        {"engine/state"},
 	"engine/figure":            {},

@@ -30,6 +30,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
@@ -156,7 +157,7 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 		Config: DefaultConfig(), State: state.DefaultConfig(), Charts: MappedCharts{f.mapper},
 		Templates: fhir.PrefetchTemplates(f.mapper.CodeMaps()),
 		Decider:   decider, Log: c.log, Proofs: c.log, Model: world.Persistence{}.Info(), Hashes: hashes,
-		Validated: func(string, time.Time) error { return nil }, Now: c.clock,
+		Validated: func(time.Time) validation.Standing { return validation.Standing{} }, Now: c.clock,
 	}
 	d.Config.PublicURL = "https://cds.example.org"
 	if change != nil {
@@ -166,6 +167,9 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 		t.Fatal(err)
 	}
 	if c.service, err = New(d); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.service.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	c.server = httptest.NewServer(c.service.Handler())

@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sepsisagent/sepsisagent/cdshooks/drift"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
@@ -70,6 +72,12 @@ type Config struct {
 	// silent. It is looked for on every call. Its folder must exist, so that a
 	// switch that is misspelt is found before it is needed.
 	KillSwitchFile string `yaml:"kill_switch_file"`
+	// Validation names the signed record without which display mode suggest
+	// works as inform, and the key that must have signed it (docs/display.md).
+	Validation validation.Config `yaml:"validation"`
+	// Drift is when forecasts count as no longer holding; the display is then
+	// silent (docs/display.md).
+	Drift DriftConfig `yaml:"drift"`
 }
 
 // DefaultConfig returns the defaults. PublicURL has none.
@@ -84,6 +92,7 @@ func DefaultConfig() Config {
 		TimeZone:      "UTC",
 		SourceLabel:   "SepsisAgent CDS (decision support, not validated for clinical use)",
 		TopicSystem:   "https://github.com/sepsisagent/sepsisagent/topics",
+		Drift:         DriftConfig{FalseAlarm: drift.DefaultFalseAlarm},
 	}
 }
 
@@ -121,6 +130,9 @@ func (c Config) Validate() error {
 		return fail("evidence_key is shorter than 32 characters")
 	case c.SourceLabel == "" || c.TopicSystem == "":
 		return fail("source_label and topic_system must not be empty")
+	}
+	if err := c.Drift.validate(); err != nil {
+		return fail("drift.%v", err)
 	}
 	if c.KillSwitchFile != "" {
 		if info, err := os.Stat(filepath.Dir(c.KillSwitchFile)); err != nil || !info.IsDir() {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
@@ -119,7 +120,7 @@ func TestALoweredDisplayModeIsSaidEverywhere(t *testing.T) {
 	if r := c.view(physiology.SepticShock, nil); r.status != http.StatusOK {
 		t.Fatal(r.status)
 	}
-	want := DisplayChoice{Mode: trust.DisplayInform, Configured: trust.DisplaySuggest, Code: LoweredNotValidated, Why: errNotValidated.Error()}
+	want := DisplayChoice{Mode: trust.DisplayInform, Configured: trust.DisplaySuggest, Code: string(validation.NotValidated), Why: "no local validation of this model is on record"}
 	if got := *c.lastDecision().Display; got != want {
 		t.Errorf("the receipt says %+v", got)
 	}

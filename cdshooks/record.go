@@ -33,6 +33,9 @@ const (
 	KindFailure  = "failure"  // a call that could not be answered: 412, 5xx, client gone
 	KindBatch    = "batch"    // a feedback call as a whole; its items are entries of kind feedback
 	KindRead     = "read"     // somebody opened a receipt as a page
+	// Not of a call, and with a body of their own (DisplayChange, Comparison):
+	KindDisplay     = "display"     // what may be shown changed
+	KindCalibration = "calibration" // a forecast was compared with what came
 )
 
 // Record is the body of one entry. Receipt and Response are there when a

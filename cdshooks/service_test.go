@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
 )
@@ -100,7 +101,9 @@ func TestDisplayModesDecideWhatIsShown(t *testing.T) {
 		{"inform shows no dose", func(_ *Deps, c *trust.Client) { c.Display = trust.DisplayInform }, nil, trust.DisplayInform},
 		{"suggest without a local validation falls back to inform", func(d *Deps, _ *trust.Client) { d.Validated = nil }, nil, trust.DisplayInform},
 		{"suggest with an expired validation falls back to inform", func(d *Deps, _ *trust.Client) {
-			d.Validated = func(string, time.Time) error { return os.ErrDeadlineExceeded }
+			d.Validated = func(time.Time) validation.Standing {
+				return validation.Standing{Code: validation.Expired, Why: "it expired"}
+			}
 		}, nil, trust.DisplayInform},
 		{"the unit's own mode wins", func(_ *Deps, c *trust.Client) {
 			c.DisplayByUnit = map[string]string{"": trust.DisplaySilent, "ICU": trust.DisplaySilent, "MICU": trust.DisplaySilent, "Medical ICU": trust.DisplaySilent}

@@ -31,7 +31,8 @@ var ErrNotScored = errors.New("models of this kind are not scored")
 // world --json`.
 type Evaluation struct {
 	Scores
-	LeftOut   int     `json:"left_out_stays"` // stays of patients the model has seen
+	LeftOut   int     `json:"left_out_stays"`      // stays of patients the model has seen
+	Simulated bool    `json:"simulated,omitempty"` // the scores are of simulated patients: no real one was left
 	Synthetic *Scores `json:"synthetic,omitempty"`
 	Shape     *Shape  `json:"shape"` // of the dose response, at every third decision time of the patients scored
 	// Effects are those of simulated patients with two known futures; the
@@ -90,7 +91,7 @@ func Evaluate(ctx context.Context, rows iter.Seq2[cohort.Row, error], of Forecas
 	case stays == e.LeftOut:
 		return nil, fmt.Errorf("%w (%d stays were left out)", ErrNothingToEvaluate, e.LeftOut)
 	case real.steps == 0:
-		e.Scores, e.Shape = *simulated.scores(), simulatedShape.sum()
+		e.Scores, e.Shape, e.Simulated = *simulated.scores(), simulatedShape.sum(), true
 	default:
 		e.Scores, e.Shape = *real.scores(), realShape.sum()
 		if simulated.steps > 0 {
