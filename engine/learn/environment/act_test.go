@@ -191,6 +191,9 @@ func TestAnAgentThatDoesNothingUsefulIsGivenUp(t *testing.T) {
 }
 
 func TestWhateverIsSaidEpisodesEndAndRewardsStayInRange(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays a hundred episodes")
+	}
 	unit(t)
 	said := rapid.OneOf(
 		rapid.SampledFrom([]string{"", "hm", `{"actions":["[0,0]","[4,4]"]}`, "<tool_call>", `{"vasopressor":9}`, "\xff", "```json\n{}\n```"}),

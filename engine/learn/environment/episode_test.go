@@ -192,6 +192,9 @@ func TestABlockedPrescriptionGivesNothingAndTakesNoTime(t *testing.T) {
 }
 
 func TestSomethingMayAlwaysBeGiven(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays twelve episodes")
+	}
 	for seed := range uint64(12) {
 		e := begin(t, seed, "")
 		for k := 0; ; k++ {
@@ -203,6 +206,9 @@ func TestSomethingMayAlwaysBeGiven(t *testing.T) {
 }
 
 func TestEpisodesEndByThemselves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays forty episodes")
+	}
 	ends := map[End]int{}
 	for seed := range uint64(40) {
 		e := begin(t, seed, "")
@@ -223,6 +229,9 @@ func TestEpisodesEndByThemselves(t *testing.T) {
 }
 
 func TestDeathEarnsNothingAndLifeWhatIsLeftOfItsChance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays forty episodes")
+	}
 	for seed := range uint64(40) {
 		e := begin(t, seed, "")
 		for k := 0; ; k++ {
