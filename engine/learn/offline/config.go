@@ -21,60 +21,60 @@ type Config struct {
 	Discount float64 `json:"discount"`
 
 	// Hidden is the width of the two hidden layers, with ReLU.
-	Hidden int `json:"hidden"`
+	Hidden int `json:"hidden,omitempty"`
 	// Streams is the width of the hidden layer in each stream of a dueling
 	// network; 0: the streams are linear.
-	Streams int `json:"streams"`
+	Streams int `json:"streams,omitempty"`
 	// Batch is the number of steps in an update.
-	Batch int `json:"batch"`
+	Batch int `json:"batch,omitempty"`
 	// Updates is how many updates are made. It does not depend on how much data
 	// there is, and no value is looked at to stop earlier.
-	Updates int `json:"updates"`
+	Updates int `json:"updates,omitempty"`
 	// LearningRate of Adam falls along a cosine to a fiftieth of itself.
-	LearningRate float64 `json:"learning_rate"`
+	LearningRate float64 `json:"learning_rate,omitempty"`
 	// WeightDecay is decoupled, per update times the learning rate.
-	WeightDecay float64 `json:"weight_decay"`
+	WeightDecay float64 `json:"weight_decay,omitempty"`
 	// TargetEvery is after how many updates the target network becomes a copy;
 	// 0: it follows by the share Polyak at each update.
-	TargetEvery int     `json:"target_every"`
-	Polyak      float64 `json:"polyak"`
+	TargetEvery int     `json:"target_every,omitempty"`
+	Polyak      float64 `json:"polyak,omitempty"`
 
 	// Priority is the exponent α of prioritised replay (Schaul 2016); 0: steps
 	// are drawn alike. PriorityCorrection is the exponent β that the weights
 	// begin with; it rises to 1.
-	Priority           float64 `json:"priority"`
-	PriorityCorrection float64 `json:"priority_correction"`
+	Priority           float64 `json:"priority,omitempty"`
+	PriorityCorrection float64 `json:"priority_correction,omitempty"`
 
 	// Conservative is CQL's α.
-	Conservative float64 `json:"conservative"`
+	Conservative float64 `json:"conservative,omitempty"`
 	// Support is BCQ's τ in [0, 1]: actions below this share of the likeliest
 	// action's probability are not chosen. LogitPenalty holds its imitation back.
-	Support      float64 `json:"support"`
-	LogitPenalty float64 `json:"logit_penalty"`
+	Support      float64 `json:"support,omitempty"`
+	LogitPenalty float64 `json:"logit_penalty,omitempty"`
 	// Expectile is IQL's τ in [0.5, 1). Sharpness is its β on advantages in
 	// standard deviations, and MostWeight the largest weight.
-	Expectile  float64 `json:"expectile"`
-	Sharpness  float64 `json:"sharpness"`
-	MostWeight float64 `json:"most_weight"`
+	Expectile  float64 `json:"expectile,omitempty"`
+	Sharpness  float64 `json:"sharpness,omitempty"`
+	MostWeight float64 `json:"most_weight,omitempty"`
 	// ExpertBelow is the SOFA below which WD3QNE learns from the clinicians' next
 	// action in place of its own.
-	ExpertBelow float64 `json:"expert_below_sofa"`
+	ExpertBelow float64 `json:"expert_below_sofa,omitempty"`
 
 	// Validation is the share of patients that imitation is stopped by, and
 	// Patience after how many epochs without a better one.
-	Validation float64 `json:"validation"`
-	Patience   int     `json:"patience"`
+	Validation float64 `json:"validation,omitempty"`
+	Patience   int     `json:"patience,omitempty"`
 
 	// Clusters is the most clusters of AI Clinician where the dataset names no
 	// states, with PerCluster steps for each at least; Restarts of k-means++ on
 	// the share Sample of steps.
-	Clusters   int     `json:"clusters"`
-	PerCluster int     `json:"per_cluster"`
-	Restarts   int     `json:"restarts"`
-	Sample     float64 `json:"sample"`
+	Clusters   int     `json:"clusters,omitempty"`
+	PerCluster int     `json:"per_cluster,omitempty"`
+	Restarts   int     `json:"restarts,omitempty"`
+	Sample     float64 `json:"sample,omitempty"`
 	// Rare is how often an action must have been seen more than in a state to be
 	// known there.
-	Rare int `json:"rare"`
+	Rare int `json:"rare,omitempty"`
 }
 
 // Defaults are the settings of a method; see the sources at each.
@@ -83,7 +83,10 @@ func Defaults(method Method) Config {
 	// WD3QNE, Adam at 3e-4 in batches of 256 and target shares of 0.005 as in
 	// IQL. Six thousand updates read 1.5 million steps: 17 passes over 10,000
 	// stays of 9 steps.
-	c := Config{Seed: 1, Discount: 0.99, Hidden: 128, Batch: 256, Updates: 6000, LearningRate: 3e-4, Polyak: 0.005}
+	c := Config{Seed: 1, Discount: 0.99}
+	if method.deep() {
+		c.Hidden, c.Batch, c.Updates, c.LearningRate, c.Polyak = 128, 256, 6000, 3e-4, 0.005
+	}
 	switch method {
 	case Clinician, BC:
 		// Cross-entropy (d3rlpy 1e-3), stopped on held-out patients so that

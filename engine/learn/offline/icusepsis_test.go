@@ -224,8 +224,17 @@ func TestMethodsOnICUSepsis(t *testing.T) {
 		}
 		value := m.worth(t, fitted)
 		t.Logf("%-13s exact value %.4f, fitted in %v on %d steps", method, value, time.Since(began).Round(time.Millisecond), log.Steps())
-		if value < 0.74 || value > 0.8752 {
-			t.Errorf("%s is worth %.4f: not sane between random 0.780 and optimal 0.875", method, value)
+		// D3QN is not held near the log, and greedy on noise it is worth no more than
+		// chance; the rest must be better than clinicians once there is data.
+		least := 0.77
+		switch method {
+		case offline.AIClinician, offline.CQL, offline.BCQ, offline.IQL:
+			if *long && n >= 10_000 {
+				least = 0.79
+			}
+		}
+		if value < least || value > 0.8752 {
+			t.Errorf("%s is worth %.4f: not between %.3f and the optimum, 0.875 (random 0.780, clinicians 0.782)", method, value, least)
 		}
 	}
 }
