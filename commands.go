@@ -11,7 +11,7 @@ func commands() []*cobra.Command {
 		serveCommand(), decideCommand(),
 		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth(), cohortFetch()),
 		group("train", "Train the models", trainWorld(), trainActor()),
-		curriculum(),
+		curriculumCommand(),
 		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays()),
 		group("model", "Say which model this is, import one, or sign for it", modelInfo(), modelCard(), modelImport(), modelAccept()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),

@@ -7,6 +7,6 @@ package main
 
 import "github.com/spf13/cobra"
 
-func curriculum() *cobra.Command {
+func curriculumCommand() *cobra.Command {
 	return group("curriculum", "Train a language model: data of stages 1 and 2, the environment of stage 3", curriculumServe())
 }
