@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package learn
+
+// This file: that recorded stays become logged decisions as they were, and that
+// baselines decide on them.
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/learn/offline"
+	"github.com/sepsisagent/sepsisagent/engine/physiology"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
+)
+
+// flat encodes MAP and nothing else.
+type flat struct{}
+
+func (flat) Info() world.Info { return world.Info{Hash: "flat"} }
+func (flat) Encode(tl *state.Timeline) ([]float32, error) {
+	x := make([]float32, world.InputSize)
+	if s := tl.Last(); s.Presence[state.MeanBP] != state.Missing {
+		x[0] = float32(s.Value[state.MeanBP])
+	}
+	return x, nil
+}
+
+func simulatedRows(t *testing.T) (rows []cohort.Row) {
+	t.Helper()
+	courses, err := physiology.Cohort(physiology.CohortConfig{Patients: 12, Seed: 3, Behaviour: physiology.BehaviourRandomised, Hours: 48})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c := range courses {
+		r, err := cohort.Rows(c.Chart(), "small", state.DefaultConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, r...)
+	}
+	return rows
+}
+
+func anybody(string) bool { return true }
+
+func TestRecordedStaysBecomeLoggedDecisions(t *testing.T) {
+	rows := simulatedRows(t)
+	d, err := baselineData(context.Background(), cohort.Seq(rows), flat{}, anybody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	at := map[string][]offline.Episode{}
+	for _, e := range d.Episodes {
+		at[e.Patient] = append(at[e.Patient], e)
+	}
+	decisions := 0
+	for group := range cohort.ByStay(cohort.Seq(rows)) {
+		logged := at[cohort.PatientHash(group[0].Patient)]
+		if group[0].Part == cohort.Test {
+			if len(logged) > 0 {
+				t.Fatal("a test patient is learnt from")
+			}
+			continue
+		}
+		var steps []offline.Step
+		for _, e := range logged {
+			steps = append(steps, e.Steps...)
+		}
+		k, sum := 0, 0.0
+		for i := range group {
+			next, ok := cohort.Next(group, i)
+			if !ok || !next.Given.VasoKnown || !next.Given.FluidKnown {
+				continue
+			}
+			if want := 5*next.Given.Levels.Vasopressor + next.Given.Levels.Fluid; steps[k].Action != want {
+				t.Fatalf("step %d: action %d, given after it %d", i, steps[k].Action, want)
+			}
+			if want := group[i].Value[state.MeanBP]; group[i].Presence[state.MeanBP] != state.Missing && steps[k].Features[0] != float32(want) {
+				t.Fatalf("step %d: MAP %v, known then %v", i, steps[k].Features[0], want)
+			}
+			if g := &group[i].Given; g.VasoKnown && g.FluidKnown && steps[k].Previous != 5*g.Levels.Vasopressor+g.Levels.Fluid {
+				t.Fatalf("step %d: the action before is %d", i, steps[k].Previous)
+			}
+			sum += published(&group[i], next)
+			k++
+		}
+		if k != len(steps) {
+			t.Fatalf("%d of %d decisions are logged", len(steps), k)
+		}
+		decisions += k
+		got := 0.0
+		for _, s := range steps {
+			got += s.Reward
+		}
+		ended := len(logged) > 0 && !logged[len(logged)-1].Cut
+		if end, known := terminal(&group[len(group)-1]); known && ended {
+			sum += end
+		}
+		if math.Abs(got-sum) > 1e-9 {
+			t.Fatalf("rewards add up to %v, want %v", got, sum)
+		}
+	}
+	if decisions < leastBaselineSteps || decisions != d.Steps() {
+		t.Fatalf("%d decisions, %d logged", decisions, d.Steps())
+	}
+}
+
+func TestAGapCutsAnEpisode(t *testing.T) {
+	rows := simulatedRows(t)
+	for group := range cohort.ByStay(cohort.Seq(rows)) {
+		if len(group) < 8 {
+			continue
+		}
+		group[4].Given.VasoKnown = false // what was given after the fourth is not known
+		for i := range group {
+			group[i].OutcomeKnown, group[i].DiedInHospital = true, true
+		}
+		episodes, err := loggedDecisions(group, flat{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(episodes) != 2 || !episodes[0].Cut || episodes[1].Cut || len(episodes[0].Steps) != 3 {
+			t.Fatalf("%d episodes, cut or not as they should not be", len(episodes))
+		}
+		last := episodes[1].Steps[len(episodes[1].Steps)-1]
+		if want := published(&group[len(group)-2], &group[len(group)-1]) - terminalReward; math.Abs(last.Reward-want) > 1e-9 {
+			t.Errorf("the last reward is %v, want %v", last.Reward, want)
+		}
+		for i := range group {
+			group[i].OutcomeKnown = false
+		}
+		if episodes, err = loggedDecisions(group, flat{}); err != nil || !episodes[1].Cut {
+			t.Errorf("a stay of unknown outcome is not cut (%v)", err)
+		}
+		return
+	}
+	t.Fatal("no stay is long enough")
+}
+
+func TestBaselinesRefusePatientsOfOthers(t *testing.T) {
+	_, err := baselineData(context.Background(), cohort.Seq(simulatedRows(t)), flat{}, func(string) bool { return false })
+	if !errors.Is(err, ErrBaseline) {
+		t.Errorf("%v, want that they are refused", err)
+	}
+}
+
+func TestBaselinesAreCandidates(t *testing.T) {
+	rows := simulatedRows(t)
+	d, err := baselineData(context.Background(), cohort.Seq(rows), flat{}, anybody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fitted []*offline.Fitted
+	for _, method := range []offline.Method{offline.Clinician, offline.Persistence} {
+		cfg := offline.Defaults(method)
+		cfg.Updates, cfg.Hidden = 20, 4
+		f, err := offline.Fit(context.Background(), d, method, cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fitted = append(fitted, f)
+	}
+	candidates := BaselineCandidates(fitted, flat{})
+	for i := range rows {
+		tl, err := rows[i].Timeline()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range candidates {
+			p, ok, err := c.Probabilities(tl)
+			if err != nil || !ok {
+				t.Fatalf("%s: %v", c.Name, err)
+			}
+			sum := 0.0
+			for _, row := range p {
+				for _, v := range row {
+					sum += v
+				}
+			}
+			if math.Abs(sum-1) > 1e-9 {
+				t.Fatalf("%s: probabilities add up to %v", c.Name, sum)
+			}
+			if g := &rows[i].Given; c.Name == string(offline.Persistence) && g.VasoKnown && g.FluidKnown && p[g.Levels.Vasopressor][g.Levels.Fluid] != 1 {
+				t.Fatalf("persistence does not repeat what was given")
+			}
+		}
+	}
+}
