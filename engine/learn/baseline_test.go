@@ -9,6 +9,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
@@ -194,3 +197,60 @@ func TestBaselinesAreCandidates(t *testing.T) {
 		}
 	}
 }
+
+func TestBaselinesLieInAModelFolder(t *testing.T) {
+	d, err := baselineData(context.Background(), cohort.Seq(simulatedRows(t)), flat{}, anybody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := offline.Fit(context.Background(), d, offline.MostFrequent, offline.Defaults(offline.MostFrequent), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := WriteBaselines(dir, []*offline.Fitted{f}, flat{}); !errors.Is(err, ErrBaseline) {
+		t.Fatalf("a folder without a model: %v", err)
+	}
+	sums := filepath.Join(dir, sumsFile)
+	if err := os.WriteFile(sums, []byte("00  model.json\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := OpenBaselines(os.DirFS(dir), ".", flat{}); got != nil || err != nil {
+		t.Fatalf("a folder without baselines: %v, %v", got, err)
+	}
+	for range 2 { // the second time in place of the first
+		if err := WriteBaselines(dir, []*offline.Fitted{f}, flat{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data, err := os.ReadFile(sums); err != nil || strings.Count(string(data), "\n") != 3 {
+		t.Fatalf("the sums are %q (%v)", data, err)
+	}
+	got, err := OpenBaselines(os.DirFS(dir), ".", flat{})
+	if err != nil || len(got) != 1 || got[0].Record != f.Record {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if _, err := OpenBaselines(os.DirFS(dir), ".", another{}); !errors.Is(err, ErrBaseline) {
+		t.Errorf("baselines of another world model: %v, want that they are refused", err)
+	}
+	record := filepath.Join(dir, offline.RecordFile)
+	if err := os.WriteFile(record, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenBaselines(os.DirFS(dir), ".", flat{}); !errors.Is(err, ErrBaseline) {
+		t.Errorf("a changed record: %v, want that it is refused", err)
+	}
+	for _, name := range []string{record, filepath.Join(dir, offline.WeightsFile)} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenBaselines(os.DirFS(dir), ".", flat{}); !errors.Is(err, ErrBaseline) {
+		t.Errorf("files that the sums name are gone: %v, want that it is said", err)
+	}
+}
+
+// another is a world model of another hash.
+type another struct{ flat }
+
+func (another) Info() world.Info { return world.Info{Hash: "another"} }
