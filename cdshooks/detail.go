@@ -211,8 +211,8 @@ func (w writer) pressureFacts(p *page) {
 		line += "; lowest of the last hour " + number(m.LastHourMin.Value, 0) + " at " + w.time(m.LastHourMin.At)
 	}
 	p.item(line)
-	if m.Disagree && m.ArterialNow != nil && m.CuffNow != nil {
-		p.item("**Arterial line and cuff disagree**: " + w.reading(*m.ArterialNow) + " against " + w.reading(*m.CuffNow) + ". Confirm MAP.")
+	if m.Disagree && m.Other != nil {
+		p.item("**Two sources disagree**: " + w.reading(*m.Newest) + " against " + w.reading(*m.Other) + ". Confirm MAP.")
 	}
 	if m.LoneOutlier {
 		p.item("**The newest MAP stands apart from its neighbours.** Confirm MAP.")

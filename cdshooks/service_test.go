@@ -29,7 +29,7 @@ func TestEachPatientGetsTheAnswerOfTheirState(t *testing.T) {
 		{physiology.RefractoryShock, agent.Suggest, []string{"adding vasopressin 0.03 U/min", "no norepinephrine increase"}},
 		{physiology.Improving, agent.Suggest, []string{"lowering norepinephrine from "}},
 		{physiology.PostOperative, agent.NotApplicable, nil},
-		{physiology.MissingData, agent.Abstain, nil},
+		{physiology.MissingData, agent.Abstain, []string{"no MAP in the last 120 min: measure it now", "o dose"}},
 	} {
 		t.Run(string(want.scenario), func(t *testing.T) {
 			c.t = t

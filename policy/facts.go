@@ -142,7 +142,29 @@ func lowestSource(in *input) (float64, bool) {
 			low = min(low, r.Value)
 		}
 	}
+	if m.Other != nil {
+		low = min(low, m.Other.Value)
+	}
 	return low, true
+}
+
+// belowGoal grades a distance to the goal. A danger is said at any; how loudly
+// is for the reader to hear.
+func belowGoal(in *input) string {
+	const justMmHg, wellMmHg = 5, 10
+	m := in.tl.Present.MAP
+	if m.Newest == nil {
+		return "not known against"
+	}
+	switch d := m.GoalMmHg - m.Newest.Value; {
+	case d <= 0:
+		return "at or above"
+	case d <= justMmHg:
+		return "just below"
+	case d < wellMmHg:
+		return "below"
+	}
+	return "well below"
 }
 
 // heldMin is how long a reading without an age fact of its own may be read by
@@ -214,8 +236,9 @@ var chartFacts = []fact{
 	num("map_mmhg", "newest MAP of the preferred source", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.MAP.Newest) }),
 	num("map_age_min", "age of the newest MAP, minutes", aboutChart, func(in *input) (float64, bool) { return age(in.tl.Present.MAP.Newest, 1) }),
 	num("map_min_1h_mmhg", "lowest MAP of the preferred source in the last hour", aboutChart, func(in *input) (float64, bool) { return reading(in.tl.Present.MAP.LastHourMin) }),
-	num("map_lowest_source_mmhg", "lowest of the newest readings of line, cuff and unnamed source that are within 30 min of the newest MAP", aboutChart, lowestSource),
+	num("map_lowest_source_mmhg", "lowest of the newest readings of line, cuff and other source that are within 30 min of the newest MAP, or that it disagrees with", aboutChart, lowestSource),
 	num("map_goal_mmhg", "ordered MAP goal, else the default", aboutChart, func(in *input) (float64, bool) { return in.tl.Present.MAP.GoalMmHg, in.tl.Present.MAP.GoalMmHg > 0 }),
+	text("below_goal", "how far below goal the newest MAP is, in words: just below (up to 5 mmHg), below, well below (10 and more); at or above", aboutChart, belowGoal),
 	yes("map_goal_ordered", "the goal was ordered", aboutChart, func(in *input) (bool, bool) { return in.tl.Present.MAP.GoalOrdered, true }),
 	yes("map_conflict", "two sources disagree, or the newest MAP is a lone outlier", aboutChart, func(in *input) (bool, bool) {
 		return in.tl.Present.MAP.Disagree || in.tl.Present.MAP.LoneOutlier, in.tl.Present.MAP.Newest != nil

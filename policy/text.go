@@ -16,11 +16,42 @@ type piece struct {
 	literal  string
 	fact     *fact
 	decimals int
+	optional int // number of the [clause] it is in, 0 for none
 }
 
 // template splits a rule's text at {fact} and {fact:decimals}; a threshold of
-// the rule is filled in at once.
+// the rule is filled in at once. A [clause] in brackets is said only where all
+// facts in it are known.
 func template(r *Rule, s string) ([]piece, error) {
+	var out []piece
+	for clause := 0; ; clause++ {
+		plain, rest, opens := strings.Cut(s, "[")
+		if strings.Contains(plain, "]") {
+			return nil, errors.New("a ] without [")
+		}
+		pieces, err := fixed(r, plain)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, pieces...); !opens {
+			return out, nil
+		}
+		inner, rest, closes := strings.Cut(rest, "]")
+		if !closes || strings.Contains(inner, "[") || !strings.Contains(inner, "{") {
+			return nil, errors.New("a [clause] that does not end, holds another, or reads no fact")
+		}
+		if pieces, err = fixed(r, inner); err != nil {
+			return nil, err
+		}
+		for i := range pieces {
+			pieces[i].optional = clause + 1
+		}
+		out, s = append(out, pieces...), rest
+	}
+}
+
+// fixed splits text without clauses.
+func fixed(r *Rule, s string) ([]piece, error) {
 	var out []piece
 	for {
 		open := strings.IndexByte(s, '{')
@@ -57,7 +88,16 @@ func template(r *Rule, s string) ([]piece, error) {
 // fill renders the rule's text with the values; unknown ones read "unknown".
 func (c *compiled) fill(v *values) string {
 	var b strings.Builder
+	unsaid := map[int]bool{}
 	for _, p := range c.text {
+		if _, known := v.known[nameOf(p.fact)]; p.optional > 0 && p.fact != nil && !known {
+			unsaid[p.optional] = true
+		}
+	}
+	for _, p := range c.text {
+		if unsaid[p.optional] {
+			continue
+		}
 		b.WriteString(p.literal)
 		if p.fact == nil {
 			continue
@@ -74,6 +114,13 @@ func (c *compiled) fill(v *values) string {
 		}
 	}
 	return b.String()
+}
+
+func nameOf(f *fact) string {
+	if f == nil {
+		return ""
+	}
+	return f.name
 }
 
 // shownStrength is the strength with what later guidelines say.

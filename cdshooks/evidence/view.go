@@ -248,7 +248,9 @@ func mapTile(t times, p state.Pressure) tile {
 		out.Alarm = "old: " + t.age(m.At)
 	case p.Disagree:
 		out.Alarm = "arterial line and cuff disagree: confirm"
-		if p.ArterialNow != nil && p.CuffNow != nil {
+		if p.Other != nil {
+			out.Alarm = strings.TrimSuffix(number(p.Other.Value, 0)+" mmHg, "+method(*p.Other), ", ") + ": confirm"
+		} else if p.ArterialNow != nil && p.CuffNow != nil { // a receipt of before Other was kept
 			out.Alarm = "arterial " + number(p.ArterialNow.Value, 0) + ", cuff " + number(p.CuffNow.Value, 0) + ": confirm"
 		}
 	case p.LoneOutlier:

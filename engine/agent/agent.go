@@ -128,6 +128,10 @@ func (n *Native) plan(ctx context.Context, x *Deliberation) error {
 	if err := n.simulate(ctx, x.tl, options); err != nil {
 		return err
 	}
+	if r := n.unconfirmed(x.tl, options); r != nil {
+		x.base.Status, x.base.Reasons = Abstain, []Reason{*r}
+		return nil
+	}
 	if lean != nil {
 		x.base.Learned = &Learned{LessVasopressor: lean.less, MoreVasopressor: lean.more, MoreFluid: lean.fluid}
 	}

@@ -135,7 +135,7 @@ const (
 // otherShock are the reasons of an abstention that make the rules for sepsis
 // not fit: volume and drugs follow other rules there.
 var otherShock = []string{ReasonBleeding, ReasonCardiogenic, ReasonObstructive, ReasonNeurogenic, ReasonAnaphylaxis, ReasonPostArrest,
-	ReasonBurns, ReasonDKA, ReasonAgeUnknown}
+	ReasonBurns, ReasonDKA, ReasonAgeUnknown, ReasonSepsisUnknown}
 
 func scopeOf(d *Decision) scope {
 	switch d.Status {

@@ -69,6 +69,34 @@ func (n *Native) conclude(tl *state.Timeline, d *Decision, options []*option, ch
 	n.report(tl, d, options, chosen)
 }
 
+// pick is best, but for how far to wean. Where MAP has been well above goal for
+// the hour, the step down that is due is the largest that is simulated to leave
+// MAP at goal and that costs no value: the smallest change is not the aim of a
+// wean, least vasopressor for the goal is. Stopping is never the larger step.
+func (n *Native) pick(tl *state.Timeline, permitted []*option, hold *option) *option {
+	m := tl.Present.MAP
+	first := n.best(permitted, hold, m.Newest.Value >= m.GoalMmHg)
+	if first == nil || !first.Proposal.Lowers() || first.Proposal.BolusMl > 0 || !n.wellAbove(tl) {
+		return first
+	}
+	out := first
+	for _, o := range permitted {
+		if o.Proposal.Direction == policy.DirectionDecrease && o.Proposal.Drug == first.Proposal.Drug && o.Proposal.BolusMl == 0 && o.Proposal.NENextUgKgMin < out.Proposal.NENextUgKgMin &&
+			o.Forecast.Steps[0].PMAPAtGoal >= n.cfg.Sufficient && o.Value >= first.Value-n.cfg.Tie {
+			out = o
+		}
+	}
+	return out
+}
+
+// wellAbove reports a MAP that has been WeanMarginMmHg above goal, or more, for
+// the last hour.
+func (n *Native) wellAbove(tl *state.Timeline) bool {
+	m := tl.Present.MAP
+	least := m.GoalMmHg + n.cfg.WeanMarginMmHg
+	return m.Newest.Value >= least && m.LastHourMin != nil && m.LastHourMin.Value >= least
+}
+
 // best returns the option to go with, or nil when nothing is permitted, not
 // even current treatment. At goal current treatment has to be beaten by MinGain.
 func (n *Native) best(permitted []*option, hold *option, atGoal bool) *option {

@@ -72,6 +72,9 @@ type Config struct {
 	RecheckMin int `yaml:"recheck_min" json:"recheck_min"`
 	// StaleMAPMin is the age from which MAP is stale. Default 120 min (rule X1).
 	StaleMAPMin float64 `yaml:"stale_map_min" json:"stale_map_min"`
+	// LoneOutlierMmHg is how far below its simulated value on current treatment a
+	// single low reading must be to be confirmed before any dose. Default 15.
+	LoneOutlierMmHg float64 `yaml:"lone_outlier_mmhg" json:"lone_outlier_mmhg"`
 	// StaleLactateH is the age from which lactate is stale: affirming is then
 	// forbidden. Default 8 h (rule X1).
 	StaleLactateH float64 `yaml:"stale_lactate_h" json:"stale_lactate_h"`
@@ -139,7 +142,7 @@ func DefaultConfig() Config {
 		DeepMmHg: 5, FullBelowMmHg: 10, SevereMmHg: 55, WeanMarginMmHg: 10, WeanSteps: 2,
 		VasopressinFromUgKgMin: 0.25, VasopressinUMin: 0.03, VasopressinStepUMin: 0.01,
 		BolusesMl: []float64{250, 500}, VolumeGivenMl: 1000, LargeBalanceMl: 5000, BolusOverMin: 30, RecheckMin: 15,
-		StaleMAPMin: 120, StaleLactateH: 8, HorizonSteps: 3, RefineRounds: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6, SufficientShare: 0.5,
+		StaleMAPMin: 120, LoneOutlierMmHg: 15, StaleLactateH: 8, HorizonSteps: 3, RefineRounds: 3, MinGain: 0.05, Tie: 0.02, Sufficient: 0.6, SufficientShare: 0.5,
 		Weights: Weights{
 			Pressure: 1, AtGoal: 0.3, Excess: 0.2, Lactate: 0.3, Urine: 0.2, Organs: 0.5,
 			Risk: 0.3, Disagreement: 0.3, Vasopressor: 0.05, Volume: 0.05, Rarity: 0.05,
@@ -172,6 +175,7 @@ func (cfg Config) Validate() error {
 		{"bolus_over_min", float64(cfg.BolusOverMin), 5, 120},
 		{"recheck_min", float64(cfg.RecheckMin), 5, 60},
 		{"stale_map_min", cfg.StaleMAPMin, 15, policy.MaxMAPAgeMin},
+		{"lone_outlier_mmhg", cfg.LoneOutlierMmHg, 5, 60},
 		{"stale_lactate_h", cfg.StaleLactateH, 1, 24},
 		{"horizon_steps", float64(cfg.HorizonSteps), 1, 6},
 		{"refine_rounds", float64(cfg.RefineRounds), 0, 8},

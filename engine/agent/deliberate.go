@@ -67,8 +67,7 @@ func (x *Deliberation) open(options []*option) error {
 }
 
 func (x *Deliberation) best(of []*option) *option {
-	m := x.tl.Present.MAP
-	return x.agent.best(of, x.options[0], m.Newest.Value >= m.GoalMmHg)
+	return x.agent.pick(x.tl, of, x.options[0])
 }
 
 // conclude makes the decision for one of x.options, or for none. It works on

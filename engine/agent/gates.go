@@ -27,6 +27,7 @@ const (
 	ReasonMechanicalSupport = "mechanical-support"
 
 	ReasonAgeUnknown         = "age-unknown"
+	ReasonSepsisUnknown      = "sepsis-not-checked"
 	ReasonBleeding           = "bleeding"
 	ReasonCardiogenic        = "cardiogenic-shock"
 	ReasonObstructive        = "obstructive-shock"
@@ -85,20 +86,25 @@ func notApplicable(tl *state.Timeline) []Reason {
 		out = append(out, Reason{ReasonNotICU, "the stay is not an ICU stay"})
 	}
 	out = append(out, present(tl, outOfScope)...)
-	if !tl.Present.Sepsis.Met {
+	if !tl.Present.Sepsis.Met && !sepsisNotChecked(tl) {
 		out = append(out, Reason{ReasonNoEvidence, evidenceText(tl)})
 	}
 	return out
 }
 
-// evidenceText says which half of the sepsis evidence is not charted, or that
-// it could not be looked for: then a score of 0 says nothing.
+// sepsisNotChecked reports that evidence of sepsis could not be looked for, or
+// no organ scored. That is not its absence (design.md 5.6).
+func sepsisNotChecked(tl *state.Timeline) bool {
+	return !tl.Present.Sepsis.Met && tl.Check(state.CheckSepsis).Result == state.CheckNotChecked
+}
+
+// evidenceText says which half of the sepsis evidence is not charted.
 func evidenceText(tl *state.Timeline) string {
-	if c := tl.Check(state.CheckSepsis); c.Result == state.CheckNotChecked {
-		return c.Evidence
-	}
 	s := tl.Present.Sepsis
-	if !s.Suspected {
+	switch {
+	case !s.Suspected && s.Prophylaxis != "":
+		return "no antimicrobial but those of prophylaxis, no culture and no dated sepsis condition is charted: " + s.Prophylaxis
+	case !s.Suspected:
 		return "no antimicrobial, culture or dated sepsis condition is charted"
 	}
 	return fmt.Sprintf("infection is suspected, but the charted SOFA of %d is not 2 or more above the baseline of %d", s.SOFA, s.BaselineSOFA)
@@ -127,6 +133,9 @@ func (n *Native) abstain(tl *state.Timeline, chart []policy.Verdict) []Reason {
 	if tl.Check(state.CheckAdult).Result == state.CheckNotChecked {
 		out = append(out, Reason{ReasonAgeUnknown, "the age is not charted"})
 	}
+	if sepsisNotChecked(tl) {
+		out = append(out, Reason{ReasonSepsisUnknown, because("evidence of sepsis is not checked", tl.Check(state.CheckSepsis).Evidence)})
+	}
 	out = append(out, n.pressureReasons(p)...)
 	if !p.VasoKnown {
 		out = append(out, Reason{ReasonVasopressorUnknown, because("vasopressor exposure is unknown", p.VasoWhy)})
@@ -149,6 +158,8 @@ func (n *Native) pressureReasons(p *state.Present) []Reason {
 		return []Reason{{ReasonMAPMissing, "no MAP is charted"}}
 	case m.Newest.AgeMin > n.cfg.StaleMAPMin:
 		return []Reason{{ReasonMAPStale, fmt.Sprintf("the newest MAP is %.0f min old", m.Newest.AgeMin)}}
+	case m.Disagree && m.Other != nil:
+		return []Reason{{ReasonMAPConflict, fmt.Sprintf("confirm MAP: %s %.0f and %s %.0f mmHg disagree", methodWord(m.Newest), m.Newest.Value, methodWord(m.Other), m.Other.Value)}}
 	case m.Disagree && m.ArterialNow != nil && m.CuffNow != nil:
 		return []Reason{{ReasonMAPConflict, fmt.Sprintf("confirm MAP: arterial line %.0f and cuff %.0f mmHg disagree", m.ArterialNow.Value, m.CuffNow.Value)}}
 	case m.Disagree:
@@ -157,6 +168,36 @@ func (n *Native) pressureReasons(p *state.Present) []Reason {
 		return []Reason{{ReasonMAPConflict, fmt.Sprintf("confirm MAP: the newest, %.0f mmHg, differs sharply from those around it", m.Newest.Value)}}
 	}
 	return nil
+}
+
+// unconfirmed is why nothing is suggested from a low reading that stands alone
+// and that the model, which reads the whole chart, takes for an outlier: a cuff
+// is repeated in a minute (design.md 5.4). It is asked after simulation; nil
+// where the pressure can be gone by.
+func (n *Native) unconfirmed(tl *state.Timeline, options []*option) *Reason {
+	m, hold := tl.Present.MAP, options[0]
+	if !m.Alone || m.Newest.Value >= m.GoalMmHg || !hold.simulated || len(hold.Forecast.Steps) == 0 {
+		return nil
+	}
+	expected := hold.Forecast.Steps[0].Band[state.MeanBP].Median
+	if expected-m.Newest.Value < n.cfg.LoneOutlierMmHg {
+		return nil
+	}
+	return &Reason{ReasonMAPConflict, fmt.Sprintf("confirm MAP: %.0f mmHg (%s) is a single reading, no other of the hour before it is near it, and %.0f is expected from the chart",
+		m.Newest.Value, methodWord(m.Newest), expected)}
+}
+
+// methodWord names the source of a pressure.
+func methodWord(r *state.Reading) string {
+	switch r.Method {
+	case "":
+		return "source not named"
+	case state.MethodArterial:
+		return "arterial line"
+	case state.MethodHourlyMedian:
+		return "hourly median"
+	}
+	return r.Method
 }
 
 func hasPressureReason(reasons []Reason) bool {

@@ -38,8 +38,7 @@ type Round struct {
 // the transcript of all of them.
 func (n *Native) refine(ctx context.Context, x *Deliberation, options []*option) ([]*option, error) {
 	course, hold := n.course(x.tl), options[0]
-	m := x.tl.Present.MAP
-	choose := func() *option { return n.best(permitted(options, course), hold, m.Newest.Value >= m.GoalMmHg) }
+	choose := func() *option { return n.pick(x.tl, permitted(options, course), hold) }
 	chosen := choose()
 	first := Round{}
 	for _, o := range options {
@@ -89,6 +88,8 @@ func (n *Native) between(tl *state.Timeline, options []*option, chosen *option) 
 		return c, "", false
 	case chosen.Proposal.BolusMl > 0:
 		return n.betweenBoluses(tl, options, chosen)
+	case n.wellAbove(tl):
+		return c, "", false // a smaller wean than the one that is enough is no use there
 	case chosen.Proposal.Direction == policy.DirectionDecrease && chosen.Proposal.Drug != state.DrugVasopressin:
 		return n.betweenWeans(tl, options, chosen)
 	}

@@ -88,10 +88,36 @@ func TestRefiningFindsTheSmallestStepDownThatIsEnough(t *testing.T) {
 	tl := timeline(t, physiology.Improving)
 	runningNE(0.3)(tl)
 	setMAP(tl, 96)
+	tl.Present.MAP.LastHourMin.Value = 72 // not well above goal for the hour: there the full step is due
 	d := decide(t, needs{effect: effective(), step: 0.03}, tl)
 	v := d.Advice.Vasopressor
 	if v == nil || math.Abs(v.FirstStepUgKgMin+0.03) > 1e-6 {
 		t.Fatalf("%s %+v, want 0.03 less, between 0.02 and 0.05; rounds %+v", d.Status, v, d.Rounds)
+	}
+}
+
+func TestWellAboveGoalTheFullStepDownIsDue(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		mapMmHg, lowestMin float64
+		rate, want         float64
+	}{
+		{"well above goal for the hour", 90, 84, 0.3, -0.05},
+		{"a dip within the hour", 90, 72, 0.3, -0.02},
+		{"a step that would leave next to nothing", 90, 84, 0.05, -0.02},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tl := timeline(t, physiology.Improving)
+			runningNE(c.rate)(tl)
+			setMAP(tl, c.mapMmHg)
+			lowest := *tl.Present.MAP.Newest
+			lowest.Value = c.lowestMin
+			tl.Present.MAP.LastHourMin = &lowest
+			d := decide(t, effective(), tl)
+			if v := d.Advice.Vasopressor; v == nil || v.FirstStepUgKgMin < -0.05-1e-9 || math.Abs(v.FirstStepUgKgMin-c.want) > 0.011 {
+				t.Errorf("%s %+v, want about %.2f", d.Status, v, c.want)
+			}
+		})
 	}
 }
 

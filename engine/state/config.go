@@ -90,6 +90,14 @@ type Config struct {
 	// TransfusionMl is the blood volume in 3 h that counts as rapid
 	// transfusion. Default 900 mL, about three units of red cells.
 	TransfusionMl float64 `yaml:"transfusion_ml" json:"transfusion_ml"`
+	// ProphylaxisDrugs are antimicrobials that are no evidence for infection
+	// while they have been given for no longer than ProphylaxisH and neither a
+	// culture nor a diagnosis speaks of one. Default: cefazolin. An empty list
+	// counts every antimicrobial.
+	ProphylaxisDrugs []Drug `yaml:"prophylaxis_drugs" json:"prophylaxis_drugs,omitempty"`
+	// ProphylaxisH is the time from the first to the last dose. Default 24 h, the
+	// end of surgical prophylaxis (Bratzler 2013, ASHP, IDSA, SIS and SHEA).
+	ProphylaxisH float64 `yaml:"prophylaxis_h" json:"prophylaxis_h,omitempty"`
 }
 
 // DefaultConfig returns the defaults named at each field.
@@ -113,6 +121,8 @@ func DefaultConfig() Config {
 		WeightHoldH:        720,
 		HbFallGdl:          2,
 		TransfusionMl:      900,
+		ProphylaxisDrugs:   []Drug{"cefazolin"},
+		ProphylaxisH:       24,
 	}
 }
 
@@ -162,6 +172,7 @@ func (cfg Config) Validate() error {
 		{"weight_hold_h", cfg.WeightHoldH, 24, 2160},
 		{"hb_fall_gdl", cfg.HbFallGdl, 0.5, 10},
 		{"transfusion_ml", cfg.TransfusionMl, 100, 5000},
+		{"prophylaxis_h", cfg.ProphylaxisH, 0, 72},
 	} {
 		if !within(r.v, r.lo, r.hi) {
 			return bad(r.key, fmt.Sprintf("%v is outside %v to %v", r.v, r.lo, r.hi))

@@ -260,7 +260,7 @@ func whyPressure(p *Pressure, known int) string {
 		why += "; computed, no mean pressure charted within the hour"
 	}
 	if p.Disagree {
-		why += "; CONFLICT: line and cuff disagree"
+		why += "; CONFLICT: two sources disagree"
 	}
 	if p.LoneOutlier {
 		why += "; CONFLICT: far off its neighbours"

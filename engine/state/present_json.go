@@ -91,6 +91,7 @@ func (w *jsonText) pressure(key string, p *Pressure) {
 	first = w.readingIf(`"arterial":`, p.ArterialNow, first)
 	first = w.readingIf(`"cuff":`, p.CuffNow, first)
 	first = w.readingIf(`"lasthourmin":`, p.LastHourMin, first)
+	first = w.readingIf(`"other":`, p.Other, first)
 	if !first {
 		w.raw(`,`)
 	}
@@ -98,6 +99,9 @@ func (w *jsonText) pressure(key string, p *Pressure) {
 	w.flag(`,"goalordered":`, p.GoalOrdered)
 	w.flag(`,"disagree":`, p.Disagree)
 	w.flag(`,"outlier":`, p.LoneOutlier)
+	if p.Alone {
+		w.raw(`,"alone":true`)
+	}
 	w.flag(`,"derived":`, p.Derived)
 	w.raw(`}`)
 }
@@ -170,6 +174,7 @@ func (w *jsonText) sepsis(key string, s *Sepsis) {
 	if len(s.Evidence) > 0 {
 		w.texts(`,"evidence":`, s.Evidence)
 	}
+	w.textIf(`,"prophylaxis":`, s.Prophylaxis)
 	w.timeIf(`,"since":`, s.Since)
 	w.integer(`,"sofa":`, s.SOFA)
 	w.integer(`,"baseline":`, s.BaselineSOFA)

@@ -16,6 +16,7 @@ const (
 	sourcesTogether = 30 * minute // how close two sources must be in time to be compared
 	outlierBack     = 3 * hour    // how far back neighbours of the newest value may lie
 	outlierSpread   = 15          // mmHg; neighbours further apart than this prove nothing
+	aloneBack       = 1 * hour    // a reading nothing bears out in this time before it stands alone
 )
 
 func (v *view) pressure() Pressure {
@@ -30,9 +31,9 @@ func (v *view) pressure() Pressure {
 	chosen := any
 	if line != nil && line.at > v.t-lineFresh {
 		chosen = line
-	} else if line != nil && line.at == any.at {
+	} else if line != nil && line.measured() == any.measured() {
 		chosen = line
-	} else if cuff != nil && cuff.at == any.at {
+	} else if cuff != nil && cuff.measured() == any.measured() {
 		chosen = cuff
 	}
 	p.Newest = v.reading(chosen)
@@ -56,30 +57,67 @@ func (v *view) pressure() Pressure {
 	}
 	other := v.otherSource(chosen)
 	p.Disagree = other != nil && math.Abs(other.value-chosen.value) > v.b.cfg.DisagreeMmHg
+	if p.Disagree {
+		p.Other = v.reading(other)
+	}
 	p.LoneOutlier = v.loneOutlier(chosen) && (other == nil || p.Disagree)
+	p.Alone = v.alone(chosen)
 	return p
+}
+
+// measured is when a pressure was measured. What sums up a period speaks for its
+// middle: the median of an hour is no newer than a cuff reading late in it.
+func (o *obs) measured() instant { return o.from + (o.at-o.from)/2 }
+
+// together reports whether what two readings speak for lies within
+// sourcesTogether of each other.
+func together(a, b *obs) bool {
+	return a.from <= b.at+sourcesTogether && b.from <= a.at+sourcesTogether
 }
 
 // otherSource returns the newest reading of any other source that is close
 // enough in time to be compared with o, nil when there is none.
 func (v *view) otherSource(o *obs) *obs {
-	for i := len(v.means) - 1; i >= 0 && v.means[i].at >= o.at-sourcesTogether; i-- {
-		if x := &v.means[i]; x.known(v.t) && x.method != o.method && x.at <= o.at+sourcesTogether {
-			return x
+	var newest *obs
+	for i := len(v.means) - 1; i >= 0 && v.means[i].at >= o.from-sourcesTogether; i-- {
+		x := &v.means[i]
+		if x.known(v.t) && x.method != o.method && together(x, o) && (newest == nil || x.measured() > newest.measured()) {
+			newest = x
 		}
 	}
-	return nil
+	return newest
 }
 
-// newestBy returns the newest known mean pressure of a method. A charted value
-// goes before a computed one of the same time.
-func (v *view) newestBy(want func(method string) bool) *obs {
-	for i := len(v.means) - 1; i >= 0; i-- {
-		if o := &v.means[i]; o.known(v.t) && want(o.method) {
-			return o
+// alone reports a reading of something that measures now and then, as a cuff
+// does, which no other reading of the hour before it bears out. A line measures
+// all the time, and a median sums up many values.
+func (v *view) alone(o *obs) bool {
+	if o.method == MethodArterial || o.at > o.from {
+		return false
+	}
+	for i := len(v.means) - 1; i >= 0 && v.means[i].at >= o.at-aloneBack; i-- {
+		x := &v.means[i]
+		if x.known(v.t) && (x.at != o.at || x.method != o.method) && math.Abs(x.value-o.value) <= v.b.cfg.DisagreeMmHg {
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// newestBy returns the known mean pressure of a method that was measured last. A
+// charted value goes before a computed one of the same time.
+func (v *view) newestBy(want func(method string) bool) *obs {
+	var newest *obs
+	for i := len(v.means) - 1; i >= 0; i-- {
+		o := &v.means[i]
+		if newest != nil && o.at < newest.measured() {
+			break // what ended before was measured before
+		}
+		if o.known(v.t) && want(o.method) && (newest == nil || o.measured() > newest.measured()) {
+			newest = o
+		}
+	}
+	return newest
 }
 
 // loneOutlier says whether o stands far off at least two steady neighbours of

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,21 +49,9 @@ func (v *view) sepsis(tl *Timeline) Sepsis {
 		}
 	}
 	from := v.suspicionFrom()
-	for i := range v.other {
-		if x := &v.other[i]; x.start >= from && (!x.a.RateKnown || x.a.Rate != 0 || x.a.RateUnit == "") {
-			note("antimicrobial given: "+string(x.a.Drug), x.start)
-		}
-	}
 	for i := range v.b.c.Orders {
 		o := &v.b.c.Orders[i]
-		at, ok := v.orderAt(o)
-		if !ok || at < from {
-			continue
-		}
-		if o.Class == ClassAntimicrobial {
-			note("antimicrobial ordered: "+cmp.Or(string(o.Drug), "unnamed"), at)
-		}
-		if slices.Contains(o.Tags, TagCulture) {
+		if at, ok := v.orderAt(o); ok && at >= from && slices.Contains(o.Tags, TagCulture) {
 			note("culture ordered", at)
 		}
 	}
@@ -84,6 +73,13 @@ func (v *view) sepsis(tl *Timeline) Sepsis {
 			}
 		}
 	}
+	given := v.antimicrobials(from)
+	if !s.Suspected {
+		given, s.Prophylaxis = v.withoutProphylaxis(given)
+	}
+	for _, x := range given {
+		note(x.what+": "+cmp.Or(string(x.drug), "unnamed"), x.at)
+	}
 	for what, at := range first {
 		s.Evidence = append(s.Evidence, what+" "+at.time().Format(time.RFC3339))
 	}
@@ -94,6 +90,59 @@ func (v *view) sepsis(tl *Timeline) Sepsis {
 	v.judgeSOFA(&s, tl)
 	v.shock(&s, tl)
 	return s
+}
+
+// antimicrobial is one that was given or ordered.
+type antimicrobial struct {
+	drug Drug
+	what string
+	at   instant
+}
+
+func (v *view) antimicrobials(from instant) []antimicrobial {
+	var out []antimicrobial
+	for i := range v.other {
+		if x := &v.other[i]; x.start >= from && (!x.a.RateKnown || x.a.Rate != 0 || x.a.RateUnit == "") {
+			out = append(out, antimicrobial{x.a.Drug, "antimicrobial given", x.start})
+		}
+	}
+	for i := range v.b.c.Orders {
+		o := &v.b.c.Orders[i]
+		if at, ok := v.orderAt(o); ok && at >= from && o.Class == ClassAntimicrobial {
+			out = append(out, antimicrobial{o.Drug, "antimicrobial ordered", at})
+		}
+	}
+	return out
+}
+
+// withoutProphylaxis leaves out the drugs of surgical prophylaxis that were
+// given, or ordered, for no longer than it takes, and says so. It is asked only
+// where neither a culture nor a diagnosis speaks of infection: then the same drug
+// is a treatment.
+func (v *view) withoutProphylaxis(given []antimicrobial) (rest []antimicrobial, why string) {
+	cfg := &v.b.cfg
+	var passed []string
+	for _, drug := range cfg.ProphylaxisDrugs {
+		first, last := never, -never
+		for _, x := range given {
+			if x.drug == drug {
+				first, last = min(first, x.at), max(last, x.at)
+			}
+		}
+		if first != never && last-first <= hoursOf(cfg.ProphylaxisH) {
+			passed = append(passed, string(drug))
+		}
+	}
+	if len(passed) == 0 {
+		return given, ""
+	}
+	slices.Sort(passed)
+	for _, x := range given {
+		if !slices.Contains(passed, string(x.drug)) {
+			rest = append(rest, x)
+		}
+	}
+	return rest, fmt.Sprintf("%s for at most %.0f h without a culture is taken as surgical prophylaxis, not as evidence", strings.Join(slices.Compact(passed), ", "), cfg.ProphylaxisH)
 }
 
 // judgeSOFA takes the highest 24-h score of the timeline's steps in the stay.

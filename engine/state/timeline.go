@@ -114,11 +114,13 @@ type Pressure struct {
 	ArterialNow *Reading `json:"arterial,omitempty"`    // newest arterial-line MAP
 	CuffNow     *Reading `json:"cuff,omitempty"`        // newest cuff MAP
 	LastHourMin *Reading `json:"lasthourmin,omitempty"` // lowest of the preferred source in the last hour
+	Other       *Reading `json:"other,omitempty"`       // what Newest disagrees with
 	GoalMmHg    float64  `json:"goal"`
-	GoalOrdered bool     `json:"goalordered"` // false: default goal
-	Disagree    bool     `json:"disagree"`    // two sources differ by > 10 mmHg close in time
-	LoneOutlier bool     `json:"outlier"`     // newest differs sharply from its neighbours
-	Derived     bool     `json:"derived"`     // (SBP + 2 DBP)/3, no MAP charted
+	GoalOrdered bool     `json:"goalordered"`     // false: default goal
+	Disagree    bool     `json:"disagree"`        // two sources differ by > 10 mmHg close in time
+	LoneOutlier bool     `json:"outlier"`         // newest differs sharply from its neighbours
+	Alone       bool     `json:"alone,omitempty"` // newest is no line's, and nothing in the hour before it bears it out
+	Derived     bool     `json:"derived"`         // (SBP + 2 DBP)/3, no MAP charted
 }
 
 // FluidBook is fluid charted here, real mL, over windows that end at T.
@@ -172,9 +174,10 @@ const (
 type Sepsis struct {
 	Suspected     bool      `json:"suspected"` // antimicrobial, culture or dated sepsis condition
 	Evidence      []string  `json:"evidence,omitempty"`
-	Since         time.Time `json:"since,omitzero"` // earliest evidence
-	SOFA          int       `json:"sofa"`           // highest 24-h SOFA of the timeline's steps in the stay (48 h)
-	BaselineSOFA  int       `json:"baseline"`       // from conditions known before (dialysis/ESRD, cirrhosis), else 0
+	Prophylaxis   string    `json:"prophylaxis,omitempty"` // antimicrobials that are no evidence, and why
+	Since         time.Time `json:"since,omitzero"`        // earliest evidence
+	SOFA          int       `json:"sofa"`                  // highest 24-h SOFA of the timeline's steps in the stay (48 h)
+	BaselineSOFA  int       `json:"baseline"`              // from conditions known before (dialysis/ESRD, cirrhosis), else 0
 	BaselineKnown bool      `json:"baselineknown"`
 	Met           bool      `json:"met"`   // Suspected and SOFA - BaselineSOFA >= 2
 	Shock         bool      `json:"shock"` // Sepsis-3: vasopressor needed for MAP >= 65 and lactate > 2 after volume
