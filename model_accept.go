@@ -7,6 +7,7 @@ package main
 // in the audit log will say belongs before the signature too; it is not here.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
+	"github.com/sepsisagent/sepsisagent/engine/learn"
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
@@ -33,12 +35,11 @@ var errNotAccepted = errors.New("the model is not accepted, nothing was signed")
 type acceptFlags struct {
 	cohort, model, config, bars, key, operator, site, out string
 	units, clients                                        []string
-	days                                                  int
+	days, burden                                          int
 	newKey, asJSON                                        bool
 }
 
-// acceptance is what `model accept --json` prints. Signed is empty where the
-// model is not accepted.
+// acceptance is what `model accept --json` prints.
 type acceptance struct {
 	Accepted bool               `json:"accepted"`
 	Reasons  []string           `json:"reasons"`
@@ -68,13 +69,16 @@ func modelAccept() *cobra.Command {
 			if err := require(cmd, "cohort", "operator", "out"); err != nil {
 				return err
 			}
+			if f.burden < 0 {
+				return misuse("--burden must not be negative")
+			}
 			if f.days < 1 || f.days > int(validation.MaxLife.Hours()/24) {
 				return misuse("--days is between 1 and %d", int(validation.MaxLife.Hours()/24))
 			}
 			if _, err := os.Lstat(f.out); err == nil {
 				return misuse("%s is there already (hint: write the new record beside it, then move it over)", f.out)
 			}
-			return f.run(cmd.Context(), cmd.OutOrStdout(), time.Now())
+			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), time.Now())
 		},
 	}
 	cmd.Flags().StringVar(&f.cohort, "cohort", "", "Parquet file of `cohort build` of this hospital (required)")
@@ -88,6 +92,7 @@ func modelAccept() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.units, "unit", nil, "unit that is covered, as charted; repeatable (default: every unit)")
 	cmd.Flags().StringArrayVar(&f.clients, "client", nil, "registered client that is covered; repeatable (default: every client)")
 	cmd.Flags().IntVar(&f.days, "days", 180, "days until it expires")
+	cmd.Flags().IntVar(&f.burden, "burden", 200, "stays to decide for, to count cards and abstentions; 0 counts none")
 	cmd.Flags().StringVar(&f.out, "out", "", "file to write (required)")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -95,11 +100,7 @@ func modelAccept() *cobra.Command {
 
 // makeKey makes a signing key, named for the site.
 func (f *acceptFlags) makeKey(w io.Writer) error {
-	name := f.site
-	if name == "" {
-		name = "sepsisagent-validation"
-	}
-	key, err := audit.CreateKeyFile(f.key, name)
+	key, err := audit.CreateKeyFile(f.key, cmp.Or(f.site, "sepsisagent-validation"))
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (f *acceptFlags) makeKey(w io.Writer) error {
 }
 
 // run scores, judges, signs and prints.
-func (f *acceptFlags) run(ctx context.Context, w io.Writer, now time.Time) error {
+func (f *acceptFlags) run(ctx context.Context, w, stderr io.Writer, now time.Time) error {
 	bars := validation.DefaultBars()
 	if f.bars != "" {
 		data, err := os.ReadFile(f.bars)
@@ -142,32 +143,67 @@ func (f *acceptFlags) run(ctx context.Context, w io.Writer, now time.Time) error
 	if err != nil {
 		return err
 	}
-	a := acceptance{Record: f.record(r, scores, now), Key: key.Verifier().String(), Reasons: []string{}}
-	if a.Record.Site == "" {
-		a.Record.Site = key.Name()
+	counted, err := f.count(ctx, r, stderr)
+	if err != nil {
+		return err
 	}
-	var reasons []string
-	a.Record.Measures, reasons = bars.Judge(found(scores))
-	a.Reasons = append(a.Reasons, reasons...)
-	if len(reasons) == 0 {
-		signed, err := a.Record.Sign(key)
-		if err != nil {
-			return err
-		}
-		if err := writeNew(f.out, signed); err != nil {
-			return err
-		}
-		a.Accepted, a.File = true, f.out
+	a, err := f.conclude(r, scores, counted, bars, key, now)
+	if err != nil {
+		return err
 	}
 	if f.asJSON {
 		err = printJSON(w, a)
 	} else {
-		err = printAcceptance(w, &a, scores)
+		err = printAcceptance(w, a, scores)
 	}
 	if err == nil && !a.Accepted {
 		err = errNotAccepted
 	}
 	return err
+}
+
+// conclude holds what was scored against the bars and signs where all are
+// cleared.
+func (f *acceptFlags) conclude(r *rooms, scores *world.Evaluation, counted []validation.Measure, bars validation.Bars, key *audit.Key, now time.Time) (*acceptance, error) {
+	a := &acceptance{Record: f.record(r, scores, now), Key: key.Verifier().String(), Reasons: []string{}}
+	a.Record.Site = cmp.Or(a.Record.Site, key.Name())
+	measures, reasons := bars.Judge(found(scores))
+	a.Record.Measures = append(measures, counted...)
+	if a.Reasons = append(a.Reasons, reasons...); len(reasons) > 0 {
+		return a, nil
+	}
+	signed, err := a.Record.Sign(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeNew(f.out, signed); err != nil {
+		return nil, err
+	}
+	a.Accepted, a.File = true, f.out
+	return a, nil
+}
+
+// count decides for some of the stays and counts what clinicians would have
+// seen. No bar is held against it: how many cards a unit bears is its own to say.
+// With a language model configured nothing is counted: it would be asked
+// thousands of times.
+func (f *acceptFlags) count(ctx context.Context, r *rooms, stderr io.Writer) ([]validation.Measure, error) {
+	if f.burden == 0 || r.cfg.LLM.Enabled() {
+		return nil, nil
+	}
+	opts, err := r.policyOptions(&policyFlags{stays: f.burden}, stderr)
+	if err != nil {
+		return nil, err
+	}
+	e, err := learn.EvaluatePolicies(ctx, cohort.Read(f.cohort), opts)
+	if err != nil {
+		return nil, err
+	}
+	share := func(n int) float64 { return float64(n) / float64(max(e.Decisions, 1)) }
+	return []validation.Measure{
+		{Name: "burden_decisions", Value: float64(e.Decisions)}, {Name: "cards_per_patient_day", Value: float64(e.CardsPerPatientDay)},
+		{Name: "suggest_share", Value: share(e.Suggest)}, {Name: "abstain_share", Value: share(e.Abstain)}, {Name: "not_applicable_share", Value: share(e.NotApplicable)},
+	}, nil
 }
 
 // record is the record but for what was measured.
@@ -221,7 +257,7 @@ func printAcceptance(w io.Writer, a *acceptance, e *world.Evaluation) error {
 	fmt.Fprintf(w, "%d patients, %d stays, %d decision times that the model has never seen (%d stays left out)\n", r.Patients, r.Stays, r.Decisions, e.LeftOut)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, m := range r.Measures {
-		text := fmt.Sprintf("%.3f", m.Value)
+		text := fmt.Sprintf("%.4g", m.Value)
 		if m.Low != nil {
 			text += fmt.Sprintf(" (%.3f to %.3f)", *m.Low, *m.High)
 		}

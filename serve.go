@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -123,10 +124,8 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		if err := service.Load(ctx); err != nil {
 			return err
 		}
-		for _, line := range service.Lowered() {
-			if _, err := fmt.Fprintln(cmd.OutOrStdout(), "warning:", line); err != nil {
-				return err
-			}
+		if err := printDisplay(cmd.OutOrStdout(), service); err != nil {
+			return err
 		}
 		size, err := log.Size(ctx)
 		if err != nil {
@@ -155,6 +154,22 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	}
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.Bool("tls", cert != nil), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
 	return listen(ctx, cfg.HTTP, ln, service.Handler())
+}
+
+// printDisplay says how things stand with the local validation, and why less is
+// shown than is configured.
+func printDisplay(w io.Writer, service *cdshooks.Service) error {
+	if v := service.Validation(); v.InForce() && v.Record != nil {
+		if _, err := fmt.Fprintf(w, "validation: in force until %s, accepted by %s\n", v.Record.Until.Format(time.RFC3339), v.Record.Operator); err != nil {
+			return err
+		}
+	}
+	for _, line := range service.Lowered() {
+		if _, err := fmt.Fprintln(w, "warning:", line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // logConsulted logs what came of asking a language model. Nothing of what was

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/cdshooks/drift"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
+	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 )
 
 // drifts are the places with what is known of them, in order of their names.
@@ -79,6 +80,9 @@ func (s *Service) Lowered() []string {
 	}
 	return out
 }
+
+// Validation says how things stand with the local validation, wherever it holds.
+func (s *Service) Validation() validation.Standing { return s.Validated(s.Now()) }
 
 // displayReport is what /readyz says of the display. It holds nothing of a
 // patient.
