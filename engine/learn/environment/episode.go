@@ -236,7 +236,7 @@ func (o *Option) refusing(blocks map[string]int) (out []policy.Verdict) {
 }
 
 // SimulationReward is the price of looking at n options.
-func SimulationReward(n int) Reward { return Reward{Simulation: -simulationCost * float64(n)} }
+func SimulationReward(n int) Reward { return Reward{Simulation: 0 - simulationCost*float64(n)} }
 
 // Result is what came of a prescription.
 type Result struct {
@@ -276,7 +276,7 @@ func (e *Episode) Prescribe(ctx context.Context, l state.Levels) (Result, error)
 	if o.Blocked {
 		return Result{Reward: Reward{Rule: -blockCost}, Blocked: blocked}, nil
 	}
-	return e.pass(ctx, o.Dose, Reward{Guideline: -min(mostGuideline, guidelineCost*guideline), Burden: burdenOf(o.Dose)})
+	return e.pass(ctx, o.Dose, Reward{Guideline: 0 - min(mostGuideline, guidelineCost*guideline), Burden: burdenOf(o.Dose)})
 }
 
 // Keep lets four hours pass under current treatment, with the penalty of

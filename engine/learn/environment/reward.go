@@ -63,8 +63,9 @@ func (r Reward) Total() float64 {
 	return r.Patient + r.Terminal + r.Rule + r.Guideline + r.Simulation + r.Invalid + r.Burden
 }
 
+// burdenOf is taken from 0 so that there is no negative zero on the wire.
 func burdenOf(d world.Dose) float64 {
-	return -min(mostBurden, vasopressorCost*d.NEUgKgMin/0.1+fluidCost*d.FluidMl/500)
+	return 0 - min(mostBurden, vasopressorCost*d.NEUgKgMin/0.1+fluidCost*d.FluidMl/500)
 }
 
 // Weights and bounds of a patient's standing.
