@@ -10,7 +10,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		serveCommand(), decideCommand(),
 		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth(), cohortFetch()),
-		group("train", "Train the models", trainWorld(), trainActor()),
+		group("train", "Train the models", trainWorld(), trainActor(), trainBaselines()),
 		curriculumCommand(),
 		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays()),
 		group("model", "Say which model this is, import one, or sign for it", modelInfo(), modelCard(), modelImport(), modelAccept()),
