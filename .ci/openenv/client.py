@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 from openenv.core.generic_client import GenericEnvClient
+from openenv.core.mcp_client import MCPToolClient
 from websockets.sync.client import connect
 
 url, sessions = sys.argv[1], int(sys.argv[2])
@@ -94,6 +95,21 @@ def raw():
         want("call in another form", ask('{"type":"step","data":{"vasopressor":9,"iv_fluid":0}}')["data"]["observation"]["kind"], "refused")
 
 
+def tools():
+    """The tools by OpenEnv's tool client, and as actions of a step."""
+    with MCPToolClient(base_url=url).sync() as env:
+        want("tools", [t.name for t in env.list_tools()], ["simulation", "prescription"])
+        shown = env.call_tool("simulation", actions=["[0,0]"])
+        if "### [0,0]" not in shown["observation"]["message"]:
+            sys.exit(f"simulation: {shown!r}")
+    with GenericEnvClient(base_url=url).sync() as env:
+        want("tools before a reset", [t["name"] for t in env.step({"type": "list_tools"}).observation["tools"]], ["simulation", "prescription"])
+        env.reset(seed=1)
+        called = env.step({"type": "call_tool", "tool_name": "simulation", "arguments": {"actions": ["[0,0]"]}})
+        hold(called)
+        want("error of a call", called.observation["error"], None)
+
+
 def crowd():
     """As many sessions as there are, and one too many."""
     address = url.replace("http", "ws", 1) + "/ws"
@@ -111,6 +127,7 @@ def crowd():
 
 
 raw()
+tools()
 turns = 0
 with ThreadPoolExecutor(4) as pool:
     for a, b in zip(pool.map(play, range(8), ["e"] * 8), pool.map(play, range(8), ["e"] * 8)):
