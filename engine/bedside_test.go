@@ -6,8 +6,9 @@ package engine_test
 // charts in which one thing is charted otherwise, through timeline, rules, world
 // model, actor and Decide as the binary runs them. Each test is named for its
 // line. 5.6 to 5.12 are in bedside_scope_test.go, lines about cards in
-// bedside_card_test.go; 5.13 is tested in engine/agent/llm, 5.14 in engine/learn,
-// and the rules' own sides in policy.
+// bedside_card_test.go; the rest of 5.11 is tested in cdshooks, 5.13 in
+// engine/agent/llm, 5.14 in engine/world and engine/learn, and the rules' own
+// sides in policy.
 
 import (
 	"encoding/json"

@@ -170,27 +170,29 @@ func TestCasesAreDealtByStratumAndAPatientOnce(t *testing.T) {
 }
 
 func TestAnEpisodeBeginsWhenTheDecisionAppliesAndLooksAtNothingLater(t *testing.T) {
-	known := func(status agent.Status) Point {
-		p := compare(state.Levels{}, state.Levels{}, 0, 0, 0)
-		p.Status, p.Terminal, p.TerminalKnown = status, 15, true
-		return p
-	}
-	last := known(agent.Abstain)
-	last.HasNext = false
-	var o OPESample
-	ep, why := episodeOf([]Point{known(agent.NotApplicable), known(agent.Suggest), known(agent.NotApplicable), last}, &o)
-	if why != nil || len(ep.points) != 2 || ep.final != 15 || ep.died {
-		t.Errorf("%d steps, end %v, left out %v; want the two from the suggestion on", len(ep.points), ep.final, why != nil)
-	}
-	unknown := known(agent.Suggest)
-	unknown.Given.VasoKnown = false
-	if _, why := episodeOf([]Point{known(agent.Suggest), unknown}, &o); why != &o.UnknownTreatment {
-		t.Error("a step whose treatment is not charted was valued")
-	}
-	if _, why := episodeOf([]Point{known(agent.NotApplicable)}, &o); why != &o.NeverApplied {
-		t.Error("a stay to which nothing applied was valued")
-	}
-	if _, why := episodeOf([]Point{last}, &o); why != &o.TooShort {
-		t.Error("a stay without a step was valued")
-	}
+	t.Run("5.14 no stay is left out for how it goes on", func(t *testing.T) {
+		known := func(status agent.Status) Point {
+			p := compare(state.Levels{}, state.Levels{}, 0, 0, 0)
+			p.Status, p.Terminal, p.TerminalKnown = status, 15, true
+			return p
+		}
+		last := known(agent.Abstain)
+		last.HasNext = false
+		var o OPESample
+		ep, why := episodeOf([]Point{known(agent.NotApplicable), known(agent.Suggest), known(agent.NotApplicable), last}, &o)
+		if why != nil || len(ep.points) != 2 || ep.final != 15 || ep.died {
+			t.Errorf("%d steps, end %v, left out %v; want the two from the suggestion on", len(ep.points), ep.final, why != nil)
+		}
+		unknown := known(agent.Suggest)
+		unknown.Given.VasoKnown = false
+		if _, why := episodeOf([]Point{known(agent.Suggest), unknown}, &o); why != &o.UnknownTreatment {
+			t.Error("a step whose treatment is not charted was valued")
+		}
+		if _, why := episodeOf([]Point{known(agent.NotApplicable)}, &o); why != &o.NeverApplied {
+			t.Error("a stay to which nothing applied was valued")
+		}
+		if _, why := episodeOf([]Point{last}, &o); why != &o.TooShort {
+			t.Error("a stay without a step was valued")
+		}
+	})
 }

@@ -109,7 +109,7 @@ func TestEveryFaultEndsInTheNativeDecision(t *testing.T) {
 		{name: "a model that uses up its tokens", steps: []step{many(1)}, config: func(c *llm.Config) { c.MaxSessionTokens, c.MaxRounds = 3000, 12 }, fault: llm.FaultTokens},
 		{name: "an endpoint that must not be asked", steps: []step{good}, config: func(c *llm.Config) { c.Offline = true }, fault: llm.FaultOffline},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("5.13 "+c.name, func(t *testing.T) {
 			tl := timeline(t, physiology.SepticShock)
 			server := serve(t, c.steps...)
 			cfg := config(server.URL)
@@ -168,11 +168,13 @@ func TestAGoodAnswerAfterTheDeadlineIsDiscardedAndCounted(t *testing.T) {
 	tl := timeline(t, physiology.SepticShock)
 	a := newAgent(t, config("http://127.0.0.1:1", func(c *llm.Config) { c.Timeout = 50 * time.Millisecond }),
 		func(d *llm.Deps) { d.Transport = lateTransport{150 * time.Millisecond} })
-	d, _ := consult(t, a, tl, nil)
-	wantNative(t, tl, d, llm.FaultLate)
-	if n := a.Counts(); n.Late != 1 || n.Chosen != 0 {
-		t.Errorf("counts %+v", n)
-	}
+	t.Run("5.13 an answer after the deadline is discarded", func(t *testing.T) {
+		d, _ := consult(t, a, tl, nil)
+		wantNative(t, tl, d, llm.FaultLate)
+		if n := a.Counts(); n.Late != 1 || n.Chosen != 0 {
+			t.Errorf("counts %+v", n)
+		}
+	})
 }
 
 func TestTheHooksDeadlineLeavesTimeForTheNativeAnswer(t *testing.T) {
