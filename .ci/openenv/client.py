@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays seeded episodes against `sepsisagent curriculum serve` with OpenEnv's own
 client, and holds every answer against the schemas that the server publishes:
-client.py URL SESSIONS."""
+client.py URL SESSIONS MANIFEST."""
 
 import json
 import math
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 from openenv.core.generic_client import GenericEnvClient
 from openenv.core.mcp_client import MCPToolClient
+from openenv.validation.graders.runtime.basic import ObservationSchemaGrader, RewardWellFormedGrader, StateContractGrader
+from openenv.validation.parsers.openenv_yaml import OpenEnvYamlParser
+from openenv.validation.runtime.collector import collect_runtime_evidence
+from openenv.validation.runtime.contracts import RuntimePlan
 from websockets.sync.client import connect
 
-url, sessions = sys.argv[1], int(sys.argv[2])
+url, sessions, manifest = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 schema = json.load(urllib.request.urlopen(f"{url}/schema"))
 check = {name: jsonschema.Draft202012Validator(schema[name]) for name in ("action", "observation", "state")}
 tool_call = '<tool_call>\n{"name": "simulation", "arguments": {"actions": ["[0,0]", "[1,1]", "[2,2]"]}}\n</tool_call>'
@@ -110,6 +116,19 @@ def tools():
         want("error of a call", called.observation["error"], None)
 
 
+def graded():
+    """The raw evidence that OpenEnv's own graders collect, and what they say of it."""
+    declared = OpenEnvYamlParser().parse(manifest)
+    actions = [{"message": tool_call}, {"message": "hm"}, {"message": '{"vasopressor": 1, "iv_fluid": 1}'}, {"message": '{"vasopressor": 9, "iv_fluid": 1}'}] * 20
+    plan = RuntimePlan.model_validate({"plan_schema_version": "1", "reset": {"episode_id": "probe", "seed": 5}, "actions": actions})
+    first, again = (collect_runtime_evidence(url, plan, episode_timeout_s=60, request_timeout_s=5) for _ in range(2))
+    for grader in (RewardWellFormedGrader(), ObservationSchemaGrader(), StateContractGrader()):
+        result = grader.run(SimpleNamespace(manifest=declared, runtime_evidence=first))
+        want(f"{grader.check_id} {result.evidence}", str(getattr(result.status, "value", result.status)).lower(), "pass")
+    want("raw bytes of two episodes", first.exchanges == again.exchanges, True)
+    return len(first.exchanges)
+
+
 def crowd():
     """As many sessions as there are, and one too many."""
     address = url.replace("http", "ws", 1) + "/ws"
@@ -128,10 +147,12 @@ def crowd():
 
 raw()
 tools()
+exchanges = graded()
 turns = 0
 with ThreadPoolExecutor(4) as pool:
     for a, b in zip(pool.map(play, range(8), ["e"] * 8), pool.map(play, range(8), ["e"] * 8)):
         want("the same seed and actions", a == b, True)
         turns += len(a) - 2
 crowd()
+print(f"three graders of OpenEnv pass {exchanges} raw exchanges, twice the same bytes")
 print(f"8 episodes, {turns} messages, twice the same; {sessions} sessions at once, the next refused")
