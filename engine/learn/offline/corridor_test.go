@@ -77,6 +77,17 @@ func corridor(seed uint64, p []float64, named bool) *offline.Dataset {
 	return d
 }
 
+// draw takes a number with the probabilities p.
+func draw(rng *rand.Rand, p []float64) int {
+	mark := rng.Float64()
+	for i, q := range p {
+		if mark -= q; mark < 0 {
+			return i
+		}
+	}
+	return 0
+}
+
 func inCell(cell int) offline.Observation {
 	o := offline.Observation{Features: make([]float32, cells), State: cell, Previous: offline.NoAction}
 	o.Features[cell] = 1
