@@ -12,7 +12,7 @@ func commands() []*cobra.Command {
 		group("cohort", "Make trajectories from FHIR, and synthetic patients", cohortBuild(), cohortSynth(), cohortFetch()),
 		group("train", "Train the models", trainWorld(), trainActor(), trainBaselines()),
 		curriculumCommand(),
-		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays()),
+		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays(), evaluateICUSepsis()),
 		group("model", "Say which model this is, import one, or sign for it", modelInfo(), modelCard(), modelImport(), modelAccept()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
 		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditShow(), auditVerify(), auditReplay()),

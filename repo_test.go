@@ -45,7 +45,7 @@ var importTable = map[string][]string{
 	"engine/world":           {"engine/state", "engine/cohort", "engine/nn"},
 	"engine/agent":           {"engine/state", "engine/nn", "engine/world", "policy"},
 	"engine/agent/llm":       {"engine/agent", "engine/state", "engine/nn", "engine/world", "policy"},
-	"engine/learn":           {"engine", "engine/learn/environment", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/learn/offline", "engine/ope", "policy"},
+	"engine/learn":           {"engine", "engine/learn/environment", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/learn/offline", "engine/learn/icusepsis", "engine/learn/planner", "engine/ope", "policy"},
 	"engine/learn/offline":   {"engine/nn", "engine/ope"},
 	"engine/learn/icusepsis": {"engine/learn/offline"},
 	// The planner must not see where its data come from.
