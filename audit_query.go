@@ -74,7 +74,7 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 		{&f.filter.User, "user", "user, as Practitioner/id"},
 		{&f.filter.Client, "client", "registered client"},
 		{&f.filter.Unit, "unit", "hospital unit"},
-		{&f.filter.Kind, "kind", "decision, feedback, refusal, failure, config or read"},
+		{&f.filter.Kind, "kind", "decision, feedback, refusal, failure, config, display, calibration, batch or read"},
 		{&f.filter.Status, "status", "suggest, affirm, abstain or not-applicable"},
 		{&f.filter.Reason, "reason", "reason of an abstention or refusal"},
 		{&f.filter.Drug, "drug", "drug, by ingredient"},

@@ -8,11 +8,13 @@ package cdshooks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,59 +320,52 @@ func TestAnOldValidationDoesNotEndADrift(t *testing.T) {
 	s.shows(trust.DisplaySilent, LoweredDrift)
 }
 
-func TestAForecastIsComparedWithWhatTheNextCallFindsCharted(t *testing.T) {
-	s := openSite(t, nil)
-	s.mu.Lock()
-	s.now = clinicNow.Add(-5 * time.Hour)
-	s.mu.Unlock()
-	for _, p := range []physiology.Scenario{physiology.SepticShock, physiology.RefractoryShock, physiology.Improving} {
-		s.view(p, nil).cards()
-	}
-	s.service.watch.settle()
-	if rows := s.records(KindDecision); len(rows) != 3 {
-		t.Fatalf("%d decisions", len(rows))
-	}
-	s.wait(3 * time.Hour)
-	s.view(physiology.SepticShock, nil).cards()
-	s.service.watch.settle()
-	if n := len(s.comparisons()); n != 0 {
-		t.Fatalf("%d comparisons before four hours are over", n)
-	}
-	s.wait(2 * time.Hour)
-	for range 2 { // the second finds nothing left to compare
-		for _, p := range []physiology.Scenario{physiology.SepticShock, physiology.RefractoryShock, physiology.Improving} {
-			s.view(p, nil).cards()
-		}
-		s.service.watch.settle()
-	}
-	got := s.comparisons()
-	if len(got) == 0 {
-		t.Fatal("nothing was compared")
-	}
-	for _, c := range got {
-		if !c.At.Equal(clinicNow.Add(-5*time.Hour)) || c.GoalMmHg != 65 || !(c.MAPMmHg > 30 && c.MAPMmHg < 130) || !(c.Lo80MmHg < c.Hi80MmHg) ||
-			c.Inside != (c.MAPMmHg >= c.Lo80MmHg && c.MAPMmHg <= c.Hi80MmHg) || c.AtGoal != (c.MAPMmHg >= 65) {
-			t.Errorf("%+v", c)
+// A raise of the display that cannot be recorded does not happen; a lowering
+// does.
+func TestWhatCannotBeRecordedIsNotShown(t *testing.T) {
+	var broken *failingLog
+	s := openSite(t, func(d *Deps, _ *trust.Client) {
+		broken = &failingLog{Log: d.Log}
+		d.Log = broken
+	})
+	client, ctx := s.service.Trust.Clients()[0], context.Background()
+	shows := func(mode, code string) {
+		t.Helper()
+		if d := s.service.display(ctx, client, "MICU", "Practitioner"); d.Mode != mode || d.Code != code {
+			t.Fatalf("%+v, want %s (%q)", d, mode, code)
 		}
 	}
-	t.Logf("compared: %+v", got)
+	broken.fails.Store(true)
+	s.accept(nil)
+	shows(trust.DisplayInform, string(validation.NotRecorded))
+	broken.fails.Store(false)
+	shows(trust.DisplaySuggest, "")
+	broken.fails.Store(true)
+	if err := os.WriteFile(s.kill, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shows(trust.DisplaySilent, LoweredKilled)
+	broken.fails.Store(false)
+	shows(trust.DisplaySilent, LoweredKilled)
+	broken.fails.Store(true)
+	if err := os.Remove(s.kill); err != nil {
+		t.Fatal(err)
+	}
+	shows(trust.DisplaySilent, LoweredKilled)
+	broken.fails.Store(false)
+	shows(trust.DisplaySuggest, "")
+	s.wantChanges("validation in-force Dr Example", "kill-switch on", "kill-switch off")
 }
 
-func (s *site) comparisons() (out []Comparison) {
-	s.t.Helper()
-	rows, err := s.log.Query(context.Background(), audit.Filter{Kind: KindCalibration, OldestFirst: true})
-	if err != nil {
-		s.t.Fatal(err)
+// failingLog refuses to append while it fails.
+type failingLog struct {
+	Log
+	fails atomic.Bool
+}
+
+func (l *failingLog) Append(ctx context.Context, e audit.Entry) (audit.Appended, error) {
+	if l.fails.Load() {
+		return audit.Appended{}, errors.New("disk full")
 	}
-	for _, row := range rows {
-		c, err := s.service.comparison(context.Background(), row.Index.ID)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if row.Index.Refers != c.Decision || row.Index.Patient == "" || row.Index.Model != siteHashes().Model {
-			s.t.Errorf("the entry cannot be found: %+v", row.Index)
-		}
-		out = append(out, *c)
-	}
-	return out
+	return l.Log.Append(ctx, e)
 }

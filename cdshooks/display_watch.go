@@ -280,9 +280,8 @@ func (s *Service) noteComparison(ctx context.Context, one seen, c *Comparison) e
 	if c.Inside {
 		outcome = "inside"
 	}
-	st := s.shown
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	// No call waits for this entry: there is one worker, so the order of entries
+	// is that of the evidence.
 	if _, err := s.appendEntry(ctx, audit.Index{
 		ID: id.String(), Time: one.at.UTC(), Kind: KindCalibration, Client: one.place.client, Service: ServiceID, Unit: one.unit,
 		Patient: one.patient, Encounter: one.encounter, Outcome: outcome, Refers: c.Decision, Model: s.Hashes.Model,
@@ -290,6 +289,9 @@ func (s *Service) noteComparison(ctx context.Context, one seen, c *Comparison) e
 		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
 	s.metrics.compared.WithLabelValues(one.place.client, outcome).Inc()
+	st := s.shown
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	at := st.places[one.place]
 	at.detector.Add(c.outcome())
 	if at.drifted.IsZero() && at.detector.Evidence() >= float64(s.Config.Drift.FalseAlarm) {

@@ -22,12 +22,13 @@ type Outcome struct {
 	AtGoal bool    // it was reached
 }
 
-// What counts as holding. Beyond it there is drift, however little; within it a
+// MissLow to MissHigh is the share outside an 80 % interval, and Tolerance the error of
+// a chance, that count as holding. Beyond it there is drift, however little; within it a
 // false alarm is all that there can be.
 const (
-	missLow   = 0.18 // share outside an 80 % interval: design.md 11 asks for 78 to 82 % inside
-	missHigh  = 0.22
-	tolerance = 0.05 // of a forecast chance
+	MissLow   = 0.18 // share outside an 80 % interval: design.md 11 asks for 78 to 82 % inside
+	MissHigh  = 0.22
+	Tolerance = 0.05 // of a forecast chance
 )
 
 // Bounds of Detector's FalseAlarm.
@@ -104,18 +105,18 @@ func factors(o Outcome) (e [bets]float64) {
 		return q / p
 	}
 	for _, q := range missesMore {
-		put(ratio(q, missHigh))
+		put(ratio(q, MissHigh))
 	}
 	for _, q := range missesFewer {
-		put(ratio(q, missLow))
+		put(ratio(q, MissLow))
 	}
 	came := 0.0
 	if o.AtGoal {
 		came = 1
 	}
 	for _, stake := range stakes {
-		put(1 + stake*(came-math.Min(1, o.Chance+tolerance)))
-		put(1 + stake*(math.Max(0, o.Chance-tolerance)-came))
+		put(1 + stake*(came-math.Min(1, o.Chance+Tolerance)))
+		put(1 + stake*(math.Max(0, o.Chance-Tolerance)-came))
 	}
 	return e
 }

@@ -47,9 +47,9 @@ func TestEvidenceIsTheSumOfAllBetsFromEveryStart(t *testing.T) {
 // rate: the mean factor in closed form, at every share and chance allowed.
 func TestNoBetWinsOnAverageWhileForecastsHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		miss := rapid.Float64Range(missLow, missHigh).Draw(t, "miss")
+		miss := rapid.Float64Range(MissLow, MissHigh).Draw(t, "miss")
 		chance := rapid.Float64Range(0, 1).Draw(t, "chance")
-		truly := rapid.Float64Range(math.Max(0, chance-tolerance), math.Min(1, chance+tolerance)).Draw(t, "true chance")
+		truly := rapid.Float64Range(math.Max(0, chance-Tolerance), math.Min(1, chance+Tolerance)).Draw(t, "true chance")
 		var mean [bets]float64
 		for _, inside := range []bool{true, false} {
 			for _, atGoal := range []bool{true, false} {
@@ -92,12 +92,12 @@ func run(r *rand.Rand, miss, bias, threshold float64, most int) int {
 }
 
 func TestFalseAlarmsAreAsRareAsStatedAtTheEdgeOfWhatIsAllowed(t *testing.T) {
-	for _, miss := range []float64{missLow, 0.2, missHigh} {
+	for _, miss := range []float64{MissLow, 0.2, MissHigh} {
 		r := rand.New(rand.NewPCG(5, 11))
 		const threshold, runs = 200.0, 400
 		sum := 0
 		for range runs {
-			sum += run(r, miss, tolerance, threshold, 20*threshold)
+			sum += run(r, miss, Tolerance, threshold, 20*threshold)
 		}
 		if mean := float64(sum) / runs; mean < threshold {
 			t.Errorf("misses %.2f: on average an alarm after %.0f outcomes, stated are at least %.0f", miss, mean, threshold)

@@ -35,6 +35,12 @@ const (
 	NotRecorded   Code = "not-recorded"   // in force, but that could not be written to the log
 )
 
+// Codes are all of them.
+func Codes() []Code {
+	return []Code{NotValidated, Unreadable, BadSignature, Malformed, NotYetValid, Expired, WrongModel, WrongActor, WrongRules, WrongCodeMaps,
+		WrongConfig, WrongPrompts, WrongClient, WrongUnit, NotRecorded}
+}
+
 // Standing is how things stand with the local validation.
 type Standing struct {
 	Code   Code    // empty: in force
