@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/engine/learn"
 	"github.com/sepsisagent/sepsisagent/engine/world"
@@ -119,6 +120,14 @@ func (r *rooms) policyOptions(f *policyFlags, stderr io.Writer) (learn.PolicyOpt
 			opts.Known = func(patient string) bool { return model(patient) || listed(trained, patient) }
 		}
 		opts.Others = append(opts.Others, learn.Candidate{Name: learn.PolicyActor, Probabilities: a.Probabilities})
+	}
+	if encoder, ok := r.model.(agent.Encoder); ok {
+		fsys, folder := modelFolder(f.model)
+		fitted, err := learn.OpenBaselines(fsys, folder, encoder)
+		if err != nil {
+			return opts, err
+		}
+		opts.Others = append(opts.Others, learn.BaselineCandidates(fitted, encoder)...)
 	}
 	var bar *progress
 	opts.Progress = func(done, of int) {

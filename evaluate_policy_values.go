@@ -13,6 +13,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/engine/figure"
 	"github.com/sepsisagent/sepsisagent/engine/learn"
+	"github.com/sepsisagent/sepsisagent/engine/learn/offline"
 	"github.com/sepsisagent/sepsisagent/engine/ope"
 )
 
@@ -33,6 +34,8 @@ func policyNames(e *learn.PolicyEvaluation) []string {
 // policyWords name a policy for people.
 var policyWords = map[string]string{
 	learn.PolicyClinician: "clinicians", learn.PolicyNoAction: "no drug and no fluid", learn.PolicyRandom: "random", learn.PolicyOurs: "ours", learn.PolicyActor: "the learned actor",
+	string(offline.MostFrequent): "what is done most", string(offline.Persistence): "the same again", string(offline.AIClinician): "AI Clinician", string(offline.BC): "behaviour cloning",
+	string(offline.D3QN): "D3QN", string(offline.WD3QNE): "WD3QNE", string(offline.CQL): "CQL", string(offline.BCQ): "BCQ", string(offline.IQL): "IQL",
 }
 
 func wordsOf(policy string) string {

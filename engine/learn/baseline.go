@@ -153,7 +153,8 @@ func baselineSees(tl *state.Timeline, encoder agent.Encoder) (o offline.Observat
 // their order, each by its method's name.
 func BaselineCandidates(fitted []*offline.Fitted, encoder agent.Encoder) (out []Candidate) {
 	for _, f := range fitted {
-		out = append(out, Candidate{Name: string(f.Method), Probabilities: func(tl *state.Timeline) (p [5][5]float64, ok bool, err error) {
+		stochastic := f.Method == offline.Clinician || f.Method == offline.Random
+		out = append(out, Candidate{Name: string(f.Method), Advises: !stochastic, Probabilities: func(tl *state.Timeline) (p [5][5]float64, ok bool, err error) {
 			o, err := baselineSees(tl, encoder)
 			if err != nil {
 				return p, false, err

@@ -254,3 +254,28 @@ func TestBaselinesLieInAModelFolder(t *testing.T) {
 type another struct{ flat }
 
 func (another) Info() world.Info { return world.Info{Hash: "another"} }
+
+func TestAdviceOfABaselineIsFollowedAsOursIs(t *testing.T) {
+	b := make([]float64, Actions)
+	b[0], b[1] = 0.75, 0.25
+	ep := &episode{points: []*Point{{Others: [][]float64{only(3)}}, {Others: [][]float64{nil}}}, b: [][]float64{b, b}}
+	for _, c := range []struct {
+		advises bool
+		step    int
+		want    map[int]float64
+	}{
+		{true, 0, map[int]float64{0: 0.1 * 0.75, 1: 0.1 * 0.25, 3: 0.9}},
+		{false, 0, map[int]float64{3: 1}},
+		{true, 1, map[int]float64{0: 0.75, 1: 0.25}},
+	} {
+		got, err := targets("d3qn", 0, c.advises)(ep, c.step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for a, p := range got {
+			if math.Abs(p-c.want[a]) > 1e-12 {
+				t.Errorf("advises %v, step %d: action %d has probability %v, want %v", c.advises, c.step, a, p, c.want[a])
+			}
+		}
+	}
+}

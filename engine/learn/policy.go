@@ -52,6 +52,9 @@ type PolicyOptions struct {
 type Candidate struct {
 	Name          string
 	Probabilities func(tl *state.Timeline) (p [5][5]float64, ok bool, err error)
+	// Advises says that it names one treatment and has no probabilities of its
+	// own: it is followed as often as our advice is, and else clinicians decide.
+	Advises bool
 }
 
 // DefaultResamples is how often patients are drawn anew for an interval.

@@ -149,7 +149,7 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	v := valuer{episodes: episodes, folds: folds, bootstrap: ope.Bootstrap{Resamples: opts.Resamples, Seed: bootstrapSeed}}
 	var named []ope.Named
 	for i, name := range names {
-		target := targets(name, i-standing)
+		target := targets(name, i-standing, i >= standing && opts.Others[i-standing].Advises)
 		for kind, into := range []map[string]PolicyValue{e.OPE, e.OPEPaper} {
 			value, wis, err := v.estimate(target, kind)
 			if err != nil {
@@ -317,8 +317,9 @@ func normalised(p [Actions]float64) []float64 {
 // target gives a policy's probabilities at one step of an episode.
 type target func(ep *episode, t int) ([]float64, error)
 
-// targets is the policy of a name; other is its place among the others.
-func targets(name string, other int) target {
+// targets is the policy of a name; other is its place among the others, and
+// advises that it is followed as ours is.
+func targets(name string, other int, advises bool) target {
 	switch name {
 	case PolicyClinician:
 		return func(ep *episode, t int) ([]float64, error) { return ep.b[t], nil }
@@ -331,10 +332,14 @@ func targets(name string, other int) target {
 		return ours(followed, valueSteps)
 	}
 	return func(ep *episode, t int) ([]float64, error) {
-		if p := ep.points[t]; other < len(p.Others) && p.Others[other] != nil {
-			return p.Others[other], nil // it has probabilities of its own: nothing is to be softened
+		p := ep.points[t]
+		switch {
+		case other >= len(p.Others) || p.Others[other] == nil:
+			return ep.b[t], nil
+		case advises:
+			return ope.Mix(p.Others[other], ep.b[t], 1-followed)
 		}
-		return ep.b[t], nil
+		return p.Others[other], nil // it has probabilities of its own: nothing is to be softened
 	}
 }
 
