@@ -127,8 +127,16 @@ func (f curriculumServeFlags) environment(cfg Config) (*environment.Environment,
 			return nil, world.Info{}, fmt.Errorf("%s: %w", f.cohort, err)
 		}
 	}
+	// A patient goes on as one member of the ensemble says, whichever the seed
+	// picks; what is shown is what all of them make of it.
+	dynamics := make([]world.Forecaster, model.Info().Members)
+	for k := range dynamics {
+		if dynamics[k], err = model.Only(k); err != nil {
+			return nil, world.Info{}, err
+		}
+	}
 	env, err := environment.New(environment.DefaultConfig(), environment.Deps{
-		State: cfg.State, Dynamics: []world.Forecaster{model}, Lens: model, Death: model.DeathInHospital,
+		State: cfg.State, Dynamics: dynamics, Lens: model, Death: model.DeathInHospital,
 		Judge: rules, Native: native, Prompts: prompts, Starts: starts,
 	})
 	return env, model.Info(), err

@@ -38,8 +38,14 @@ func shippedWith(cfg Config, starts Starts) (*Environment, error) {
 	if starts == nil {
 		starts = NewSynthetic(state.DefaultConfig())
 	}
+	dynamics := make([]world.Forecaster, model.Info().Members)
+	for k := range dynamics {
+		if dynamics[k], err = model.Only(k); err != nil {
+			return nil, err
+		}
+	}
 	return New(cfg, Deps{
-		State: state.DefaultConfig(), Dynamics: []world.Forecaster{model}, Lens: model, Death: model.DeathInHospital,
+		State: state.DefaultConfig(), Dynamics: dynamics, Lens: model, Death: model.DeathInHospital,
 		Judge: rules, Native: native, Prompts: prompts, Starts: starts,
 	})
 }

@@ -55,8 +55,14 @@ var shipped = sync.OnceValues(func() (*environment.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
+	dynamics := make([]world.Forecaster, model.Info().Members)
+	for k := range dynamics {
+		if dynamics[k], err = model.Only(k); err != nil {
+			return nil, err
+		}
+	}
 	return environment.New(environment.DefaultConfig(), environment.Deps{
-		State: state.DefaultConfig(), Dynamics: []world.Forecaster{model}, Lens: model, Death: model.DeathInHospital,
+		State: state.DefaultConfig(), Dynamics: dynamics, Lens: model, Death: model.DeathInHospital,
 		Judge: rules, Native: native, Prompts: prompts, Starts: environment.NewSynthetic(state.DefaultConfig()),
 	})
 })
