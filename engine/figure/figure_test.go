@@ -85,7 +85,15 @@ func reliability() Lines {
 
 func rows() Rows {
 	return Rows{Title: "Coverage", Desc: "Share inside the interval, by variable.", XLabel: "share inside", Series: []string{"80 %", "95 %"}, Targets: []float64{0.8, 0.95}, Paper: true,
-		Rows: []Row{{"MAP, mmHg", []float64{0.79, 0.95}}, {"lactate, mmol/L", []float64{0.83, math.Inf(1)}}}}
+		Rows: []Row{{Name: "MAP, mmHg", Values: []float64{0.79, 0.95}}, {Name: "lactate, mmol/L", Values: []float64{0.83, math.Inf(1)}}}}
+}
+
+func forest() Rows {
+	return Rows{Title: "Values", Desc: "Value of each policy with its interval, by estimator.", XLabel: "value", Series: []string{"WIS", "DR"}, Targets: []float64{5}, Paper: true,
+		Rows: []Row{
+			{Name: "clinicians", Values: []float64{5, 5.2}, Low: []float64{3, 4}, High: []float64{7, 6.5}},
+			{Name: "random", Values: []float64{1, math.NaN()}, Low: []float64{-4, math.NaN()}, High: []float64{6, math.NaN()}},
+		}}
 }
 
 func TestFiguresMatchTheirGoldenFiles(t *testing.T) {
@@ -93,6 +101,7 @@ func TestFiguresMatchTheirGoldenFiles(t *testing.T) {
 	golden(t, "lines.svg", lines().SVG())
 	golden(t, "reliability.svg", reliability().SVG())
 	golden(t, "rows.svg", rows().SVG())
+	golden(t, "forest.svg", forest().SVG())
 }
 
 func TestTextIsEscapedEverywhere(t *testing.T) {

@@ -9,6 +9,28 @@ package figure
 type Row struct {
 	Name   string
 	Values []float64 // one per series; not finite: left out
+	// Low and High are the ends of each value's interval; nil or not finite: none.
+	Low, High []float64
+}
+
+// interval is that of one series.
+func (r Row) interval(i int) (low, high float64, ok bool) {
+	if i >= len(r.Low) || i >= len(r.High) || !finite(r.Low[i]) || !finite(r.High[i]) {
+		return 0, 0, false
+	}
+	return r.Low[i], r.High[i], true
+}
+
+// height is that of one row: marks with intervals lie below each other, others
+// on one line.
+func (r Rows) height() (row, apart float64) {
+	for _, one := range r.Rows {
+		if one.Low != nil {
+			const between = 8
+			return between*float64(len(r.Series)) + 9, between
+		}
+	}
+	return 17, 0
 }
 
 // Rows is a chart of named rows.
@@ -24,13 +46,19 @@ type Rows struct {
 
 // SVG draws the chart. Its height follows from the number of rows.
 func (r Rows) SVG() []byte {
-	const rowHeight, labels = 17, 222
+	const labels = 222
+	rowHeight, apart := r.height()
 	width, _ := size(r.Width, 0)
-	height := 30 + rowHeight*len(r.Rows) + 84
-	p := plot{left: labels, top: 30, right: float64(width - 20), bottom: float64(30 + rowHeight*len(r.Rows) + 4)}
+	all := int(rowHeight) * len(r.Rows)
+	height := 30 + all + 84
+	p := plot{left: labels, top: 30, right: float64(width - 20), bottom: float64(30 + all + 4)}
 	for _, row := range r.Rows {
-		for _, v := range row.Values {
+		for i, v := range row.Values {
 			p.x.include(v)
+			if low, high, ok := row.interval(i); ok {
+				p.x.include(low)
+				p.x.include(high)
+			}
 		}
 	}
 	for _, v := range r.Targets {
@@ -54,8 +82,12 @@ func (r Rows) SVG() []byte {
 		c.text(labels-8, y+4, "end", row.Name, `font-size="12"`)
 		c.line(p.left, y, p.right, y, `stroke="currentColor" stroke-opacity="0.08"`)
 		for i, v := range row.Values {
+			at := y + apart*(float64(i)-float64(len(r.Series)-1)/2)
+			if low, high, ok := row.interval(i); ok {
+				c.line(p.px(low), at, p.px(high), at, `stroke="`+colour(i)+`" stroke-width="1.5"`)
+			}
 			if finite(v) {
-				mark(&c, i, p.px(v), y, colour(i))
+				mark(&c, i, p.px(v), at, colour(i))
 			}
 		}
 	}
