@@ -129,8 +129,8 @@ func (s *Service) standing(ctx context.Context) validation.Standing {
 }
 
 // drifted tells whether forecasts no longer hold where this call is from. A
-// local validation that was accepted since and covers the unit ends that, once
-// it is recorded.
+// local validation that was accepted since and covers all of that place ends it,
+// once that is recorded: one of a single unit says nothing of all others.
 func (s *Service) drifted(ctx context.Context, client *trust.Client, unit string) bool {
 	at := placeOf(client, unit)
 	st := s.shown
@@ -140,7 +140,7 @@ func (s *Service) drifted(ctx context.Context, client *trust.Client, unit string
 	if since.IsZero() {
 		return false
 	}
-	now := s.standing(ctx).At(client.Name, unit)
+	now := s.standing(ctx).At(client.Name, at.unit)
 	if !now.InForce() || now.Record == nil || !now.Record.Accepted.After(since) {
 		return true
 	}

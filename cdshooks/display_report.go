@@ -71,9 +71,12 @@ func (s *Service) Lowered() []string {
 			if c.DisplayFor(unit) != trust.DisplaySuggest {
 				continue
 			}
-			// Units without a name here are all that the registration leaves
-			// out: for them the record must not be limited.
-			if standing := whole.At(c.Name, unit); !standing.InForce() {
+			standing := whole.At(c.Name, unit)
+			switch {
+			case standing.InForce():
+			case standing.Code == validation.WrongUnit && unit == "":
+				out = append(out, fmt.Sprintf("%s: display suggest works as inform outside the units that the local validation covers: %s", place{c.Name, unit}, strings.Join(standing.Record.Units, ", ")))
+			default:
 				out = append(out, fmt.Sprintf("%s: display suggest works as inform: %s", place{c.Name, unit}, standing.Why))
 			}
 		}

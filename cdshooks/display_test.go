@@ -315,9 +315,12 @@ func TestAnOldValidationDoesNotEndADrift(t *testing.T) {
 		r.Accepted, r.Units = r.Accepted.Add(-30*time.Second), nil // signed anew, but before the drift was found
 	})
 	s.shows(trust.DisplaySilent, LoweredDrift)
-	s.wait(time.Hour)
+	s.wait(time.Minute)
 	s.accept(func(r *validation.Record) { r.Units = []string{"Elsewhere"} })
 	s.shows(trust.DisplaySilent, LoweredDrift)
+	if lines := s.service.Lowered(); len(lines) != 2 || !strings.Contains(lines[1], "outside the units that the local validation covers: Elsewhere") {
+		t.Errorf("%q", lines)
+	}
 }
 
 // A raise of the display that cannot be recorded does not happen; a lowering

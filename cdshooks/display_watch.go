@@ -189,13 +189,12 @@ func (s *Service) compareOne(ctx context.Context, one seen) error {
 	}
 	d.next = one.at.Add(lookAgain)
 	defer func() { s.watch.remember(one.key(), d) }()
-	decision, err := s.oldestForecast(ctx, one, d.from)
+	decision, over, err := s.oldestForecast(ctx, one, d.from)
+	if !over.IsZero() {
+		d.next = over
+	}
 	if err != nil || decision == nil {
 		return err
-	}
-	if over := decision.Receipt.At.Add(horizon); one.at.Before(over) {
-		d.next = over
-		return nil
 	}
 	c, err := s.compareWith(one.chart, decision)
 	if err != nil {
@@ -220,33 +219,37 @@ func (s *Service) comparedUntil(ctx context.Context, one seen) (time.Time, error
 }
 
 // oldestForecast finds the oldest decision of this model about the patient from
-// a time on that simulated something; nil where there is none.
-func (s *Service) oldestForecast(ctx context.Context, one seen, from time.Time) (*Record, error) {
+// a time on that simulated something and whose four hours are over. Where there
+// is none it gives nil and, if one is under way, when its four hours are over.
+func (s *Service) oldestForecast(ctx context.Context, one seen, from time.Time) (_ *Record, over time.Time, err error) {
 	rows, err := s.Log.Query(ctx, audit.Filter{
 		Kind: KindDecision, Service: ServiceID, Client: one.place.client, Patient: one.patient, Model: s.Hashes.Model,
-		Since: from, OldestFirst: true, Limit: audit.DefaultLimit,
+		Since: from, OldestFirst: true, Limit: audit.MaxLimit,
 	})
 	if err != nil {
-		return nil, err
+		return nil, over, err
 	}
 	for _, row := range rows {
 		// Other endings simulate nothing.
 		if st := agent.Status(row.Index.Status); st != agent.Suggest && st != agent.Affirm || row.Index.Encounter != one.encounter {
 			continue
 		}
+		if end := row.Index.Time.Add(horizon); one.at.Before(end) {
+			return nil, end, nil
+		}
 		stored, err := s.Log.Get(ctx, row.Index.ID)
 		if err != nil {
-			return nil, err
+			return nil, over, err
 		}
 		r, err := DecodeRecord(stored.Body)
 		if err != nil {
-			return nil, err
+			return nil, over, err
 		}
 		if r.Receipt != nil && len(r.Receipt.Outcome.Decision.Options) > 0 {
-			return r, nil
+			return r, over, nil
 		}
 	}
-	return nil, nil
+	return nil, over, nil
 }
 
 // compareWith reads from a later chart what came in the four hours after a
