@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,13 +37,26 @@ func modelInfo() *cobra.Command {
 			if a != nil {
 				actor = a.Hash()
 			}
+			fitted, _, err := openBaselines(m, dir)
+			if err != nil {
+				return err
+			}
+			var baselines []string
+			for _, f := range fitted {
+				baselines = append(baselines, string(f.Method))
+			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), struct {
 					world.Info
-					Actor string `json:"actor,omitempty"`
-				}{info, actor})
+					Actor     string   `json:"actor,omitempty"`
+					Baselines []string `json:"baselines,omitempty"`
+				}{info, actor, baselines})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "kind    %s\nversion %s\nmembers %d\nhash    %s\ntrained %s\nactor   %s\n", info.Kind, info.Version, info.Members, info.Hash, info.Trained, cmp.Or(actor, "none: the agent proposes guideline moves alone"))
+			out := fmt.Sprintf("kind    %s\nversion %s\nmembers %d\nhash    %s\ntrained %s\nactor   %s\n", info.Kind, info.Version, info.Members, info.Hash, info.Trained, cmp.Or(actor, "none: the agent proposes guideline moves alone"))
+			if len(baselines) > 0 {
+				out += "beside  " + strings.Join(baselines, ", ") + ", for evaluation alone\n"
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), out)
 			return err
 		},
 	}

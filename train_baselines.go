@@ -2,7 +2,7 @@
 
 package main
 
-// This file: `train baselines`.
+// This file: `train baselines`, and reading what it wrote.
 
 import (
 	"errors"
@@ -21,6 +21,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/engine/learn"
 	"github.com/sepsisagent/sepsisagent/engine/learn/offline"
+	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
 func trainBaselines() *cobra.Command {
@@ -77,6 +78,18 @@ func trainBaselines() *cobra.Command {
 	cmd.Flags().Uint64Var(&seed, "seed", seed, "seed of every random choice")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// openBaselines reads the baselines that lie beside a model, and what encodes for
+// them; none where there are none, as with every model that is not native.
+func openBaselines(model world.Stored, dir string) ([]*offline.Fitted, agent.Encoder, error) {
+	encoder, ok := model.(agent.Encoder)
+	if !ok {
+		return nil, nil, nil
+	}
+	fsys, folder := modelFolder(dir)
+	fitted, err := learn.OpenBaselines(fsys, folder, encoder)
+	return fitted, encoder, err
 }
 
 // copyActor copies the actor of a model folder to another, where there is one:

@@ -51,9 +51,9 @@ func TestMethodsOnICUSepsis(t *testing.T) {
 		t.Skip("fits networks")
 	}
 	m := tables(t)
-	n, methods := 2000, offline.Methods
+	n, methods := 2000, []offline.Method{offline.AIClinician, offline.BC, offline.D3QN, offline.WD3QNE, offline.CQL, offline.BCQ, offline.IQL}
 	if *long {
-		if n = *stays; *only != "" {
+		if n, methods = *stays, offline.Methods; *only != "" {
 			methods = nil
 			for name := range strings.SplitSeq(*only, ",") {
 				methods = append(methods, offline.Method(name))
