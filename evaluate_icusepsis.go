@@ -25,6 +25,7 @@ type truthFlags struct {
 	methods            []string
 	seed               uint64
 	repeat, deepRepeat int
+	estimateRepeat     int
 	asJSON, markdown   bool
 }
 
@@ -40,8 +41,8 @@ func evaluateICUSepsis() *cobra.Command {
 				return err
 			}
 			switch {
-			case len(f.episodes) == 0 || f.repeat < 1 || f.deepRepeat < 0 || f.deepRepeat > f.repeat:
-				return misuse("--episodes and --repeat want 1 or more, --deep-repeat at most --repeat")
+			case len(f.episodes) == 0 || f.repeat < 1 || f.deepRepeat < 0 || f.deepRepeat > f.repeat || f.estimateRepeat < 0 || f.estimateRepeat > f.repeat:
+				return misuse("--episodes and --repeat want 1 or more, --deep-repeat and --estimate-repeat at most --repeat")
 			case len(f.episodes) > 1 && f.asJSON:
 				return misuse("--json prints one object: one number of --episodes")
 			}
@@ -53,6 +54,7 @@ func evaluateICUSepsis() *cobra.Command {
 	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the first log; repetition r uses seed+r")
 	cmd.Flags().IntVar(&f.repeat, "repeat", 1, "how many logs to draw")
 	cmd.Flags().IntVar(&f.deepRepeat, "deep-repeat", 0, "on how many of them to fit networks, which take longer; 0 is all")
+	cmd.Flags().IntVar(&f.estimateRepeat, "estimate-repeat", 0, "on how many of them to make estimates; 0 is all")
 	cmd.Flags().StringSliceVar(&f.methods, "methods", nil, "methods, divided by commas (default all: "+strings.Join(learn.TruthMethods(), ",")+")")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&f.markdown, "markdown", false, "print docs/icu-sepsis.md")
@@ -69,7 +71,7 @@ func (f *truthFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	var reports []*learn.TruthReport
 	for _, n := range f.episodes {
 		r, err := learn.MeasureTruth(ctx, learn.TruthOptions{
-			Tables: tables, Episodes: n, Seed: f.seed, Repeat: f.repeat, DeepRepeat: f.deepRepeat, Methods: f.methods,
+			Tables: tables, Episodes: n, Seed: f.seed, Repeat: f.repeat, DeepRepeat: f.deepRepeat, EstimateRepeat: f.estimateRepeat, Methods: f.methods,
 			Progress: func(seed uint64, method string, done, of int) {
 				fmt.Fprintf(stderr, "%d stays, seed %d: %s (%d of %d)\n", n, seed, method, done+1, of)
 			},

@@ -50,9 +50,11 @@ type TruthOptions struct {
 	// Repeat is how many logs are drawn, DeepRepeat how many of them the
 	// networks are fitted on: at most Repeat, 0 for all.
 	Repeat, DeepRepeat int
+	// EstimateRepeat is on how many of them estimates are made; 0 for all.
+	EstimateRepeat int
 	// Methods are names out of TruthMethods; nil means all.
 	Methods []string
-	// Resamples of whole patients make an interval; 0 means 500.
+	// Resamples of whole patients make an interval; 0 means 300.
 	Resamples int
 	// Progress, where it is not nil, is called before each fit.
 	Progress func(seed uint64, method string, done, of int)
@@ -103,18 +105,21 @@ func (o *TruthOptions) validate() error {
 		o.Methods = TruthMethods()
 	}
 	if o.Resamples == 0 {
-		o.Resamples = 500
+		o.Resamples = 300
 	}
 	if o.DeepRepeat == 0 {
 		o.DeepRepeat = o.Repeat
+	}
+	if o.EstimateRepeat == 0 {
+		o.EstimateRepeat = o.Repeat
 	}
 	switch {
 	case o.Tables == nil:
 		return fmt.Errorf("%w: no tables", ErrTruth)
 	case o.Episodes < 10:
 		return fmt.Errorf("%w: %d stays, want at least 10", ErrTruth, o.Episodes)
-	case o.Repeat < 1 || o.DeepRepeat < 0 || o.DeepRepeat > o.Repeat:
-		return fmt.Errorf("%w: %d repetitions, %d with networks", ErrTruth, o.Repeat, o.DeepRepeat)
+	case o.Repeat < 1 || o.DeepRepeat < 0 || o.DeepRepeat > o.Repeat || o.EstimateRepeat < 0 || o.EstimateRepeat > o.Repeat:
+		return fmt.Errorf("%w: %d repetitions, %d with networks, %d with estimates", ErrTruth, o.Repeat, o.DeepRepeat, o.EstimateRepeat)
 	case len(o.Methods) == 0:
 		return fmt.Errorf("%w: no methods", ErrTruth)
 	}
@@ -149,9 +154,11 @@ func MeasureTruth(ctx context.Context, o TruthOptions) (*TruthReport, error) {
 		if err != nil {
 			return nil, err
 		}
-		second, err := newSecondLog(o.Tables, o.Episodes, seed, o.Resamples)
-		if err != nil {
-			return nil, err
+		var second *secondLog
+		if k < o.EstimateRepeat {
+			if second, err = newSecondLog(o.Tables, o.Episodes, seed, o.Resamples); err != nil {
+				return nil, err
+			}
 		}
 		for i, name := range o.Methods {
 			if k >= o.repeats(name) {
@@ -223,12 +230,13 @@ func (t *truthRuns) add(tables *icusepsis.Tables, policy offline.Policy, second 
 	if err != nil {
 		return err
 	}
-	results, err := second.estimate(policy)
-	if err != nil {
-		return err
+	t.values = append(t.values, value)
+	if second == nil {
+		return nil
 	}
-	t.values, t.results = append(t.values, value), append(t.results, results)
-	return nil
+	results, err := second.estimate(policy)
+	t.results = append(t.results, results)
+	return err
 }
 
 // report sums the runs up.
@@ -250,7 +258,7 @@ func (t *truthRuns) report(name string) TruthMethod {
 		e := TruthEstimate{Value: world.Number(first.Value), Low: world.Number(first.Low), High: world.Number(first.High), ESS: world.Number(first.ESS), Covers: first.Holds(t.values[0])}
 		sum, sizes := 0.0, 0.0
 		for k, results := range t.results {
-			sizes += results[i].ESS / n
+			sizes += results[i].ESS / float64(len(t.results))
 			if math.IsNaN(results[i].Low) || math.IsNaN(results[i].Value) {
 				continue
 			}

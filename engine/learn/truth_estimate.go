@@ -126,7 +126,7 @@ func (s *secondLog) estimate(policy offline.Policy) ([]ope.Result, error) {
 		}
 		episodes[i] = e
 	}
-	values, err := ope.CrossFQE(episodes, s.folds, ope.FQEOptions{Actions: s.data.Actions, Tolerance: 1e-4, High: 1}, ope.Table{States: s.data.States, Prior: qPrior})
+	values, err := ope.CrossFQE(episodes, s.folds, ope.FQEOptions{Actions: s.data.Actions, Tolerance: 1e-3, High: 1}, ope.Table{States: s.data.States, Prior: qPrior})
 	if err != nil {
 		return nil, err
 	}
@@ -136,13 +136,29 @@ func (s *secondLog) estimate(policy offline.Policy) ([]ope.Result, error) {
 			return nil, err
 		}
 	}
-	sample, err := ope.New(log, ope.Options{})
+	// Cumulative weights are limited to √n (Ionides 2008): without a limit one
+	// stay with a choice that clinicians hardly ever make decides. WPDIS is left
+	// whole: normalised step by step, it would lose the long stays, whose
+	// weights the limit cuts most.
+	limited, err := ope.New(log, ope.Options{WeightMax: math.Sqrt(float64(len(log)))})
 	if err != nil {
 		return nil, err
 	}
-	methods := make([]ope.Method, len(truthEstimators))
-	for i, e := range truthEstimators {
-		methods[i] = e.method
+	whole, err := ope.New(log, ope.Options{})
+	if err != nil {
+		return nil, err
 	}
-	return sample.Evaluate(s.bootstrap, methods...)
+	var out []ope.Result
+	for _, e := range truthEstimators {
+		sample := limited
+		if e.method == ope.WPDIS {
+			sample = whole
+		}
+		one, err := sample.Evaluate(s.bootstrap, e.method)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one...)
+	}
+	return out, nil
 }

@@ -20,7 +20,7 @@ const folds, tried = 5, 3
 // The candidates of the choice.
 var (
 	stayCandidates  = []float64{10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 60_000}
-	leastCandidates = []float64{5, 10, 15, 20, 25, 30, 40}
+	leastCandidates = []float64{5, 10, 15, 20, 25, 30, 40, 60, 100, 200}
 )
 
 // held is one fold: what was counted outside, and the steps inside.
