@@ -48,8 +48,9 @@ func mass(mgDl float64, more ...inUnit) []inUnit {
 var byHand = map[state.Concept][]inUnit{
 	"heart_rate": perMinute, "resp_rate": perMinute,
 	"sysbp": pressure, "diabp": pressure, "meanbp": pressure, state.ConceptCVP: pressure, state.ConceptMAPGoal: pressure, "paco2": pressure, "pao2": pressure,
-	state.ConceptPEEP: {{"cm[H2O]", 8, 8}, {"mm[Hg]", 6, 8.157036}, {"kPa", 0.8, 8.157730}},
-	"spo2":            saturated, "fio2": percent, "hematocrit": {{"%", 31, 31}, {"1", 0.31, 31}},
+	state.ConceptPEEP:  {{"cm[H2O]", 8, 8}, {"mm[Hg]", 6, 8.157036}, {"kPa", 0.8, 8.157730}},
+	state.ConceptScvO2: saturated, state.ConceptSVV: {{"%", 12, 12}, {"1", 0.12, 12}}, state.ConceptCardiacIndex: {{"L/min/m2", 2.4, 2.4}},
+	"spo2": saturated, "fio2": percent, "hematocrit": {{"%", 31, 31}, {"1", 0.31, 31}},
 	"temp_c":  {{"Cel", 37, 37}, {"[degF]", 98.6, 37}, {"K", 310.15, 37}},
 	"gcs_eye": score, "gcs_verbal": score, "gcs_motor": score, state.ConceptGCSTotal: score, state.ConceptRASS: score, "inr": score,
 	"ph":      {{"[pH]", 7.21, 7.21}, {"1", 7.21, 7.21}},
