@@ -6,6 +6,7 @@ package main
 // printed in evaluate_policy_document.go and evaluate_policy_cases.go.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
 	"github.com/sepsisagent/sepsisagent/engine/learn"
 	"github.com/sepsisagent/sepsisagent/engine/world"
@@ -24,7 +24,7 @@ import (
 // policyFlags are the flags of `evaluate policy`.
 type policyFlags struct {
 	cohort, model, config, figures string
-	all, asJSON, markdown          bool
+	all, asJSON, markdown, values  bool
 	stays, cases                   int
 }
 
@@ -57,8 +57,9 @@ func evaluatePolicy() *cobra.Command {
 	cmd.Flags().IntVar(&f.cases, "cases", 0, "print so many single cases instead of the report")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&f.markdown, "markdown", false, "print docs/policy.md")
+	cmd.Flags().BoolVar(&f.values, "values", false, "print docs/evaluation.md")
 	cmd.Flags().StringVar(&f.figures, "figures", "", "folder to write the figures to; the document links to it by its last two names")
-	cmd.MarkFlagsMutuallyExclusive("markdown", "json", "cases")
+	cmd.MarkFlagsMutuallyExclusive("markdown", "json", "cases", "values")
 	return cmd
 }
 
@@ -85,9 +86,12 @@ func (f *policyFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.cases > 0 {
 		return r.printCases(ctx, stdout, e, f)
 	}
-	drawn := policyPictures(e)
+	d := policyDocument{e: e, info: r.model.Info(), pictures: policyPictures(e), figures: linkTo(f.figures), prefix: "policy-"}
+	if f.values {
+		d.pictures, d.prefix = valuePictures(e), "evaluation-"
+	}
 	if f.figures != "" {
-		if err := writeFigures(f.figures, "policy-", drawn, 0o644); err != nil {
+		if err := writeFigures(f.figures, d.prefix, d.pictures, 0o644); err != nil {
 			return err
 		}
 	}
@@ -95,8 +99,10 @@ func (f *policyFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	case f.asJSON:
 		return printJSON(stdout, e)
 	case f.markdown:
-		d := policyDocument{e: e, info: r.model.Info(), pictures: drawn, figures: linkTo(f.figures)}
 		_, err = stdout.Write(d.write())
+		return err
+	case f.values:
+		_, err = stdout.Write(d.writeValues())
 		return err
 	}
 	return printPolicy(stdout, e)
@@ -121,14 +127,12 @@ func (r *rooms) policyOptions(f *policyFlags, stderr io.Writer) (learn.PolicyOpt
 		}
 		opts.Others = append(opts.Others, learn.Candidate{Name: learn.PolicyActor, Probabilities: a.Probabilities})
 	}
-	if encoder, ok := r.model.(agent.Encoder); ok {
-		fsys, folder := modelFolder(f.model)
-		fitted, err := learn.OpenBaselines(fsys, folder, encoder)
-		if err != nil {
-			return opts, err
-		}
-		opts.Others = append(opts.Others, learn.BaselineCandidates(fitted, encoder)...)
+	opts.Others = append(opts.Others, learn.RuleCandidate(r.cfg.State, r.rules))
+	fitted, encoder, err := openBaselines(r.model, cmp.Or(f.model, r.cfg.Files.Model))
+	if err != nil {
+		return opts, err
 	}
+	opts.Others = append(opts.Others, learn.BaselineCandidates(fitted, encoder)...)
 	var bar *progress
 	opts.Progress = func(done, of int) {
 		if bar == nil {

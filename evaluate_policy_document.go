@@ -23,6 +23,7 @@ type policyDocument struct {
 	info     world.Info
 	pictures []picture
 	figures  string // folder of the figures, as the document links to it; empty: none
+	prefix   string // of the figures' names
 }
 
 func (d *policyDocument) say(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
@@ -49,7 +50,7 @@ func (d *policyDocument) row(cells ...any) {
 func (d *policyDocument) picture(name string) {
 	for _, p := range d.pictures {
 		if p.name == name && d.figures != "" {
-			d.say("\n![%s](%s/policy-%s.svg)", strings.NewReplacer("[", "(", "]", ")", "\n", " ").Replace(p.alt), d.figures, name)
+			d.say("\n![%s](%s/%s%s.svg)", strings.NewReplacer("[", "(", "]", ")", "\n", " ").Replace(p.alt), d.figures, d.prefix, name)
 		}
 	}
 }
@@ -89,7 +90,7 @@ func (d *policyDocument) write() []byte {
 	d.adherence()
 	d.hazards()
 	d.cards()
-	d.values()
+	d.say("\nWhat policies prescribe beside each other, and what they may be worth, is in [evaluation.md](evaluation.md).")
 	d.limits()
 	return d.Bytes()
 }
@@ -213,6 +214,13 @@ func (d *policyDocument) cards() {
 	sweep("window, min", d.e.Sweep.Window, func(p learn.SweepPoint) any { return p.WindowMin })
 }
 
+// limits says what so few stays can show.
+func (d *policyDocument) limits() {
+	e := d.e
+	d.say("\n## What so few stays can show\n")
+	d.say("They can show whether advice is given where it should be, in which states it is silent and why, whether it runs into a known hazard, and how many cards that makes. They cannot show that it helps. %d decisions of ours stand for a treatment, in %d stays; of those that can be valued, %d ended in death. No estimator sees what the chart does not hold: why a pressure was left low, what was said at the bedside, that care was being withdrawn. Where clinicians gave more to the sicker, that looks like harm; every number here that compares treatments is an association. The simulated futures behind our advice come from a simulator's treatment effects, and agreement with clinicians is no outcome. What is needed is a silent trial at a site, with its own validation, and then a randomised one.", e.Suggest+e.Affirm, e.Stays, e.OPESample.Deaths)
+}
+
 // printPolicy prints for a terminal.
 func printPolicy(w io.Writer, e *learn.PolicyEvaluation) error {
 	d := policyDocument{e: e}
@@ -233,7 +241,7 @@ func printPolicy(w io.Writer, e *learn.PolicyEvaluation) error {
 	if why := e.OPESample.Why; why != "" {
 		row("value of policies", "none: "+why)
 	}
-	for _, name := range policyNames(e) {
+	for _, name := range e.Policies {
 		v := e.OPE[name]
 		if v.WIS.Value != v.WIS.Value {
 			continue

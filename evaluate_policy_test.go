@@ -150,6 +150,30 @@ func TestEvaluatePolicyPrintsItsDocumentWithFigures(t *testing.T) {
 	}
 }
 
+func TestEvaluatePolicyPrintsWhatPoliciesPrescribeAndMayBeWorth(t *testing.T) {
+	longOnly(t)
+	file, dir := simulatedCohort(t, 14), filepath.Join(t.TempDir(), "figures")
+	out := sepsisagent(t, "evaluate", "policy", "--cohort", file, "--values", "--figures", dir).want(0).out
+	for _, words := range []string{
+		"SIMULATED", "## Main table, published reward", "WPDIS alive (not a value)", "underdosing %", "## What policies prescribe", "rule packs alone",
+		"Softening:", "Clipping:", "Control:", "## What clinicians do", "## What so few stays can show", "](figures/evaluation-values.svg)", "](icu-sepsis.md)",
+	} {
+		if !strings.Contains(out, words) {
+			t.Errorf("the document does not say %q", words)
+		}
+	}
+	for _, bad := range []string{"NaN", "%!"} {
+		if strings.Contains(out, bad) {
+			t.Errorf("the document says %q", bad)
+		}
+	}
+	for _, name := range []string{"values", "weights", "ess", "behaviour"} {
+		if _, err := os.Stat(filepath.Join(dir, "evaluation-"+name+".svg")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestEvaluatePolicyWritesCasesOfDifferentPatients(t *testing.T) {
 	longOnly(t)
 	file, dir := simulatedCohort(t, 10), filepath.Join(t.TempDir(), "figures", "cases")

@@ -2,8 +2,8 @@
 
 package main
 
-// This file: off-policy estimates in docs/policy.md, what they cannot show, and
-// the figures of the document.
+// This file: docs/evaluation.md, as `evaluate policy --values` prints it: what
+// each policy prescribes and what it may be worth.
 
 import (
 	"fmt"
@@ -11,31 +11,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sepsisagent/sepsisagent/engine/figure"
 	"github.com/sepsisagent/sepsisagent/engine/learn"
 	"github.com/sepsisagent/sepsisagent/engine/learn/offline"
 	"github.com/sepsisagent/sepsisagent/engine/ope"
 )
 
-// policyNames are the policies of the tables: clinicians, the controls, ours,
-// and then the others by name.
-func policyNames(e *learn.PolicyEvaluation) []string {
-	first := []string{learn.PolicyClinician, learn.PolicyNoAction, learn.PolicyRandom, learn.PolicyOurs}
-	var others []string
-	for name := range e.OPE {
-		if !slices.Contains(first, name) {
-			others = append(others, name)
-		}
-	}
-	slices.Sort(others)
-	return append(first, others...)
-}
-
 // policyWords name a policy for people.
 var policyWords = map[string]string{
-	learn.PolicyClinician: "clinicians", learn.PolicyNoAction: "no drug and no fluid", learn.PolicyRandom: "random", learn.PolicyOurs: "ours", learn.PolicyActor: "the learned actor",
-	string(offline.MostFrequent): "what is done most", string(offline.Persistence): "the same again", string(offline.AIClinician): "AI Clinician", string(offline.BC): "behaviour cloning",
-	string(offline.D3QN): "D3QN", string(offline.WD3QNE): "WD3QNE", string(offline.CQL): "CQL", string(offline.BCQ): "BCQ", string(offline.IQL): "IQL",
+	learn.PolicyClinician: "clinicians", learn.PolicyNoAction: "no drug and no fluid", learn.PolicyRandom: "random", learn.PolicyOurs: "ours",
+	learn.PolicyActor: "the learned actor", learn.PolicyRules: "rule packs alone",
+	string(offline.MostFrequent): "most frequent", string(offline.Persistence): "persistence", string(offline.AIClinician): "AI Clinician",
+	string(offline.BC): "behaviour cloning", string(offline.D3QN): "D3QN", string(offline.WD3QNE): "WD3QNE", string(offline.CQL): "CQL",
+	string(offline.BCQ): "BCQ", string(offline.IQL): "IQL",
 }
 
 func wordsOf(policy string) string {
@@ -49,6 +36,17 @@ func valueText(v learn.ValueEstimate) string {
 	return estimateText(learn.Estimate{Value: v.Value, Low: v.Low, High: v.High})
 }
 
+func expectedText(e learn.Expected) string {
+	if e.Of == 0 {
+		return "none"
+	}
+	text := fmt.Sprintf("%.4g of %d (%s %%", float64(e.Count), e.Of, percentOf(e.Share))
+	if e.Low == e.Low {
+		text += fmt.Sprintf(" [%s, %s]", percentOf(e.Low), percentOf(e.High))
+	}
+	return text + ")"
+}
+
 // rankingText says in which order the policies come, or that they do not.
 func rankingText(e *learn.PolicyEvaluation) string {
 	if len(e.Ranking) == 0 {
@@ -57,40 +55,141 @@ func rankingText(e *learn.PolicyEvaluation) string {
 	return strings.Join(e.Ranking, ", ")
 }
 
-func (d *policyDocument) values() {
+// writeValues writes docs/evaluation.md.
+func (d *policyDocument) writeValues() []byte {
 	e, o := d.e, d.e.OPESample
-	d.say("\n## What it may have been worth\n")
-	d.say("Off-policy estimates over %d stays of %d patients (%d steps, %d deaths in hospital), each from the first time the decision applied, for up to 72 h; no stay is left out for how it went on. Left out: %d stays to which no decision applied, %d with treatment that is not charted throughout, %d without a known end, %d without a step after it. The value is the change of the patient's state (SOFA without its cardiovascular part, MAP, lactate), and +15 for leaving the hospital alive or −15 for death there; treatment itself costs nothing. It is undiscounted.",
-		o.Episodes, o.Patients, o.Steps, o.Deaths, o.NeverApplied, o.UnknownTreatment, o.UnknownOutcome, o.TooShort)
+	d.say("# What policies prescribe in recorded stays, and what they may be worth\n")
+	d.say("Printed by `sepsisagent evaluate policy --values`; nothing here is typed. Model %s %s, hash `%s`; rules `%s`. Data digest `%s`.\n", d.info.Kind, d.info.Version, e.Hashes.Model, e.Hashes.Rules, e.DataDigest)
+	d.say("%s What ours says in them, and how often, is in [policy.md](policy.md). The same estimators are held against a known truth in [icu-sepsis.md](icu-sepsis.md).", d.who())
+	d.setting()
 	if o.Why != "" {
 		d.say("\nNo estimate: %s.", o.Why)
-		return
+		d.prescribing()
+		return d.Bytes()
 	}
-	d.say("\nA policy that is not chance is followed in 90 of 100 decisions, else clinicians decide; where we abstain (%s %% of steps) they decide anyway. Behaviour is the model's, fitted on its training patients, with one temperature fitted on the other folds: on these choices log loss %s, Brier score %s, calibration error %s, the likeliest pair of levels right in %s %%. Fitted Q (ridge) is cross-fitted over five folds of patients. Ratios are limited to 10 per step and 10,000 in all; DR to the square root of the number of stays, without which a single stay decides it.", percentOf(o.Deferred), digits(o.LogLoss), digits(o.Brier), digits(o.ECE), percentOf(o.Top1))
-	d.policies("policy", e.OPE, policyNames(e))
-	d.say("\nOrder by WIS: %s. A policy is placed only with an effective sample size (ESS) of %d: below, one or a few stays carry the number, and neither it nor its interval is to be read as a result. Not placed:", rankingText(e), ope.MinESS)
+	d.mainTable()
+	d.prescribing()
+	d.patientValues()
+	d.sensitivity()
+	d.behaviour()
+	d.fewStays()
+	return d.Bytes()
+}
+
+func (d *policyDocument) setting() {
+	e, o := d.e, d.e.OPESample
+	d.say("\n## How it was asked\n")
+	d.say("- **Stays.** %d stays of %d patients (%d steps, %d deaths in hospital) can be valued, each from the first time the decision applied, for up to 72 h; no stay is left out for how it went on. Left out: %d stays to which no decision applied, %d with treatment that is not charted throughout, %d without a known end, %d without a step after it.", o.Episodes, o.Patients, o.Steps, o.Deaths, o.NeverApplied, o.UnknownTreatment, o.UnknownOutcome, o.TooShort)
+	d.say("- **Policies.** Nothing of a policy is fitted here: those that learn were fitted by `train baselines`, `train actor` and `train world` on other patients, and lie in the model folder. Baselines learnt from recorded stays of those patients, septic or not, with the published reward and the settings of their sources. \"Rule packs alone\" takes, of the pairs of levels at most one vasopressor level from what runs that no rule blocks, the one that rules charge least for. Ours is the whole decision, and clinicians decide where it abstains (%s %% of steps). No language model is among them: none is configured.", percentOf(o.Deferred))
+	d.say("- **Softening.** A policy that names one action is followed in 90 of 100 decisions, and else clinicians decide; one that is chance itself is taken as it is.")
+	d.say("- **Rewards.** The main table has the published step reward (Raghu 2017: standard SOFA and lactate) and +15 for leaving the hospital alive or −15 for death there, undiscounted. Its SOFA holds the vasopressor, so that giving one costs points. The second table has ours, about the patient alone (SOFA without its cardiovascular part, MAP, lactate) and the same end; it is what `--json` calls `ope`.")
+	d.say("- **Estimators.** Ratios are limited to 10 per step and 10,000 in all; those of DR to the square root of the number of stays, without which a single stay decides it. WPDIS keeps ended stays at their last weight. \"WPDIS alive\" is normalised over stays that still run, as publications seem to have it: it counts the end of stays several times, also for clinicians, and is no value. Fitted Q is ridge regression, cross-fitted over folds of patients. Intervals hold 95 %% of %d resamples of whole patients, normalisers computed anew.", e.Resamples)
+}
+
+func (d *policyDocument) mainTable() {
+	e := d.e
+	d.say("\n## Main table, published reward")
+	d.table("policy", "DR", "WIS", "WPDIS", "fitted Q", "ESS", "WPDIS alive (not a value)", "guideline adherence %", "underdosing %", "overdosing %")
+	for _, name := range e.Policies {
+		v, p := e.OPEPaper[name], e.Prescribing[name]
+		d.row(wordsOf(name), valueText(v.DR), valueText(v.WIS), valueText(v.WPDIS), valueText(v.FQE), fmt.Sprintf("%.1f", float64(v.WIS.ESS)), valueText(v.Alive),
+			percentRange(p.Adherence), percentRange(p.Under), percentRange(p.Over))
+	}
+	d.say("\nOrder: %s. A policy is placed only with an effective sample size (ESS) of %d: below, one or a few stays carry the number, and neither it nor its interval is to be read as a result. Not placed:", rankingText(e), ope.MinESS)
 	d.table("policy", "why not")
-	for _, name := range slices.Sorted(maps.Keys(e.NotRanked)) {
-		d.row(wordsOf(name), e.NotRanked[name])
+	for _, name := range e.Policies {
+		if why, refused := e.NotRanked[name]; refused {
+			d.row(wordsOf(name), why)
+		}
 	}
-	d.say("\nOurs, when only its first so many advices are followed and clinicians decide the rest. This is where the data have something to say: the fewer, the more stays speak.")
-	d.policies("advices followed", e.OPEByTimes, numericKeys(e.OPEByTimes))
-	d.say("\nOurs, by how often advice is followed:")
-	d.policies("share followed", e.OPESoftened, numericKeys(e.OPESoftened))
-	d.say("\nThe same policies with the published reward (standard SOFA, lactate; Raghu 2017), for comparison with publications; its SOFA holds the dose of the vasopressor, so that giving one costs points:")
-	d.policies("policy", e.OPEPaper, policyNames(e))
-	d.say("\nControl: with the outcomes of stays dealt to other stays, the estimate of ours by WIS less that of clinicians is %s. Nothing of it can be treatment.", estimateText(o.Control))
-	d.picture("ess")
+	d.picture("values")
+	d.picture("weights")
+}
+
+func percentRange(e learn.Expected) string {
+	if e.Of == 0 {
+		return "none"
+	}
+	if e.Low != e.Low {
+		return percentOf(e.Share)
+	}
+	return fmt.Sprintf("%s [%s, %s]", percentOf(e.Share), percentOf(e.Low), percentOf(e.High))
+}
+
+func (d *policyDocument) prescribing() {
+	d.say("\n## What policies prescribe\n")
+	d.say("At the same decision times for all: those that apply and whose treatment is charted. Adherence is the published metric, G1 and G2 (see policy.md): not a rule of ours. The publication does not define under- and overdosing. They are the hazards of Festor 2022 here (BMJ HCI e100549), A or C and B or D, on levels, since most policies name no dose: A is no vasopressor and fluid level 0 or 1, B vasopressor level 4, C fluid level 0, D fluid level 4, each in the states that the hazard names. A share of all prescriptions looks small where states at risk are rare, so both denominators stand. Where a policy leaves the decision to clinicians it prescribes what they gave; counts of a policy that is chance are expectations. Clinicians learn more in the 4 h that they prescribe for than a policy may know.")
+	d.table("policy", "decides itself", "G1 and G2 kept", "underdosing, of all", "underdosing, of those at risk", "overdosing, of all", "overdosing, of those at risk")
+	for _, name := range d.e.Policies {
+		p := d.e.Prescribing[name]
+		d.row(wordsOf(name), fmt.Sprintf("%.0f of %d", float64(p.Own.Count), p.Own.Of), expectedText(p.Adherence), expectedText(p.Under), expectedText(p.UnderAtRisk), expectedText(p.Over), expectedText(p.OverAtRisk))
+	}
+}
+
+func (d *policyDocument) patientValues() {
+	d.say("\n## The patient's reward\n")
+	d.say("The same policies, stays and resamples with the reward about the patient alone. \"Less clinicians\" is from the same resamples, so that what both share cancels.")
+	d.policies("policy", d.e.OPE, d.e.Policies)
 }
 
 // policies is one table of estimates.
 func (d *policyDocument) policies(head string, of map[string]learn.PolicyValue, names []string) {
-	d.table(head, "WIS", "ESS", "WPDIS", "DR", "fitted Q", "ESS by step, least", "largest weight", "outside support")
+	d.table(head, "WIS", "less clinicians", "ESS", "WPDIS", "DR", "WDR", "fitted Q", "ESS by step, least", "largest weight", "outside support")
 	for _, name := range names {
 		v := of[name]
-		d.row(wordsOf(name), valueText(v.WIS), fmt.Sprintf("%.1f", float64(v.WIS.ESS)), valueText(v.WPDIS), valueText(v.DR), valueText(v.FQE),
+		d.row(wordsOf(name), valueText(v.WIS), v.WIS.Less, fmt.Sprintf("%.1f", float64(v.WIS.ESS)), valueText(v.WPDIS), valueText(v.DR), valueText(v.WDR), valueText(v.FQE),
 			fmt.Sprintf("%.1f", float64(v.WPDIS.ESS)), percentOf(v.MaxWeight)+" %", percentOf(v.Outside)+" %")
 	}
+}
+
+func (d *policyDocument) sensitivity() {
+	e := d.e
+	d.say("\n## What the settings do\n")
+	d.say("All of ours, with the patient's reward. When only its first so many advices are followed and clinicians decide the rest: the fewer, the more stays speak.")
+	d.policies("advices followed", e.OPEByTimes, numericKeys(e.OPEByTimes))
+	d.picture("ess")
+	d.say("\nSoftening: by the share of decisions in which advice is followed.")
+	d.policies("share followed", e.OPESoftened, numericKeys(e.OPESoftened))
+	d.say("\nClipping: by the limit of each step's ratio; 0 is none. A limit raises the effective sample size and draws the estimate to what clinicians are worth; it adds no data.")
+	d.policies("ratio at most", e.OPEByLimit, numericKeys(e.OPEByLimit))
+	d.say("\nControl: with the outcomes of stays dealt to other stays, the estimate of ours by WIS less that of clinicians is %s. Nothing of it can be treatment; an interval without 0 says that intervals of so few stays are too short.", estimateText(e.OPESample.Control))
+}
+
+func (d *policyDocument) behaviour() {
+	o := d.e.OPESample
+	d.say("\n## What clinicians do\n")
+	d.say("Every ratio divides by how likely clinicians were to do what they did. That is the world model's behaviour head, which reads the history of states and treatment and was fitted on its training patients, with one temperature fitted on the other folds, and at least 0.001 for every pair. On these choices: log loss %s (25 alike: 3.219), Brier score %s, calibration error %s, the likeliest pair right in %s %%.", digits(o.LogLoss), digits(o.Brier), digits(o.ECE), percentOf(o.Top1))
+	d.table("pairs of levels", "mean probability", "share that was given")
+	for _, b := range o.Reliability {
+		d.row(b.Of, digits(b.Predicted), digits(b.Observed))
+	}
+	d.picture("behaviour")
+}
+
+// fewStays says what so few stays can show.
+func (d *policyDocument) fewStays() {
+	e, o := d.e, d.e.OPESample
+	least, above := learn.PolicyOurs, 0
+	for _, name := range e.Policies {
+		if name == learn.PolicyClinician {
+			continue
+		}
+		ess := e.OPE[name].WIS.ESS
+		if float64(ess) >= ope.MinESS {
+			above++
+		}
+		if ess < e.OPE[least].WIS.ESS {
+			least = name
+		}
+	}
+	d.say("\n## What so few stays can show\n")
+	d.say("Not which policy is better. Beside clinicians, %d of %d policies keep an effective sample size of %d out of %d stays; %s keeps %.1f. %d of the stays ended in death, and the reward's largest part is about them alone. A bootstrap cannot draw whom it never saw, so where few stays carry a number its interval is too short, and one that lies apart from the clinicians' is no finding.", above, len(e.Policies)-1, ope.MinESS, o.Episodes, wordsOf(least), float64(e.OPE[least].WIS.ESS), o.Deaths)
+	if c := o.Control; c.Low > 0 || c.High < 0 {
+		d.say("The control above is the proof: with outcomes that have nothing to do with treatment, ours still comes out %s from clinicians.", estimateText(c))
+	}
+	alive, clinicians := e.OPEPaper[learn.PolicyClinician].Alive.Value, e.OPEPaper[learn.PolicyClinician].WPDIS.Value
+	d.say("A policy looks good when the stays that happened to agree with it went well; patients who got little were often those who needed little, so that doing nothing looks excellent. Fitted Q has narrow intervals because they leave out its error. No estimator sees what the chart does not hold: why a pressure was left low, what was said at the bedside, that care was being withdrawn. Every number here that compares treatments is an association. What the tables do show is where a policy prescribes what clinicians hardly ever do (outside support), how often it runs into a known hazard, and that an order as in publications cannot be had from data of this size.")
+	d.say("\nThe publication prints clinicians at 5.27 by WIS and 10.82 by WPDIS (725 stays). With weights of 1 both are the mean return, so that a consistent estimator cannot tell them apart; counting only stays that still run does, here %.2f for %.2f. Its table and this one are therefore not to be laid side by side column by column.", float64(alive), float64(clinicians))
 }
 
 // numericKeys sorts keys that are numbers of few digits.
@@ -107,87 +206,4 @@ func numericKeys(of map[string]learn.PolicyValue) []string {
 		}
 		return 0
 	})
-}
-
-// limits says what so few stays can show.
-func (d *policyDocument) limits() {
-	e := d.e
-	d.say("\n## What so few stays can show\n")
-	d.say("They can show whether advice is given where it should be, in which states it is silent and why, whether it runs into a known hazard, and how many cards that makes. They cannot show that it helps. %d decisions of ours stand for a treatment, in %d stays; of those that can be valued, %d ended in death. The intervals above are those of whole patients drawn anew and are still too short where few carry the weight. No estimator sees what the chart does not hold: why a pressure was left low, what was said at the bedside, that care was being withdrawn. Where clinicians gave more to the sicker, that looks like harm; every number here that compares treatments is an association. The simulated futures behind our advice come from a simulator's treatment effects, and agreement with clinicians is no outcome. What is needed is a silent trial at a site, with its own validation, and then a randomised one.", e.Suggest+e.Affirm, e.Stays, e.OPESample.Deaths)
-}
-
-// policyPictures draws what was counted; what was not has no figure.
-func policyPictures(e *learn.PolicyEvaluation) (out []picture) {
-	if len(e.OverTime) > 0 {
-		out = append(out, overTimePictures(e)...)
-	}
-	if len(e.Sweep.Gain) > 0 {
-		out = append(out, sweepPicture(e))
-	}
-	if len(e.OPEByTimes) > 0 {
-		out = append(out, essPicture(e))
-	}
-	return out
-}
-
-func overTimePictures(e *learn.PolicyEvaluation) []picture {
-	advised, given, running := figure.Series{Name: "advised: after the first step", Marks: true}, figure.Series{Name: "given: mean of the next 4 h", Marks: true}, figure.Series{Name: "running at the decision"}
-	advisedMl, givenMl := figure.Series{Name: "advised", Marks: true}, figure.Series{Name: "given in the next 4 h", Marks: true}
-	n := 0
-	for _, h := range e.OverTime {
-		x := float64(h.Hour)
-		n += h.Points
-		advised.Points = append(advised.Points, figure.Point{X: x, Y: float64(h.AdvisedNE)})
-		given.Points = append(given.Points, figure.Point{X: x, Y: float64(h.GivenNE)})
-		running.Points = append(running.Points, figure.Point{X: x, Y: float64(h.BeforeNE)})
-		advisedMl.Points = append(advisedMl.Points, figure.Point{X: x, Y: float64(h.AdvisedMl)})
-		givenMl.Points = append(givenMl.Points, figure.Point{X: x, Y: float64(h.GivenMl)})
-	}
-	dose := figure.Lines{Title: "Norepinephrine-equivalents advised and given", XLabel: "hours after ICU admission", YLabel: "mean, ug/kg/min", XStep: 8, FromZero: true, Paper: true,
-		Series: []figure.Series{advised, given, running},
-		Desc:   fmt.Sprintf("Mean norepinephrine-equivalents by hours after admission at the %d decision times where we advised and treatment is charted: as advised, as given in the next 4 h, and as running before.", n)}
-	bolus := figure.Lines{Title: "Bolus volume advised and given", XLabel: "hours after ICU admission", YLabel: "mean, mL", XStep: 8, FromZero: true, Paper: true,
-		Series: []figure.Series{advisedMl, givenMl}, Desc: fmt.Sprintf("Mean bolus volume by hours after admission at the same %d decision times.", n)}
-	return []picture{{"dose", dose.Desc, dose.SVG()}, {"bolus", bolus.Desc, bolus.SVG()}}
-}
-
-// sweepPicture draws what cards buy, by the two demands that change their
-// number.
-func sweepPicture(e *learn.PolicyEvaluation) picture {
-	series := func(name string, points []learn.SweepPoint, of func(learn.SweepPoint) learn.Share) figure.Series {
-		s := figure.Series{Name: name, Marks: true}
-		for _, p := range points {
-			if v := of(p); v.Of > 0 {
-				s.Points = append(s.Points, figure.Point{X: float64(p.CardsPerDay.Value), Y: float64(v.Share)})
-			}
-		}
-		return s
-	}
-	acted := func(p learn.SweepPoint) learn.Share { return p.Acted }
-	gain, depth := e.Sweep.Gain, e.Sweep.Depth
-	l := figure.Lines{Title: "What cards buy", XLabel: "cards per patient-day", YLabel: "share", FromZero: true, Paper: true, Width: 760, Series: []figure.Series{
-		series("MAP < 55, no vasopressor: shown", depth, func(p learn.SweepPoint) learn.Share { return p.Hazards }),
-		series("low MAP then treated: shown (by depth)", depth, acted),
-		series("low MAP then treated: shown (by gain)", gain, acted),
-		series("clinicians went that way (by gain)", gain, func(p learn.SweepPoint) learn.Share { return p.Agreement }),
-	}}
-	first := depth[0]
-	l.Desc = fmt.Sprintf("Cards per patient-day against what they show. As configured, %.2f. A demand on the depth of a danger takes them to %.2f, one on the gain of a suggestion to %.2f.", float64(first.CardsPerDay.Value),
-		float64(depth[len(depth)-1].CardsPerDay.Value), float64(gain[len(gain)-1].CardsPerDay.Value))
-	return picture{"sweep", l.Desc, l.SVG()}
-}
-
-// essPicture draws how fast the evidence goes.
-func essPicture(e *learn.PolicyEvaluation) picture {
-	s := figure.Series{Name: "effective sample size of ours", Marks: true}
-	bar := figure.Series{Name: fmt.Sprintf("%d: below, no policy is placed", ope.MinESS)}
-	for _, key := range numericKeys(e.OPEByTimes) {
-		var x float64
-		fmt.Sscan(key, &x)
-		s.Points = append(s.Points, figure.Point{X: x, Y: float64(e.OPEByTimes[key].WIS.ESS)})
-		bar.Points = append(bar.Points, figure.Point{X: x, Y: ope.MinESS})
-	}
-	l := figure.Lines{Title: "How many stays speak", XLabel: "advices followed in a stay", YLabel: "effective sample size, stays", FromZero: true, Paper: true, Series: []figure.Series{s, bar}}
-	l.Desc = fmt.Sprintf("Effective sample size of %d stays by how many advices of a stay are followed: it falls below %d within a few.", e.OPESample.Episodes, ope.MinESS)
-	return picture{"ess", l.Desc, l.SVG()}
 }

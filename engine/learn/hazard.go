@@ -24,6 +24,8 @@ type Festor struct {
 	// In says whether the treatment is the hazard; known is false where the
 	// part it depends on is not charted.
 	In func(t *Treatment) (in, known bool)
+	// Levels is In for a policy that names levels and no dose.
+	Levels func(l state.Levels) bool
 }
 
 // The bounds, per hour where the publication has them per hour.
@@ -46,18 +48,18 @@ func FestorHazards() []Festor {
 			func(p *Point) bool { return p.MAPMmHg < severeMmHg },
 			func(t *Treatment) (bool, bool) {
 				return t.without(trickleMlH * state.StepHours)
-			}},
+			}, untreatedLevels},
 		{"B", "MAP above 95 mmHg and more than 0.65 ug/kg/min of norepinephrine-equivalents",
 			func(p *Point) bool { return p.MAPMmHg > highMmHg },
-			func(t *Treatment) (bool, bool) { return t.NEUgKgMin > highNE, t.VasoKnown }},
+			func(t *Treatment) (bool, bool) { return t.NEUgKgMin > highNE, t.VasoKnown }, mostVasopressor},
 		{"C", "MAP at most 55 mmHg, CVP at most 5 mmHg and no fluid",
 			func(p *Point) bool { return p.MAPMmHg <= severeMmHg && p.CVPMmHg <= lowCVPMmHg },
-			func(t *Treatment) (bool, bool) { return t.FluidMl <= 0, t.FluidKnown }},
+			func(t *Treatment) (bool, bool) { return t.FluidMl <= 0, t.FluidKnown }, noFluid},
 		{"D", "MAP at least 75 mmHg, balance over 10 L, CVP at least 15 mmHg and more than 240 mL/h of fluid",
 			func(p *Point) bool {
 				return p.MAPMmHg >= enoughMmHg && p.BalanceMl > overloadMl && p.CVPMmHg >= highCVPMmHg
 			},
-			func(t *Treatment) (bool, bool) { return t.FluidMl > floodMlH*state.StepHours, t.FluidKnown }},
+			func(t *Treatment) (bool, bool) { return t.FluidMl > floodMlH*state.StepHours, t.FluidKnown }, mostFluid},
 	}
 }
 

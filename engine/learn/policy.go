@@ -97,11 +97,16 @@ type PolicyEvaluation struct {
 	Sweep              Sweep        `json:"sweep"`
 	OverTime           []DoseAtHour `json:"dose_over_time"`
 
-	OPE          map[string]PolicyValue `json:"ope"`
-	OPEPaper     map[string]PolicyValue `json:"ope_paper_reward"`
-	OPESoftened  map[string]PolicyValue `json:"ope_by_adherence"`      // ours, by how often it is followed
-	OPEByTimes   map[string]PolicyValue `json:"ope_by_times_followed"` // ours, by how many of its advices are followed
-	OPESample    OPESample              `json:"ope_sample"`
+	OPE         map[string]PolicyValue `json:"ope"`
+	OPEPaper    map[string]PolicyValue `json:"ope_paper_reward"`
+	OPESoftened map[string]PolicyValue `json:"ope_by_adherence"`      // ours, by how often it is followed
+	OPEByTimes  map[string]PolicyValue `json:"ope_by_times_followed"` // ours, by how many of its advices are followed
+	OPEByLimit  map[string]PolicyValue `json:"ope_by_ratio_limit"`    // ours, by the limit of a step's ratio; 0 is none
+	OPESample   OPESample              `json:"ope_sample"`
+	// Policies are the names in the order they were given in; Prescribing is what
+	// each prescribes.
+	Policies     []string               `json:"policies"`
+	Prescribing  map[string]Prescribing `json:"prescribing"`
 	Ranking      []string               `json:"ranking"` // by WIS, where the data can place a policy; empty: they cannot
 	NotRanked    map[string]string      `json:"not_ranked"`
 	Resamples    int                    `json:"resamples"`

@@ -2,7 +2,7 @@
 
 package learn
 
-// This file: from episodes and a policy to the numbers of four estimators.
+// This file: from episodes and a policy to the numbers of the estimators.
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ type valuer struct {
 }
 
 // valueMethods are the estimators whose weights stand as they are.
-var valueMethods = []ope.Method{ope.WIS, ope.WPDIS, ope.DM, ope.WDR}
+var valueMethods = []ope.Method{ope.WIS, ope.WPDIS, ope.DM, ope.WDR, ope.WPDISAlive}
 
 // rewardsOf are the rewards of an episode, the last with how the hospital stay
 // ended. The published code puts the end in place of the last reward; here it
@@ -34,8 +34,9 @@ func (ep *episode) rewardsOf(kind int) []float64 {
 	return out
 }
 
-// estimate values a policy; the WIS result is for ranking.
-func (v *valuer) estimate(of target, kind int) (PolicyValue, ope.Result, error) {
+// estimate values a policy with each step's ratio limited to limit, 0 for none;
+// the WIS result is for ranking.
+func (v *valuer) estimate(of target, kind int, limit float64) (PolicyValue, ope.Result, error) {
 	none := ope.Result{}
 	full := make([]ope.Episode[[]float64], len(v.episodes))
 	log := make([]ope.Trajectory, len(v.episodes))
@@ -62,7 +63,7 @@ func (v *valuer) estimate(of target, kind int) (PolicyValue, ope.Result, error) 
 	for i := range log {
 		log[i].Values = values[i]
 	}
-	s, err := ope.New(log, ope.Options{RatioMax: ratioMax, WeightMax: cumulativeMax})
+	s, err := ope.New(log, ope.Options{RatioMax: limit, WeightMax: cumulativeMax})
 	if err != nil {
 		return unvalued(), none, err
 	}
@@ -70,7 +71,7 @@ func (v *valuer) estimate(of target, kind int) (PolicyValue, ope.Result, error) 
 	if err != nil {
 		return unvalued(), none, err
 	}
-	limited, err := ope.New(log, ope.Options{RatioMax: ratioMax, WeightMax: math.Sqrt(float64(len(log)))})
+	limited, err := ope.New(log, ope.Options{RatioMax: limit, WeightMax: math.Sqrt(float64(len(log)))})
 	if err != nil {
 		return unvalued(), none, err
 	}
@@ -85,7 +86,7 @@ func (v *valuer) estimate(of target, kind int) (PolicyValue, ope.Result, error) 
 	}
 	d := s.Diagnose()
 	return PolicyValue{
-		WIS: numbers(results[0]), WPDIS: numbers(results[1]), DR: numbers(doubly[0]), FQE: numbers(results[2]), WDR: numbers(results[3]),
+		WIS: numbers(results[0]), WPDIS: numbers(results[1]), DR: numbers(doubly[0]), FQE: numbers(results[2]), WDR: numbers(results[3]), Alive: numbers(results[4]),
 		MaxWeight: world.Number(d.MaxWeight), LostMass: world.Number(d.LostMass), Outside: world.Number(support.Mass),
 	}, results[0], nil
 }

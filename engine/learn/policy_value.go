@@ -42,6 +42,9 @@ var (
 	followedTimes  = []int{1, 2, 4, 8, valueSteps}
 )
 
+// limitsTried are the limits of a step's ratio in the table beside; 0 is none.
+var limitsTried = []float64{2, 5, ratioMax, 50, 0}
+
 // The policies that are always in the table.
 const (
 	PolicyClinician = "clinician"
@@ -50,6 +53,8 @@ const (
 	PolicyOurs      = "ours"
 	PolicyActor     = "actor" // the learned, behaviour-regularised one; where there is one
 )
+
+var standingPolicies = []string{PolicyClinician, PolicyNoAction, PolicyRandom, PolicyOurs}
 
 // ValueEstimate is one estimator's number.
 type ValueEstimate struct {
@@ -71,6 +76,9 @@ type PolicyValue struct {
 	DR    ValueEstimate `json:"dr"`
 	FQE   ValueEstimate `json:"fqe"`
 	WDR   ValueEstimate `json:"wdr"`
+	// Alive is WPDIS as some publish it, normalised over the stays that still
+	// run: it counts the end of a stay several times and is no return.
+	Alive ValueEstimate `json:"wpdis_alive"`
 	// MaxWeight is the largest weight as a share of all; LostMass what the limit
 	// on the ratios took away.
 	MaxWeight world.Number `json:"max_weight"`
@@ -98,11 +106,20 @@ type OPESample struct {
 	Brier   world.Number `json:"behaviour_brier"`
 	ECE     world.Number `json:"behaviour_ece"`
 	Top1    world.Number `json:"behaviour_top1"`
+	// Reliability is that calibration in bins of probability, of every pair.
+	Reliability []ReliabilityBin `json:"behaviour_reliability"`
 	// Control is the value of ours by WIS less that of clinicians, when rewards
 	// are dealt out to the wrong stays: near 0 when nothing but treatment tells.
 	Control Estimate `json:"permuted_reward_control"`
 	// Why there is no estimate at all; empty where there is.
 	Why string `json:"why_not,omitempty"`
+}
+
+// ReliabilityBin is how often what was given probabilities of a bin came about.
+type ReliabilityBin struct {
+	Of        int          `json:"of"` // pairs of levels, 25 per step
+	Predicted world.Number `json:"predicted"`
+	Observed  world.Number `json:"observed"`
 }
 
 // episode is one stay from the first time the decision applied.
@@ -119,13 +136,15 @@ type episode struct {
 // value fills in the estimates.
 func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	e.OPE, e.OPEPaper, e.OPESoftened, e.OPEByTimes = map[string]PolicyValue{}, map[string]PolicyValue{}, map[string]PolicyValue{}, map[string]PolicyValue{}
+	e.OPEByLimit = map[string]PolicyValue{}
 	e.NotRanked, e.Ranking = map[string]string{}, []string{}
 	episodes := e.episodes(s)
-	names := []string{PolicyClinician, PolicyNoAction, PolicyRandom, PolicyOurs}
+	names := slices.Clone(standingPolicies)
 	standing := len(names)
 	for _, c := range opts.Others {
 		names = append(names, c.Name)
 	}
+	e.Policies, e.Prescribing = names, s.prescribing(names, standing)
 	if e.OPESample.Patients < 2 {
 		e.OPESample.Why = fmt.Sprintf("%d patients with treatment and outcome charted throughout; at least 2 are needed", e.OPESample.Patients)
 		for _, name := range names {
@@ -151,7 +170,7 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	for i, name := range names {
 		target := targets(name, i-standing, i >= standing && opts.Others[i-standing].Advises)
 		for kind, into := range []map[string]PolicyValue{e.OPE, e.OPEPaper} {
-			value, wis, err := v.estimate(target, kind)
+			value, wis, err := v.estimate(target, kind, ratioMax)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -162,18 +181,25 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 		}
 	}
 	for _, share := range followedShares {
-		value, _, err := v.estimate(ours(share, valueSteps), PatientReward)
+		value, _, err := v.estimate(ours(share, valueSteps), PatientReward, ratioMax)
 		if err != nil {
 			return err
 		}
 		e.OPESoftened[fmt.Sprintf("%g", share)] = value
 	}
 	for _, times := range followedTimes {
-		value, _, err := v.estimate(ours(followed, times), PatientReward)
+		value, _, err := v.estimate(ours(followed, times), PatientReward, ratioMax)
 		if err != nil {
 			return err
 		}
 		e.OPEByTimes[fmt.Sprint(times)] = value
+	}
+	for _, limit := range limitsTried {
+		value, _, err := v.estimate(ours(followed, valueSteps), PatientReward, limit)
+		if err != nil {
+			return err
+		}
+		e.OPEByLimit[fmt.Sprintf("%g", limit)] = value
 	}
 	if e.OPESample.Control, err = v.control(); err != nil {
 		return err
@@ -298,7 +324,31 @@ func (e *PolicyEvaluation) calibrate(episodes []episode, folds []int) error {
 	}
 	o := &e.OPESample
 	o.LogLoss, o.Brier, o.ECE, o.Top1 = world.Number(c.LogLoss), world.Number(c.Brier), world.Number(c.ECE), world.Number(c.Top1)
+	o.Reliability = reliability(all, logged)
 	return nil
+}
+
+// reliability sorts every pair's probability into ten bins; empty ones are left
+// out.
+func reliability(p [][]float64, logged []int) (out []ReliabilityBin) {
+	const bins = 10
+	var of, predicted, observed [bins]float64
+	for i, probabilities := range p {
+		for a, v := range probabilities {
+			at := min(int(v*bins), bins-1)
+			of[at]++
+			predicted[at] += v
+			if a == logged[i] {
+				observed[at]++
+			}
+		}
+	}
+	for k, n := range of {
+		if n > 0 {
+			out = append(out, ReliabilityBin{int(n), world.Number(predicted[k] / n), world.Number(observed[k] / n)})
+		}
+	}
+	return out
 }
 
 // normalised takes the rounding out of probabilities that were kept short.
@@ -326,7 +376,7 @@ func targets(name string, other int, advises bool) target {
 	case PolicyNoAction:
 		return func(ep *episode, t int) ([]float64, error) { return ope.Mix(only(0), ep.b[t], 1-followed) }
 	case PolicyRandom:
-		even := slices.Repeat([]float64{1. / Actions}, Actions)
+		even := evenly()
 		return func(*episode, int) ([]float64, error) { return even, nil }
 	case PolicyOurs:
 		return ours(followed, valueSteps)
@@ -355,6 +405,8 @@ func ours(share float64, times int) target {
 	}
 }
 
+func evenly() []float64 { return slices.Repeat([]float64{1. / Actions}, Actions) }
+
 func only(action int) []float64 {
 	out := make([]float64, Actions)
 	out[action] = 1
@@ -365,12 +417,13 @@ func only(action int) []float64 {
 func unvalued() PolicyValue {
 	nan := world.Number(math.NaN())
 	none := ValueEstimate{nan, nan, nan, nan, Estimate{nan, nan, nan}}
-	return PolicyValue{none, none, none, none, none, nan, nan, nan}
+	return PolicyValue{none, none, none, none, none, none, nan, nan, nan}
 }
 
 // unmeasured is what is said of the sample when nothing was estimated.
 func (e *PolicyEvaluation) unmeasured() {
 	nan := world.Number(math.NaN())
 	o := &e.OPESample
+	o.Reliability = []ReliabilityBin{}
 	o.LogLoss, o.Brier, o.ECE, o.Top1, o.Control = nan, nan, nan, nan, Estimate{nan, nan, nan}
 }
