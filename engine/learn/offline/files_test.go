@@ -292,6 +292,7 @@ func TestObservationsThatNoPolicyReads(t *testing.T) {
 func TestDatasetsAndSettingsThatAreNotSound(t *testing.T) {
 	for name, change := range map[string]func(*offline.Dataset){
 		"no steps":              func(d *offline.Dataset) { d.Episodes = nil },
+		"a stay of nobody":      func(d *offline.Dataset) { d.Episodes[2].Patient = "" },
 		"one action":            func(d *offline.Dataset) { d.Actions = 1 },
 		"too few features":      func(d *offline.Dataset) { d.Inputs++ },
 		"a state that is not":   func(d *offline.Dataset) { d.States = 2 },

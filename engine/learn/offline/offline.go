@@ -100,6 +100,9 @@ func (d *Dataset) Validate() error {
 		return fmt.Errorf("%w: no steps", ErrDataset)
 	}
 	for i := range d.Episodes {
+		if d.Episodes[i].Patient == "" && len(d.Episodes[i].Steps) > 0 {
+			return fmt.Errorf("%w: episode %d is of nobody", ErrDataset, i)
+		}
 		for t := range d.Episodes[i].Steps {
 			if err := d.check(&d.Episodes[i].Steps[t]); err != nil {
 				return fmt.Errorf("%w: episode %d, step %d: %w", ErrDataset, i, t, err)
