@@ -14,7 +14,7 @@ import (
 
 // The values are solved until no state's moves by more than settled.
 const (
-	settled   = 1e-12
+	settled   = 1e-11
 	maxSweeps = 100_000
 )
 
@@ -35,11 +35,11 @@ func (t *Tables) Value(policy offline.Policy) (float64, error) {
 		remembers = remembers || !slices.EqualFunc(after[a], first, slices.Equal[[]float64])
 	}
 	if !remembers {
-		v, err := t.solve([][][]float64{first}, func(int) int { return 0 })
+		v, err := t.chain(first)
 		if err != nil {
 			return 0, err
 		}
-		return t.mean(v[0]), nil
+		return t.mean(v), nil
 	}
 	v, err := t.solve(after, func(a int) int { return a })
 	if err != nil {
@@ -82,6 +82,44 @@ func (t *Tables) ask(policy offline.Policy, previous int) ([][]float64, error) {
 	return rows, nil
 }
 
+// chain gives the value of each state under a policy without memory, on the
+// chain that the policy makes of the process.
+func (t *Tables) chain(rows [][]float64) ([]float64, error) {
+	next, row := make([][]arrival, Died), make([]float64, States)
+	for s := range next {
+		clear(row)
+		for a, chance := range rows[s] {
+			if chance == 0 {
+				continue
+			}
+			for _, to := range t.next[s*Actions+a] {
+				row[to.to] += chance * to.p
+			}
+		}
+		for to, p := range row {
+			if p > 0 {
+				next[s] = append(next[s], arrival{int32(to), p})
+			}
+		}
+	}
+	v := make([]float64, States)
+	v[Survived] = 1
+	for range maxSweeps {
+		moved := 0.0
+		for s, some := range next {
+			sum := 0.0
+			for _, to := range some {
+				sum += to.p * v[to.to]
+			}
+			moved, v[s] = max(moved, math.Abs(sum-v[s])), sum
+		}
+		if moved < settled {
+			return v, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: its value does not settle", ErrPolicy)
+}
+
 // solve gives the value of each state in each mode of a policy; goes says in
 // which mode an action leaves it.
 func (t *Tables) solve(modes [][][]float64, goes func(action int) int) ([][]float64, error) {
@@ -102,7 +140,7 @@ func (t *Tables) solve(modes [][][]float64, goes func(action int) int) ([][]floa
 			return v, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: its value does not settle: stays never end under it", ErrPolicy)
+	return nil, fmt.Errorf("%w: its value does not settle", ErrPolicy)
 }
 
 // backup is the value of a state when the next action follows p.
@@ -136,10 +174,11 @@ func (t *Tables) Best() (float64, [][]float64, error) {
 	}
 	stay := func(int) int { return 0 }
 	for range maxSweeps { // policy iteration
-		v, err := t.solve([][][]float64{rows}, stay)
+		one, err := t.chain(rows)
 		if err != nil {
 			return 0, nil, err
 		}
+		v := [][]float64{one}
 		changed := false
 		try := make([]float64, Actions)
 		for s := range rows {
@@ -155,7 +194,7 @@ func (t *Tables) Best() (float64, [][]float64, error) {
 			rows[s][best] = 1
 		}
 		if !changed {
-			return t.mean(v[0]), rows, nil
+			return t.mean(one), rows, nil
 		}
 	}
 	return 0, nil, fmt.Errorf("%w: no best one was found", ErrPolicy)
