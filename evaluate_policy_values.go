@@ -152,7 +152,8 @@ func (d *policyDocument) sensitivity() {
 	d.policies("share followed", e.OPESoftened, numericKeys(e.OPESoftened))
 	d.say("\nClipping: by the limit of each step's ratio; 0 is none. A limit raises the effective sample size and draws the estimate to what clinicians are worth; it adds no data.")
 	d.policies("ratio at most", e.OPEByLimit, numericKeys(e.OPEByLimit))
-	d.say("\nControl: with the outcomes of stays dealt to other stays, the estimate of ours by WIS less that of clinicians is %s. Nothing of it can be treatment; an interval without 0 says that intervals of so few stays are too short.", estimateText(e.OPESample.Control))
+	less := e.OPE[learn.PolicyOurs].WIS.Less
+	d.say("\nControl: ours by WIS is worth %.2f more than clinicians. With the returns of stays dealt to other stays, so that nothing can be treatment, it is %s on average over the deals, with the range of 95 %% of them in brackets: chance makes differences of that size with these weights.", float64(less.Value), estimateText(e.OPESample.Control))
 }
 
 func (d *policyDocument) behaviour() {
@@ -184,8 +185,8 @@ func (d *policyDocument) fewStays() {
 	}
 	d.say("\n## What so few stays can show\n")
 	d.say("Not which policy is better. Beside clinicians, %d of %d policies keep an effective sample size of %d out of %d stays; %s keeps %.1f. %d of the stays ended in death, and the reward's largest part is about them alone. A bootstrap cannot draw whom it never saw, so where few stays carry a number its interval is too short, and one that lies apart from the clinicians' is no finding.", above, len(e.Policies)-1, ope.MinESS, o.Episodes, wordsOf(least), float64(e.OPE[least].WIS.ESS), o.Deaths)
-	if c := o.Control; c.Low > 0 || c.High < 0 {
-		d.say("The control above is the proof: with outcomes that have nothing to do with treatment, ours still comes out %s from clinicians.", estimateText(c))
+	if c, less := o.Control, e.OPE[learn.PolicyOurs].WIS.Less.Value; c.Low <= less && less <= c.High {
+		d.say("The control above shows it: what ours gains lies within what outcomes without any meaning give, %.2f to %.2f.", float64(c.Low), float64(c.High))
 	}
 	alive, clinicians := e.OPEPaper[learn.PolicyClinician].Alive.Value, e.OPEPaper[learn.PolicyClinician].WPDIS.Value
 	d.say("A policy looks good when the stays that happened to agree with it went well; patients who got little were often those who needed little, so that doing nothing looks excellent. Fitted Q has narrow intervals because they leave out its error. No estimator sees what the chart does not hold: why a pressure was left low, what was said at the bedside, that care was being withdrawn. Every number here that compares treatments is an association. What the tables do show is where a policy prescribes what clinicians hardly ever do (outside support), how often it runs into a known hazard, and that an order as in publications cannot be had from data of this size.")

@@ -108,8 +108,9 @@ type OPESample struct {
 	Top1    world.Number `json:"behaviour_top1"`
 	// Reliability is that calibration in bins of probability, of every pair.
 	Reliability []ReliabilityBin `json:"behaviour_reliability"`
-	// Control is the value of ours by WIS less that of clinicians, when rewards
-	// are dealt out to the wrong stays: near 0 when nothing but treatment tells.
+	// Control is the value of ours by WIS less that of clinicians when returns
+	// are dealt out to the wrong stays: mean and 95 % range over many deals, about 0
+	// when nothing but treatment tells.
 	Control Estimate `json:"permuted_reward_control"`
 	// Why there is no estimate at all; empty where there is.
 	Why string `json:"why_not,omitempty"`
