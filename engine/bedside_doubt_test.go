@@ -174,11 +174,11 @@ func TestBedsidePressuresToConfirm(t *testing.T) {
 
 func TestBedsideEvidenceOfSepsis(t *testing.T) {
 	runLines(t, []line{
-		{"5.6 cefazolin alone for a day is prophylaxis, not evidence, and the reason says so", physiology.SepticShock, func(w *ward) {
+		{"5.6 cefazolin alone for a day may be prophylaxis, and the reason says so", physiology.SepticShock, func(w *ward) {
 			w.undiagnosed()
 			w.cefazolin(20, 12, 4)
 		}, func(t *testing.T, o engine.Outcome, tl *state.Timeline) {
-			doesNotApply(agent.ReasonNoEvidence)(t, o, tl)
+			abstains(agent.ReasonSepsisUnknown)(t, o, tl)
 			if !strings.Contains(reasonsOf(&o), "cefazolin") {
 				t.Errorf("%s", reasonsOf(&o))
 			}
@@ -256,8 +256,8 @@ func TestRealStaysThatMisledAreConfirmedFirst(t *testing.T) {
 			abstains(agent.ReasonMAPConflict)(t, o, tl)
 		}},
 		"stay-1823442": {"5.4 one low cuff after hours at goal starts no norepinephrine", 15*time.Hour + 30*time.Minute, abstains(agent.ReasonMAPConflict)},
-		"stay-3035601": {"5.6 cefazolin after surgery is no evidence of sepsis", 49*time.Hour + 30*time.Minute, func(t *testing.T, o engine.Outcome, tl *state.Timeline) {
-			doesNotApply(agent.ReasonNoEvidence)(t, o, tl)
+		"stay-3035601": {"5.6 cefazolin after surgery brings no advice on sepsis", 49*time.Hour + 30*time.Minute, func(t *testing.T, o engine.Outcome, tl *state.Timeline) {
+			abstains(agent.ReasonSepsisUnknown)(t, o, tl)
 			if tl.Present.Sepsis.Prophylaxis == "" {
 				t.Errorf("%+v", tl.Present.Sepsis)
 			}

@@ -92,8 +92,9 @@ func notApplicable(tl *state.Timeline) []Reason {
 	return out
 }
 
-// sepsisNotChecked reports that evidence of sepsis could not be looked for, or
-// no organ scored. That is not its absence (design.md 5.6).
+// sepsisNotChecked reports that evidence of sepsis could not be looked for, no
+// organ could be scored, or that an organ fails under an antimicrobial that may
+// be prophylaxis. That is not its absence (design.md 5.6), and a danger is shown.
 func sepsisNotChecked(tl *state.Timeline) bool {
 	return !tl.Present.Sepsis.Met && tl.Check(state.CheckSepsis).Result == state.CheckNotChecked
 }
@@ -134,7 +135,7 @@ func (n *Native) abstain(tl *state.Timeline, chart []policy.Verdict) []Reason {
 		out = append(out, Reason{ReasonAgeUnknown, "the age is not charted"})
 	}
 	if sepsisNotChecked(tl) {
-		out = append(out, Reason{ReasonSepsisUnknown, because("evidence of sepsis is not checked", tl.Check(state.CheckSepsis).Evidence)})
+		out = append(out, Reason{ReasonSepsisUnknown, because("whether this is sepsis is not known", tl.Check(state.CheckSepsis).Evidence)})
 	}
 	out = append(out, n.pressureReasons(p)...)
 	if !p.VasoKnown {

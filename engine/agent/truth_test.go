@@ -59,6 +59,9 @@ func trueOfChart(tl *state.Timeline, d *agent.Decision, r agent.Reason) bool {
 		return tl.Check(state.CheckICU).Result == state.CheckAbsent
 	case agent.ReasonNoEvidence:
 		return !p.Sepsis.Suspected || p.Sepsis.SOFA < p.Sepsis.BaselineSOFA+2
+	case agent.ReasonSepsisUnknown:
+		return !p.Sepsis.Met && tl.Check(state.CheckSepsis).Result == state.CheckNotChecked &&
+			(p.Sepsis.Prophylaxis == "" || p.Sepsis.SOFA >= p.Sepsis.BaselineSOFA+2)
 	case agent.ReasonMAPMissing:
 		return p.MAP.Newest == nil
 	case agent.ReasonMAPStale:

@@ -157,6 +157,8 @@ func (v *view) checkSepsis(tl *Timeline) Check {
 	case s.Suspected:
 		return absent(CheckSepsis, fmt.Sprintf("infection is suspected, but SOFA %d is less than 2 above baseline %d",
 			s.SOFA, s.BaselineSOFA))
+	case s.Prophylaxis != "" && s.SOFA-s.BaselineSOFA >= 2: // an organ fails: nobody may say that this is no sepsis
+		return notChecked(CheckSepsis, "an organ fails, and no other antimicrobial, no culture and no dated sepsis diagnosis is charted: "+s.Prophylaxis)
 	case s.Prophylaxis != "":
 		return absent(CheckSepsis, "no other antimicrobial, no culture and no dated sepsis diagnosis charted: "+s.Prophylaxis)
 	}
