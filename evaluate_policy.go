@@ -36,7 +36,8 @@ func evaluatePolicy() *cobra.Command {
 			"clinicians, guideline adherence, hazards, doses over time, abstentions, cards per patient-day, a sweep of\n" +
 			"thresholds, and off-policy estimates with their effective sample size. Patients who trained or chose the\n" +
 			"model are left out (--all counts them too, and says so). Simulated patients count only where there are no\n" +
-			"real ones.\n\n" +
+			"real ones. With a language model configured, what it would choose is one more policy; it is asked wherever\n" +
+			"ours advises, so that the result is no longer a function of the files alone.\n\n" +
 			"--cases N prints N cases instead, for a clinician to judge. Of real stays they are patients' data: print\n" +
 			"them to a place that the data's licence allows.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,16 +69,23 @@ func (f *policyFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if cfg.LLM.Enabled() {
-		return misuse("evaluate policy decides thousands of times and asks no language model (hint: a configuration without llm.endpoint)")
-	}
-	r, err := openRooms(cfg, f.model)
+	native := cfg
+	native.LLM.BaseURL = ""
+	r, err := openRooms(native, f.model)
 	if err != nil {
 		return err
 	}
 	opts, err := r.policyOptions(f, stderr)
 	if err != nil {
 		return err
+	}
+	if cfg.LLM.Enabled() {
+		asks, err := openRooms(cfg, f.model)
+		if err != nil {
+			return err
+		}
+		defer asks.close()
+		opts.Others = append(opts.Others, learn.DeciderCandidate(ctx, learn.PolicyLLM, asks.decider))
 	}
 	e, err := learn.EvaluatePolicies(ctx, cohort.Read(f.cohort), opts)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // policyWords name a policy for people.
 var policyWords = map[string]string{
 	learn.PolicyClinician: "clinicians", learn.PolicyNoAction: "no drug and no fluid", learn.PolicyRandom: "random", learn.PolicyOurs: "ours",
-	learn.PolicyActor: "the learned actor", learn.PolicyRules: "rule packs alone",
+	learn.PolicyActor: "the learned actor", learn.PolicyRules: "rule packs alone", learn.PolicyLLM: "language model among our options",
 	string(offline.MostFrequent): "most frequent", string(offline.Persistence): "persistence", string(offline.AIClinician): "AI Clinician",
 	string(offline.BC): "behaviour cloning", string(offline.D3QN): "D3QN", string(offline.WD3QNE): "WD3QNE", string(offline.CQL): "CQL",
 	string(offline.BCQ): "BCQ", string(offline.IQL): "IQL",
@@ -80,10 +80,17 @@ func (d *policyDocument) setting() {
 	e, o := d.e, d.e.OPESample
 	d.say("\n## How it was asked\n")
 	d.say("- **Stays.** %d stays of %d patients (%d steps, %d deaths in hospital) can be valued, each from the first time the decision applied, for up to 72 h; no stay is left out for how it went on. Left out: %d stays to which no decision applied, %d with treatment that is not charted throughout, %d without a known end, %d without a step after it.", o.Episodes, o.Patients, o.Steps, o.Deaths, o.NeverApplied, o.UnknownTreatment, o.UnknownOutcome, o.TooShort)
-	d.say("- **Policies.** Nothing of a policy is fitted here: those that learn were fitted by `train baselines`, `train actor` and `train world` on other patients, and lie in the model folder. Baselines learnt from recorded stays of those patients, septic or not, with the published reward and the settings of their sources. \"Rule packs alone\" takes, of the pairs of levels at most one vasopressor level from what runs that no rule blocks, the one that rules charge least for. Ours is the whole decision, and clinicians decide where it abstains (%s %% of steps). No language model is among them: none is configured.", percentOf(o.Deferred))
+	d.say("- **Policies.** Nothing of a policy is fitted here: those that learn were fitted by `train baselines`, `train actor` and `train world` on other patients, and lie in the model folder. Baselines learnt from recorded stays of those patients, septic or not, with the published reward and the settings of their sources. \"Rule packs alone\" takes, of the pairs of levels at most one vasopressor level from what runs that no rule blocks, the one that rules charge least for. Ours is the whole decision, and clinicians decide where it abstains (%s %% of steps). %s", percentOf(o.Deferred), d.languageModel())
 	d.say("- **Softening.** A policy that names one action is followed in 90 of 100 decisions, and else clinicians decide; one that is chance itself is taken as it is.")
 	d.say("- **Rewards.** The main table has the published step reward (Raghu 2017: standard SOFA and lactate) and +15 for leaving the hospital alive or −15 for death there, undiscounted. Its SOFA holds the vasopressor, so that giving one costs points. The second table has ours, about the patient alone (SOFA without its cardiovascular part, MAP, lactate) and the same end; it is what `--json` calls `ope`.")
 	d.say("- **Estimators.** Ratios are limited to 10 per step and 10,000 in all; those of DR to the square root of the number of stays, without which a single stay decides it. WPDIS keeps ended stays at their last weight. \"WPDIS alive\" is normalised over stays that still run, as publications seem to have it: it counts the end of stays several times, also for clinicians, and is no value. Fitted Q is ridge regression, cross-fitted over folds of patients. Intervals hold 95 %% of %d resamples of whole patients, normalisers computed anew.", e.Resamples)
+}
+
+func (d *policyDocument) languageModel() string {
+	if slices.Contains(d.e.Policies, learn.PolicyLLM) {
+		return "The language model chooses among the options that ours would show; where it gives no usable answer, ours stands."
+	}
+	return "No language model is among them: none is configured."
 }
 
 func (d *policyDocument) mainTable() {

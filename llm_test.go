@@ -134,6 +134,26 @@ func TestALanguageModelChoosesInTheServiceAndTheReplayAsksNobody(t *testing.T) {
 	}
 }
 
+func TestALanguageModelIsOneMorePolicyOfAnEvaluation(t *testing.T) {
+	longOnly(t)
+	model := &lastChoice{}
+	server := httptest.NewServer(model)
+	defer server.Close()
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "llm:\n  base_url: %s\n  model: last\n", server.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var e map[string]any
+	if err := json.Unmarshal([]byte(sepsisagent(t, "evaluate", "policy", "--cohort", simulatedCohort(t, 8), "--config", config, "--json").want(0).out), &e); err != nil {
+		t.Fatal(err)
+	}
+	object(t, object(t, e, "ope"), "llm")
+	own := object(t, object(t, object(t, e, "prescribing"), "llm"), "own_decisions")
+	if model.asked.Load() == 0 || number(t, own, "count") == 0 {
+		t.Errorf("asked %d times, it decided %v", model.asked.Load(), own["count"])
+	}
+}
+
 func TestWithoutAnEndpointTheSectionChangesNothing(t *testing.T) {
 	plain, other := defaultConfig(), defaultConfig()
 	other.LLM.Temperature, other.LLM.Model = 1, "unused"

@@ -291,3 +291,26 @@ func valueOf(s *state.Step, feature int) float64 {
 	}
 	return s.Value[feature]
 }
+
+// PolicyLLM is the policy of a decider that lets a language model choose.
+const PolicyLLM = "llm"
+
+// DeciderCandidate is the policy of another decider, asked with each chart as if
+// nobody had looked before. Clinicians decide where it abstains. A decider that
+// asks others, as a language model, makes an evaluation depend on them.
+func DeciderCandidate(ctx context.Context, name string, d *engine.Decider) Candidate {
+	return Candidate{Name: name, Probabilities: func(tl *state.Timeline) (p [5][5]float64, ok bool, err error) {
+		out, err := d.Decide(ctx, engine.Case{Timeline: tl, Now: tl.At, Seed: 1, ID: "evaluation", User: user, Display: engine.DisplaySuggest})
+		if err != nil {
+			return p, false, fmt.Errorf("%s: %w", name, err)
+		}
+		var at Point
+		at.know(tl)
+		at.heard(&out, tl)
+		if !at.Speaks() || !at.Advised.known() {
+			return p, false, nil
+		}
+		p[at.Advised.Levels.Vasopressor][at.Advised.Levels.Fluid] = 1
+		return p, true, nil
+	}}
+}
