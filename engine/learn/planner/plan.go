@@ -53,6 +53,7 @@ func (l *log) plan(ctx context.Context, c *counts, choice Choice) (best []int, v
 	l.clinicians(average, v)
 	e := newEffects(l, c, cells)
 	best, next := make([]int, n), make([]float64, n)
+	usual := l.commonest()
 	for sweep := range maxSweeps {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
@@ -63,6 +64,9 @@ func (l *log) plan(ctx context.Context, c *counts, choice Choice) (best []int, v
 		moved := 0.0
 		for s := range n {
 			best[s], next[s] = l.greedy(cells, average[s], e, s, v)
+			if best[s] < 0 { // what followed here was never seen
+				best[s] = usual
+			}
 			moved = max(moved, math.Abs(next[s]-v[s]))
 		}
 		copy(v, next)
@@ -91,7 +95,22 @@ func (l *log) clinicians(average [][]float64, v []float64) {
 	}
 }
 
-// greedy is the best action of a place that somebody took, and its value.
+// commonest is the action that was taken most often, the first of equals.
+func (l *log) commonest() (at int) {
+	times := make([]int, l.actions)
+	for _, t := range l.transitions {
+		times[t.action]++
+	}
+	for a, n := range times {
+		if n > times[at] {
+			at = a
+		}
+	}
+	return at
+}
+
+// greedy is the best action of a place that somebody took, and its value; −1
+// and the state's average where nobody was seen to act.
 func (l *log) greedy(cells []belief, average []float64, e *effects, s int, v []float64) (best int, most float64) {
 	mean := dot(average, v)
 	best, most = -1, mean
@@ -109,7 +128,7 @@ func (l *log) greedy(cells []belief, average []float64, e *effects, s int, v []f
 			best, most = a, q
 		}
 	}
-	return max(best, 0), most
+	return best, most
 }
 
 // believe makes the belief about a cell; average is what follows its state.

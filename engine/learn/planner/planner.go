@@ -98,8 +98,9 @@ func Fit(ctx context.Context, data *offline.Dataset, cfg Config) (*Plan, error) 
 }
 
 // Probabilities is the plan; see offline.Policy. In a state that the log does
-// not hold it is that of the nearest one. Where its action is not allowed, the
-// allowed ones share alike.
+// not hold it is that of the nearest one, and where what follows was never seen,
+// the commonest action of the log. Where its action is not allowed, the allowed
+// ones share alike.
 func (p *Plan) Probabilities(seen []offline.Observation) ([][]float64, error) {
 	out := make([][]float64, len(seen))
 	for i, o := range seen {

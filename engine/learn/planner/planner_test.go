@@ -77,6 +77,26 @@ func TestThePlanGoesOnAndNeverDoesWhatNobodyDid(t *testing.T) {
 	}
 }
 
+func TestWhereNobodyWasSeenToActTheCommonestActionIsTaken(t *testing.T) {
+	d := corridor(200, 6)
+	for i := range d.Episodes { // what followed in the last state is not known
+		e := &d.Episodes[i]
+		for at, s := range e.Steps {
+			if s.State == 5 {
+				e.Steps, e.Cut = e.Steps[:at+1], true
+				e.Steps[at].Action, e.Steps[at].Reward = 2, 0
+				break
+			}
+		}
+	}
+	d.Episodes[0].Cut = false
+	p := fit(t, d)
+	rows, err := p.Probabilities([]offline.Observation{{Features: []float32{4, 0}, State: 4}, {Features: []float32{5, 1}, State: 5}})
+	if err != nil || rows[1][2] == 1 {
+		t.Errorf("%v, %v", rows, err)
+	}
+}
+
 func TestAStateThatWasNeverSeenIsThatOfTheNearest(t *testing.T) {
 	d := corridor(200, 2)
 	d.States = 9
