@@ -20,17 +20,20 @@ func valuePictures(e *learn.PolicyEvaluation) []picture {
 	return []picture{forestPicture(e), weightsPicture(e), essPicture(e), behaviourPicture(e)}
 }
 
+// Intervals are drawn within these: a stay brings between about -15 and 15.
+const leastDrawn, mostDrawn = -20, 40
+
 // forestPicture draws every policy's estimates with their intervals.
 func forestPicture(e *learn.PolicyEvaluation) picture {
 	f := figure.Rows{Title: "Values by policy, published reward", XLabel: "value, with 95 % intervals over patients", Series: []string{"WIS", "WPDIS", "DR", "fitted Q"}, Width: 760, Paper: true,
 		Targets: []float64{float64(e.OPEPaper[learn.PolicyClinician].WIS.Value)}}
-	f.Desc = fmt.Sprintf("Estimates of each policy's value by four estimators with 95 %% intervals over resampled patients, from %d stays. The line is the mean return of clinicians. In brackets the effective sample size.", e.OPESample.Episodes)
+	f.Desc = fmt.Sprintf("Estimates of each policy's value by four estimators with 95 %% intervals over resampled patients, from %d stays. The line is the mean return of clinicians. Intervals are cut at %d and %d. In brackets the effective sample size.", e.OPESample.Episodes, leastDrawn, mostDrawn)
 	for _, name := range e.Policies {
 		v := e.OPEPaper[name]
 		row := figure.Row{Name: fmt.Sprintf("%s (%.1f)", wordsOf(name), float64(v.WIS.ESS))}
 		for _, x := range []learn.ValueEstimate{v.WIS, v.WPDIS, v.DR, v.FQE} {
 			row.Values = append(row.Values, float64(x.Value))
-			row.Low, row.High = append(row.Low, float64(x.Low)), append(row.High, float64(x.High))
+			row.Low, row.High = append(row.Low, max(float64(x.Low), leastDrawn)), append(row.High, min(float64(x.High), mostDrawn))
 		}
 		f.Rows = append(f.Rows, row)
 	}

@@ -166,7 +166,7 @@ func (e *PolicyEvaluation) value(s *sample, opts *PolicyOptions) error {
 	if err := e.calibrate(episodes, folds); err != nil {
 		return err
 	}
-	v := valuer{episodes: episodes, folds: folds, bootstrap: ope.Bootstrap{Resamples: opts.Resamples, Seed: bootstrapSeed}}
+	v := valuer{episodes: episodes, folds: folds, bootstrap: ope.Bootstrap{Resamples: opts.Resamples, Seed: bootstrapSeed, Kind: ope.Envelope}}
 	var named []ope.Named
 	for i, name := range names {
 		target := targets(name, i-standing, i >= standing && opts.Others[i-standing].Advises)

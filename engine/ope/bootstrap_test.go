@@ -98,6 +98,18 @@ func TestNormalisersAreComputedAnewInEachResample(t *testing.T) {
 	near(t, "high", r.High, 1, 1e-12)
 }
 
+func TestTheEnvelopeHoldsTheOtherTwo(t *testing.T) {
+	log := toyLog(4, 60, wrong(toy))
+	of := func(kind ope.Kind) []ope.Result {
+		return evaluate(t, log, ope.Options{}, ope.Bootstrap{Resamples: 200, Seed: 2, Kind: kind}, ope.WIS, ope.WPDIS, ope.DR)
+	}
+	percentile, studentised := of(ope.Percentile), of(ope.Studentised)
+	for i, r := range of(ope.Envelope) {
+		near(t, string(r.Method)+" low", r.Low, min(percentile[i].Low, studentised[i].Low), 0)
+		near(t, string(r.Method)+" high", r.High, max(percentile[i].High, studentised[i].High), 0)
+	}
+}
+
 func TestStaysOfAPatientAreDrawnTogether(t *testing.T) {
 	apart := toyLog(5, 60, nil)
 	var together []ope.Trajectory
@@ -106,7 +118,7 @@ func TestStaysOfAPatientAreDrawnTogether(t *testing.T) {
 			together = append(together, tr)
 		}
 	}
-	for _, kind := range []ope.Kind{ope.Percentile, ope.BCa, ope.Studentised} {
+	for _, kind := range []ope.Kind{ope.Percentile, ope.BCa, ope.Studentised, ope.Envelope} {
 		b := ope.Bootstrap{Resamples: 200, Kind: kind}
 		one, four := evaluate(t, apart, ope.Options{}, b, ope.WPDIS)[0], evaluate(t, together, ope.Options{}, b, ope.WPDIS)[0]
 		near(t, string(kind)+" low", four.Low, one.Low, 1e-9)
