@@ -52,7 +52,11 @@ func truthCell(e learn.TruthEstimate) string {
 func (d *truthDocument) write() []byte {
 	first := d.reports[0]
 	d.say("# Where the truth is known: ICU-Sepsis\n")
-	d.say("Printed by `sepsisagent evaluate icu-sepsis --markdown`; nothing here is typed. Logs of clinicians begin with seed %d.\n", first.Seed)
+	var sizes []string
+	for _, r := range d.reports {
+		sizes = append(sizes, fmt.Sprint(r.Episodes))
+	}
+	d.say("Printed by `sepsisagent evaluate icu-sepsis --markdown --tables DIR --episodes %s --seed %d --repeat %d --deep-repeat %d --estimate-repeat %d`; nothing here is typed.\n", strings.Join(sizes, ","), first.Seed, first.Repeat, first.DeepRepeat, first.EstimateRepeat)
 	d.say("ICU-Sepsis (Choudhary, Gupta and Thomas, arXiv 2406.05646) is a decision process of 716 states and 25 actions made from real ICU stays. Its tables are known, so the chance of survival under any policy is solved, not estimated: uniform random %s, the clinicians %s, the best policy there is %s. It is a test of learners and estimators. It says nothing about patients.\n",
 		fourDigits(first.RandomValue), fourDigits(first.ClinicianValue), fourDigits(first.OptimalValue))
 	d.rules()
@@ -71,7 +75,7 @@ func (d *truthDocument) rules() {
 	d.say("- A method sees N logged stays of the clinicians: in each step the state's number, its 47 features (`stateClusterCenters`) and SOFA, what was done, and at the end whether the patient survived. It does not see the transitions, the clinicians' probabilities, nor which actions the tables admit. The planner's package cannot even import the one that holds the tables.")
 	d.say("- Exact values are solved from the tables, for the policy as learnt. Mean and standard deviation are over logs of different seeds; networks are fitted on fewer of them where the column says so.")
 	d.say("- Estimates are made from N other stays that no policy was learnt from. The clinicians' probabilities are estimated from those (counts, drawn towards all states by as much as held-out choices say), and Q by FQE; both are cross-fitted over 2 halves; cumulative weights are limited to √N, but for WPDIS, which such a limit distorts. Intervals are 95 %% percentile intervals over %d resamples of patients, with b and Q as fitted. Value, interval and effective sample size (ESS) are of the first log; the last number says how many logs' intervals held the truth.", d.reports[0].Resamples)
-	d.say("- Every method has the settings of its sources (engine/learn/offline/config.go), but for the discount, which is 1 as in the value. No setting of any method was chosen by exact values of the logs printed here.")
+	d.say("- Every method has the settings of its sources (engine/learn/offline/config.go), but for the discount, which is 1 as in the value. No setting of any method was chosen by exact values of the logs printed here; how ours came about is said below.")
 }
 
 func (d *truthDocument) picture(name string) {
@@ -116,12 +120,16 @@ func (d *truthDocument) report(r *learn.TruthReport) {
 
 func (d *truthDocument) reading() {
 	d.say("\n## How to read the estimates\n")
-	d.say("A learnt policy that takes one action per state agrees with nine or ten choices of a clinician in a row in few stays, so importance weights rest on an ESS of a handful even where the log is long. Below an ESS of 30 an estimate is not to be ranked (engine/ope). Intervals of FQE resample first states around one fitted Q: they are narrow and do not show the error of Q. On real cohorts, which are smaller than these logs and where nobody knows the truth, such numbers deserve no more trust than here.")
+	d.say("- WIS and DR say how little they know: their intervals are mostly wider than what parts the methods. Limits on the weights pull both towards the clinicians. Below an ESS of 30 an estimate is not to be ranked (engine/ope).")
+	d.say("- WPDIS is not to be used here. It adds up ratios step by step, and weights lose mass along a stay wherever a policy does what clinicians hardly ever or never do in a state: estimates lie far below the truth or above 1, with an ESS that may look good.")
+	d.say("- FQE is often nearest, and its intervals are useless: they resample first states around one fitted Q and do not show the error of Q. Tabular Q has all states here; no real cohort offers that.")
+	d.say("- On real cohorts, which are smaller than these logs and where nobody knows the truth, such numbers deserve no more trust than here.")
 }
 
 func (d *truthDocument) ours() {
 	d.say("\n## How ours learns\n")
-	d.say("engine/learn/planner. A distribution of next states for every action in every state, drawn towards what follows the state whatever is done; planning on the posterior mean, among actions that somebody took in the state. Four things are unknown: how similar states smooth each other, how many earlier stays the process was made of, how often an action must have been taken to have a distribution of its own, and whether next states are those of a finite number of stays or Dirichlet. All four are chosen on each log by the likelihood of the next states of held-out patients. The effects that an action has everywhere are a ridge whose penalty EM fits. The form of the model was developed on logs of other seeds (100 and above), where exact values were looked at to see whether a change helped; about thirty forms were tried, and the differences between the better ones were within the noise of those logs. The candidates that held-out patients choose from are in choose.go and smooth.go.")
+	d.say("engine/learn/planner. A distribution of next states for every action in every state, drawn towards what follows the state whatever is done; planning on the posterior mean, among actions that somebody took in the state. Four things are unknown: how similar states smooth each other, how many earlier stays the process was made of, how often an action must have been taken to have a distribution of its own, and whether next states are those of a finite number of stays or Dirichlet. All four are chosen on each log by the likelihood of the next states of held-out patients. The effects that an action has everywhere are a ridge whose penalty EM fits. The candidates are in choose.go and smooth.go.\n")
+	d.say("What was known to those who wrote it: the form of the model was developed on other logs (seeds 100 and above, and prototypes of their own), where exact values were looked at to see whether a change helped; about thirty forms were tried, and the differences between the better ones were within the noise of those logs. Sizes of effects in the tables were looked at once, at the beginning. That the tables were counted from a finite number of stays, and that rare actions got the state's average, is published, and the candidates of the choice reflect it.")
 	d.say("\n| stays | ours | bar (design.md 11) | best tabular method tuned with the truth (design.md 11) |\n|---|---|---|---|")
 	bars := map[int][2]string{1000: {"0.795", "0.792"}, 10000: {"0.825, then 0.835", "0.820"}, 30000: {"0.845", "0.842"}}
 	for _, r := range d.reports {

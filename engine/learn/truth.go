@@ -65,6 +65,10 @@ type TruthReport struct {
 	Episodes int    `json:"episodes"`
 	Seed     uint64 `json:"seed"`
 	Repeat   int    `json:"repeat"`
+	// DeepRepeat and EstimateRepeat are on how many logs networks were fitted
+	// and estimates made.
+	DeepRepeat     int `json:"deep_repeat"`
+	EstimateRepeat int `json:"estimate_repeat"`
 	// Exact values from the tables.
 	RandomValue    world.Number  `json:"random_value"`
 	ClinicianValue world.Number  `json:"clinician_value"`
@@ -139,7 +143,7 @@ func MeasureTruth(ctx context.Context, o TruthOptions) (*TruthReport, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	r := &TruthReport{Episodes: o.Episodes, Seed: o.Seed, Repeat: o.Repeat, Resamples: o.Resamples}
+	r := &TruthReport{Episodes: o.Episodes, Seed: o.Seed, Repeat: o.Repeat, DeepRepeat: o.DeepRepeat, EstimateRepeat: o.EstimateRepeat, Resamples: o.Resamples}
 	if err := r.bounds(o.Tables); err != nil {
 		return nil, err
 	}
