@@ -75,7 +75,7 @@ func TestCoverageOfIntervals(t *testing.T) {
 		for _, kind := range kinds {
 			at := key{method, kind}
 			t.Logf("%-5s %-11s held the exact value in %d of %d logs, lay below it in %d; mean width %.4f, mean error %+.4f", method, kind, held[at], *coverageLogs, below[at], width[at], off[at])
-			if kind == ope.Envelope && method != ope.DM && *coverageLogs >= 100 && float64(held[at]) < 0.9*float64(*coverageLogs) {
+			if kind == ope.Envelope && method != ope.DM && *coverageLogs >= 50 && float64(held[at]) < 0.8*float64(*coverageLogs) {
 				t.Errorf("%s: the %s interval holds the exact value too seldom", method, kind)
 			}
 		}
