@@ -49,6 +49,11 @@ func TestEachPatientGetsTheAnswerOfTheirState(t *testing.T) {
 				t.Fatalf("%d cards, want 1", len(cards))
 			}
 			checkShownCard(t, c, cards[0], r)
+			if want.status == agent.Suggest {
+				checkDoseCard(t, cards[0], r)
+			} else {
+				checkDoselessCard(t, cards[0], r)
+			}
 			for _, part := range want.summary {
 				if !strings.Contains(cards[0].Summary, part) {
 					t.Errorf("summary %q lacks %q", cards[0].Summary, part)
@@ -58,17 +63,10 @@ func TestEachPatientGetsTheAnswerOfTheirState(t *testing.T) {
 	}
 }
 
-// checkShownCard checks what every card with a dose carries.
+// checkShownCard checks what every card carries, and that its entry is found.
 func checkShownCard(t *testing.T, c *clinic, card Card, r *Record) {
 	t.Helper()
-	for _, part := range []string{
-		"As of 2026-03-01 09:00 UTC", "Void after 09:30", "verify pump", "| Plan | Hours |", "**Current treatment**", "**Suggested**",
-		"80 % interval", "Model persistence", "not validated for clinical use", "MAP goal 65", "Recheck",
-	} {
-		if !strings.Contains(card.Detail, part) {
-			t.Errorf("detail lacks %q:\n%s", part, card.Detail)
-		}
-	}
+	hasAll(t, card.Detail, "As of 2026-03-01 09:00 UTC", "Void after 09:30", "verify pump", "Model persistence", "not validated for clinical use")
 	var ext receiptExtension
 	if err := json.Unmarshal(card.Extension[ReceiptExtension], &ext); err != nil || ext.ID != r.ID || ext.LeafHash == "" {
 		t.Errorf("extension %s does not name receipt %s", card.Extension[ReceiptExtension], r.ID)
@@ -77,15 +75,48 @@ func checkShownCard(t *testing.T, c *clinic, card Card, r *Record) {
 		t.Error("the leaf covers the card without the extension that names the leaf")
 	}
 	row, err := c.log.Get(context.Background(), r.ID)
-	if err != nil || !row.Index.Shown || len(row.Index.Cards) != 2 || row.Index.Cards[0] != card.UUID || len(row.Index.Drugs) == 0 ||
+	if err != nil || !row.Index.Shown || len(row.Index.Cards) != 1+len(card.Suggestions) || row.Index.Cards[0] != card.UUID ||
 		row.Index.Patient == "" || row.Index.Model == "" || row.Index.HTTP != 200 || row.Index.Topic != card.Source.Topic.Code {
-		t.Errorf("the entry cannot be found by its card, drug, patient or model: %+v, %v", row.Index, err)
+		t.Errorf("the entry cannot be found by its card, patient or model: %+v, %v", row.Index, err)
+	}
+	if strings.Contains(card.Links[0].URL, r.Request.Patient) {
+		t.Error("a link names the patient")
+	}
+}
+
+// checkDoseCard checks what a card with a dose carries beside that.
+func checkDoseCard(t *testing.T, card Card, r *Record) {
+	t.Helper()
+	hasAll(t, card.Detail, "| Plan | Hours |", "**Current treatment**", "**Suggested**", "80 % interval", "MAP goal 65", "Recheck")
+	if len(r.Index(time.Time{}).Drugs) == 0 {
+		t.Error("the entry cannot be found by its drug")
 	}
 	if len(card.Suggestions) != 1 || len(card.Suggestions[0].Actions) != 0 || card.Suggestions[0].IsRecommended {
 		t.Errorf("one suggestion, without orders, not preselected: %+v", card.Suggestions)
 	}
-	if strings.Contains(card.Links[0].URL, r.Request.Patient) {
-		t.Error("a link names the patient")
+}
+
+// checkDoselessCard checks a danger that is shown without a dose: nothing in it
+// can be taken for one, and nothing can be accepted.
+func checkDoselessCard(t *testing.T, card Card, r *Record) {
+	t.Helper()
+	for _, part := range []string{"| Plan | Hours |", "**Suggested**", "80 % interval", "Recheck"} {
+		if strings.Contains(card.Detail, part) {
+			t.Errorf("detail of a card without a dose has %q:\n%s", part, card.Detail)
+		}
+	}
+	hasAll(t, card.Detail, "This warning carries no dose. Assess the patient.")
+	if len(card.Suggestions) != 0 || len(r.Index(time.Time{}).Drugs) != 0 || card.Indicator == IndicatorInfo {
+		t.Errorf("a warning, without a suggestion or a drug: %+v, %v", card, r.Index(time.Time{}).Drugs)
+	}
+}
+
+func hasAll(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("lacks %q:\n%s", part, text)
+		}
 	}
 }
 

@@ -162,6 +162,32 @@ func TestAnUndocumentedVasopressorIsNotCalledAbsent(t *testing.T) {
 	}
 }
 
+// Whose rate nobody has charted for hours may run: it needs a pressure as much
+// as one that is charted, and is not said to be charted.
+func TestAStalePressureIsADangerOnAVasopressorThatMayRun(t *testing.T) {
+	p := shipped(t)
+	for _, c := range []struct{ state, want string }{
+		{state.AgentRunning, "A vasopressor is charted as running but no MAP"},
+		{state.AgentUnknownRate, "A vasopressor is charted as running but no MAP"},
+		{state.AgentUndocumented, "A vasopressor may still run (its current rate is not charted, nor its end) but no MAP"},
+		{state.AgentStopped, ""},
+	} {
+		b := &bed{tl: known(), p: &Proposal{Direction: DirectionNone}}
+		b.mapMmHg(66)
+		b.tl.Present.MAP.Newest.AgeMin = 150
+		b.tl.Present.VasoKnown = c.state == state.AgentStopped
+		b.tl.Present.Agents = []state.Agent{{Drug: state.DrugNorepinephrine, Class: state.ClassVasopressor, State: c.state, Rate: 0.1, RateUnit: state.UnitUgKgMin}}
+		got, err := p.Judge(b.tl, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(got, func(v Verdict) bool { return v.ID == "H-STALE" })
+		if (i >= 0) != (c.want != "") || i >= 0 && (!strings.HasPrefix(got[i].Text, c.want) || !got[i].Hazard) {
+			t.Errorf("%s: %+v", c.state, got)
+		}
+	}
+}
+
 // A maintenance infusion is no vasopressor: the warning says which of the two
 // the pressure is low on.
 func TestSevereHypotensionOnFluidAloneIsNotCalledTreatedWithAVasopressor(t *testing.T) {

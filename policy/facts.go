@@ -271,66 +271,6 @@ var chartFacts = []fact{
 	}),
 }
 
-var treatmentFacts = []fact{
-	num("ne_now_ug_kg_min", "norepinephrine-equivalents running now, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
-		return in.tl.Present.NEUgKgMin, in.tl.Present.VasoKnown
-	}),
-	num("ne_mean_4h_ug_kg_min", "mean norepinephrine-equivalents over the last 4 h, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
-		g, ok := lastGiven(in.tl)
-		return g.NEMeanUgKgMin, ok && g.VasoKnown
-	}),
-	num("ne_8h_ago_ug_kg_min", "norepinephrine-equivalents running 8 h ago in this stay, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
-		k := len(in.tl.Steps) - 3
-		if k < 0 || !in.tl.Steps[k].InStay {
-			return 0, false
-		}
-		return in.tl.Steps[k].Given.NEEndUgKgMin, in.tl.Steps[k].Given.VasoKnown
-	}),
-	num("norepinephrine_ug_kg_min", "norepinephrine's own running rate, ug/kg/min", aboutChart, func(in *input) (float64, bool) {
-		v, _ := running(in.tl, state.DrugNorepinephrine)
-		return v.RateUgKgMin, in.tl.Present.VasoKnown
-	}),
-	yes("vasopressor_running", "any vasopressor running now", aboutChart, func(in *input) (bool, bool) {
-		return runningCount(in.tl) > 0, in.tl.Present.VasoKnown
-	}),
-	yes("vasopressor_charted", "a vasopressor is charted as running, whether or not its rate is known", aboutChart, func(in *input) (bool, bool) {
-		return vasopressorCharted(in.tl), true
-	}),
-	text("vasopressor_missing", "what the chart lacks where no vasopressor is charted as running: a running vasopressor, or the current rate of one whose last rate is too old", aboutChart, vasopressorMissing),
-	text("treatment_charted", "what is charted against a low pressure: a vasopressor, or fluid alone", aboutChart, func(in *input) string {
-		if vasopressorCharted(in.tl) {
-			return "a vasopressor"
-		}
-		return "fluid, and no vasopressor,"
-	}),
-	yes("vasopressors_charted_here", "vasopressors are charted where the patient is; false: one that runs cannot be seen", aboutChart, func(in *input) (bool, bool) {
-		return !slices.ContainsFunc(in.tl.Gaps, func(g state.Gap) bool { return g.What == state.GapVasopressor }), true
-	}),
-	yes("vasopressin_running", "vasopressin running now", aboutChart, func(in *input) (bool, bool) {
-		_, ok := running(in.tl, state.DrugVasopressin)
-		return ok, in.tl.Present.VasoKnown
-	}),
-	num("vasopressors_running", "how many vasopressors run now", aboutChart, func(in *input) (float64, bool) {
-		return float64(runningCount(in.tl)), in.tl.Present.VasoKnown
-	}),
-	num("fluid_rate_ml_h", "mean of all charted fluid over the last step, real mL/h", aboutChart, func(in *input) (float64, bool) {
-		g, ok := lastGiven(in.tl)
-		return (g.BolusMl + g.MaintenanceMl + g.CarrierMl + g.BloodMl) / state.StepHours, ok && g.FluidKnown
-	}),
-	num("bolus_3h_ml", "boluses charted here in the last 3 h, real mL", aboutChart, func(in *input) (float64, bool) {
-		return in.tl.Present.Fluids.Bolus3hMl, in.tl.Present.Fluids.Known
-	}),
-	num("bolus_24h_ml", "boluses charted here in the last 24 h, real mL", aboutChart, func(in *input) (float64, bool) {
-		return in.tl.Present.Fluids.Bolus24hMl, in.tl.Present.Fluids.Known
-	}),
-	num("bolus_stay_ml", "boluses charted here in this stay, real mL", aboutChart, func(in *input) (float64, bool) {
-		return in.tl.Present.Fluids.BolusStayMl, in.tl.Present.Fluids.Known
-	}),
-	num("balance_ml", "fluid balance of the stay, real mL", aboutChart, func(in *input) (float64, bool) {
-		return in.tl.Present.Fluids.BalanceMl, in.tl.Present.Fluids.BalanceKnown
-	}),
-}
-
 // check is a fact that is a clinical check of the timeline: known only where
 // the chart could be asked.
 func check(name, key, doc string) fact {
@@ -365,50 +305,4 @@ var proposalFacts = []fact{
 	num("bolus_ml", "the proposed bolus, mL", aboutProposal, func(in *input) (float64, bool) { return in.p.BolusMl, true }),
 	num("vasopressor_level_next", "vasopressor level of the plan's first step", aboutProposal, func(in *input) (float64, bool) { return float64(in.p.LevelsNext.Vasopressor), true }),
 	num("fluid_level_next", "fluid level of the plan's first step", aboutProposal, func(in *input) (float64, bool) { return float64(in.p.LevelsNext.Fluid), true }),
-}
-
-func lastGiven(tl *state.Timeline) (state.Exposure, bool) {
-	if len(tl.Steps) == 0 {
-		return state.Exposure{}, false
-	}
-	return tl.Steps[len(tl.Steps)-1].Given, true
-}
-
-func running(tl *state.Timeline, drug state.Drug) (state.Agent, bool) {
-	for _, a := range tl.Present.Agents {
-		if a.Drug == drug && a.State == state.AgentRunning {
-			return a, true
-		}
-	}
-	return state.Agent{}, false
-}
-
-func runningCount(tl *state.Timeline) int {
-	n := 0
-	for _, a := range tl.Present.Agents {
-		if a.Class == state.ClassVasopressor && a.State == state.AgentRunning && (a.Rate > 0 || a.NEUgKgMin > 0) {
-			n++
-		}
-	}
-	return n
-}
-
-func vasopressorCharted(tl *state.Timeline) bool {
-	for _, a := range tl.Present.Agents {
-		if a.Class == state.ClassVasopressor && (a.State == state.AgentRunning && (a.Rate > 0 || a.NEUgKgMin > 0) || a.State == state.AgentUnknownRate) {
-			return true
-		}
-	}
-	return false
-}
-
-// vasopressorMissing is what the chart lacks, in words that stay true of a pump
-// that nobody has charted for hours: it may well run.
-func vasopressorMissing(in *input) string {
-	for _, a := range in.tl.Present.Agents {
-		if a.Class == state.ClassVasopressor && a.State == state.AgentUndocumented {
-			return "current vasopressor rate"
-		}
-	}
-	return "running vasopressor"
 }
