@@ -16,49 +16,77 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
-	"github.com/sepsisagent/sepsisagent/engine/learn"
+	"github.com/sepsisagent/sepsisagent/engine/learn/curriculum"
 )
 
 func trainActor() *cobra.Command {
 	var file, dir, out, config string
-	var asJSON bool
-	train := learn.DefaultActorConfig()
+	var stage int
+	var asJSON, proposer bool
+	train, settings := curriculum.DefaultActorConfig(), curriculum.DefaultConfig()
 	cmd := &cobra.Command{
 		Use: "actor", Short: "Train the learned policy that proposes treatment to the agent", Args: noArgs,
 		Long: "Train an actor for a world model, on the cohort that trained it, and write a model folder that holds both.\n" +
 			"The world model is not changed; --out may be its own folder, whose actor is then replaced. Test patients\n" +
-			"(by hash) are never trained on. The same cohort, world model and seed give the same weights.",
+			"(by hash) are never trained on. The same cohort, world model and seed give the same weights.\n\n" +
+			"First the proposer that the service consults is fitted to recorded stays; then one network goes through the\n" +
+			"three-stage curriculum in the world model (docs/curriculum.md), each stage scored when it is done. A training\n" +
+			"that was stopped goes on where it was.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := require(cmd, "cohort", "world", "out"); err != nil {
 				return err
+			}
+			if stage < 0 || stage > curriculum.Stages {
+				return misuse("--stage is 1, 2 or 3")
 			}
 			cfg, err := loadConfig(config, os.Environ())
 			if err != nil {
 				return err
 			}
-			train.Levels = cfg.State
+			train.Levels, settings.Imitation.Levels, settings.Imitation.Seed = cfg.State, cfg.State, train.Seed
 			model, err := loadModel(dir)
-			if err != nil {
-				return err
-			}
-			trained, err := learn.TrainActor(cmd.Context(), cohort.Read(file), model, train, actorLines(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
 			if err := copyModel(dir, out); err != nil {
 				return err
 			}
-			if err := agent.WriteActor(out, trained.Weights, trained.JSON, trained.Record.Card()); err != nil {
-				return err
+			result := map[string]any{"world": model.Info().Hash}
+			if stage == 0 {
+				trained, err := curriculum.TrainActor(cmd.Context(), cohort.Read(file), model, train, actorLines(cmd.ErrOrStderr()))
+				if err != nil {
+					return err
+				}
+				if err := agent.WriteActor(out, trained.Weights, trained.JSON, trained.Record.Card()); err != nil {
+					return err
+				}
+				result["hash"], result["steps"], result["validation"], result["test"] = trained.Hash, trained.Record.Steps, trained.Record.Validation, trained.Record.Test
+				if !asJSON {
+					if err := printActor(cmd.OutOrStdout(), out, model.Info().Hash, trained); err != nil {
+						return err
+					}
+				}
+			}
+			if !proposer {
+				from, to := 1, curriculum.Stages
+				if stage != 0 {
+					from, to = stage, stage
+				}
+				record, err := trainCurriculum(cmd.Context(), cfg, file, out, model, settings, from, to, cmd.ErrOrStderr())
+				if err != nil {
+					return err
+				}
+				result["stages"], result["references"] = record.Scores, record.References
+				if !asJSON {
+					if err := printCurriculum(cmd.OutOrStdout(), record); err != nil {
+						return err
+					}
+				}
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"hash": trained.Hash, "world": model.Info().Hash, "steps": trained.Record.Steps,
-					"validation": trained.Record.Validation, "test": trained.Record.Test})
+				return printJSON(cmd.OutOrStdout(), result)
 			}
-			v, t := trained.Record.Validation, trained.Record.Test
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: actor %s for world model %s\nlog-loss of clinicians' levels: validation %.3f (behaviour model %.3f), test %.3f (%.3f)\nagreement: validation %.3f (%.3f), test %.3f (%.3f)\n",
-				out, trained.Hash, model.Info().Hash, v.LogLoss, v.BehaviourLogLoss, t.LogLoss, t.BehaviourLogLoss, v.Agreement, v.BehaviourAgree, t.Agreement, t.BehaviourAgree)
-			return err
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&file, "cohort", "", "Parquet file of `cohort build` that trained the world model (required)")
@@ -66,8 +94,19 @@ func trainActor() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "folder to write (required)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
+	cmd.Flags().IntVar(&stage, "stage", 0, "1, 2 or 3: train that stage of the curriculum alone, on what --out holds (default: the proposer and all stages)")
+	cmd.Flags().BoolVar(&proposer, "proposer", false, "train the proposer that the service consults, and no curriculum")
+	cmd.MarkFlagsMutuallyExclusive("stage", "proposer")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// printActor says how the proposer compares with the behaviour model.
+func printActor(w io.Writer, out, model string, trained *curriculum.ActorTrained) error {
+	v, t := trained.Record.Validation, trained.Record.Test
+	_, err := fmt.Fprintf(w, "%s: actor %s for world model %s\nlog-loss of clinicians' levels: validation %.3f (behaviour model %.3f), test %.3f (%.3f)\nagreement: validation %.3f (%.3f), test %.3f (%.3f)\n",
+		out, trained.Hash, model, v.LogLoss, v.BehaviourLogLoss, t.LogLoss, t.BehaviourLogLoss, v.Agreement, v.BehaviourAgree, t.Agreement, t.BehaviourAgree)
+	return err
 }
 
 // copyModel copies a world model's files to another folder; to its own it does
@@ -100,9 +139,9 @@ func copyModel(from, to string) error {
 
 // actorLines reports each epoch: a line that is overwritten on a terminal, plain
 // lines elsewhere.
-func actorLines(w io.Writer) func(learn.ActorProgress) {
+func actorLines(w io.Writer) func(curriculum.ActorProgress) {
 	start, end := lineEnds(w)
-	return func(p learn.ActorProgress) {
+	return func(p curriculum.ActorProgress) {
 		mark := ""
 		if p.Best {
 			mark = " best"

@@ -51,6 +51,14 @@ func (p prescribed) breaksG2() bool {
 	return p.hasBefore && p.mapMmHg >= 65 && p.levels.Vasopressor > p.before
 }
 
+// BreaksPublished says whether a prescription breaks G1 or G2, given the
+// vasopressor level of the step before and that step's MAP (mmHg) and lactate
+// (mmol/L), NaN where not known.
+func BreaksPublished(levels state.Levels, vasopressorBefore int, mapMmHg, lactateMmolL float64) bool {
+	p := prescribed{levels: levels, before: vasopressorBefore, hasBefore: true, mapMmHg: mapMmHg, lactate: lactateMmolL}
+	return p.breaksG1() || p.breaksG2()
+}
+
 func (p *Point) prescribed(t *Treatment) prescribed {
 	return prescribed{
 		levels: t.Levels, before: p.Before.Levels.Vasopressor, hasBefore: p.Before.VasoKnown,

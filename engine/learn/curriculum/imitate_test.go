@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package learn
+package curriculum
 
 // This file: that an actor learns, is the same on one and two processors, carries
 // whom it learned from, and is refused where it would learn from others; and that

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package learn
+package curriculum
 
 // This file: training the Actor from recorded stays, by advantage-weighted
 // imitation that is anchored to the behaviour model (after MARWIL, Wang et al.
@@ -168,6 +168,10 @@ type actorStep struct {
 	weight    float64 // in the imitation
 	advantage float64 // in standard deviations; 0 unknown
 	patient   string
+
+	// What stage I of the curriculum foresees: the change of each of
+	// agent.ActorFeatures, death in hospital and need of a vasopressor; NaN unknown.
+	next [agent.ActorDynamics]float64
 }
 
 // known reports whether both levels are.
@@ -200,6 +204,9 @@ func gatherActorSteps(ctx context.Context, rows iter.Seq2[cohort.Row, error], mo
 			}
 			if s != nil {
 				s.patient = cohort.PatientHash(group[0].Patient)
+				if err := s.foresee(stay, k, &group[k], model); err != nil {
+					return nil, err
+				}
 				set[group[0].Part] = append(set[group[0].Part], s)
 			}
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package learn
+package curriculum
 
 // This file: the two fits of an actor's training, each on one goroutine so that
 // the result has the same bits whatever GOMAXPROCS is: the expected course of a
@@ -258,7 +258,7 @@ func (f *actorFit) epoch(ctx context.Context, order []*actorStep, epoch int) (fl
 // objective is the loss of one step, and its derivative by the logits in dz:
 // weight times the likelihood of what was given, and the pull to the behaviour
 // model, KL(behaviour || policy).
-func (f *actorFit) objective(dz, logits []float32, s *actorStep) float64 {
+func (c *ActorConfig) objective(dz, logits []float32, s *actorStep) float64 {
 	var allowed [agent.ActorPairs]bool
 	for i := range allowed {
 		allowed[i] = s.given&(1<<i) != 0
@@ -267,8 +267,8 @@ func (f *actorFit) objective(dz, logits []float32, s *actorStep) float64 {
 	var p [agent.ActorPairs]float32
 	nn.Softmax(p[:], logits, 1)
 	for i, q := range s.behaviour {
-		dz[i] = float32(s.weight)*dz[i] + float32(f.cfg.Anchor)*(p[i]-q)
-		loss += f.cfg.Anchor * float64(q) * math.Log(math.Max(float64(q), 1e-9)/math.Max(float64(p[i]), 1e-9))
+		dz[i] = float32(s.weight)*dz[i] + float32(c.Anchor)*(p[i]-q)
+		loss += c.Anchor * float64(q) * math.Log(math.Max(float64(q), 1e-9)/math.Max(float64(p[i]), 1e-9))
 	}
 	return loss
 }
@@ -279,7 +279,7 @@ func (f *actorFit) backward(p *agent.ActorPass, batch []*actorStep) (sum float64
 	dOut, dAct2, dAct1 := nn.NewMat(n, agent.ActorPairs+agent.ActorRamps), nn.NewMat(n, hidden), nn.NewMat(n, hidden)
 	var dz [agent.ActorPairs]float32
 	for i, s := range batch {
-		sum += f.objective(dz[:], p.Logits.Row(i), s)
+		sum += f.cfg.objective(dz[:], p.Logits.Row(i), s)
 		row, out, ramp := dOut.Row(i), p.Out.Row(i), p.Ramp.Row(i)
 		var push float32
 		for pair, d := range dz {
@@ -309,7 +309,7 @@ func (f *actorFit) loss(steps []*actorStep) float64 {
 		p := f.fill(batch)
 		f.net.Forward(f.theta, p)
 		for j, s := range batch {
-			sum += f.objective(dz[:], p.Logits.Row(j), s)
+			sum += f.cfg.objective(dz[:], p.Logits.Row(j), s)
 		}
 	}
 	return sum / float64(len(steps))
