@@ -63,7 +63,7 @@ func serveDemo(ctx context.Context, cfg Config, stdout, stderr io.Writer, check 
 		return err
 	}
 	if _, err := fmt.Fprintf(stdout, "SepsisAgent CDS demonstration: synthetic patients, not for clinical use.\nOpen %s%s/ in a browser. Stop with Ctrl-C.\nCheck the log of this run with: sepsisagent audit verify --db %s --key %s\n",
-		d.base, ehrPath, d.log.Path(), filepath.Join(dir, demoKey)); err != nil {
+		d.base, ehrPath, d.log.Name(), filepath.Join(dir, demoKey)); err != nil {
 		return err
 	}
 	return listen(ctx, cfg.HTTP, ln, d.handler)

@@ -30,6 +30,7 @@ var importTable = map[string][]string{
 	"cdshooks/trust":         {"configs"},
 	"cdshooks/validation":    {"audit"},
 	"cdshooks/drift":         {},
+	"cdshooks/load":          {"fhir", "engine/physiology"},
 	"cdshooks/evidence":      {"engine", "engine/state", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"fhir":                   {"fhir/ucum", "fhir/smart/scope", "engine/state", "configs"},
 	"fhir/bulk":              {"fhir/claim"},
@@ -61,8 +62,12 @@ var importTable = map[string][]string{
 	"engine/ope":               {},
 	"policy":                   {"engine/state", "engine/world"},
 	"audit":                    {},
-	"audit/sqlite":             {"audit"},
-	"configs":                  {},
+	// The suite of every store is a package, so that both can run it.
+	"audit/audittest": {"audit", "audit/sqllog"},
+	"audit/sqllog":    {"audit"},
+	"audit/sqlite":    {"audit", "audit/sqllog"},
+	"audit/postgres":  {"audit", "audit/sqllog"},
+	"configs":         {},
 }
 
 // source is one parsed Go file.

@@ -2,32 +2,87 @@
 
 package sqlite
 
-// This file: creating, opening, appending, reading and proving.
+// This file: the suite of every store, on files; and what only files have.
 
 import (
+	"compress/gzip"
 	"context"
+	"database/sql"
 	"errors"
-	"fmt"
+	"flag"
+	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/transparency-dev/merkle/proof"
-	"github.com/transparency-dev/merkle/rfc6962"
-	"golang.org/x/mod/sumdb/tlog"
-	"pgregory.net/rapid"
+	"go.uber.org/goleak"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/audittest"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
-var ctx = context.Background()
+func TestMain(m *testing.M) {
+	flag.Parse()
+	audittest.Child(Open)
+	goleak.VerifyTestMain(m)
+}
 
-func TestOpenRefusesALogThatDoesNotExist(t *testing.T) {
+// place is a path.
+type place string
+
+func newPlace(t testing.TB) audittest.Place {
+	return place(filepath.Join(t.TempDir(), "audit log?.db"))
+}
+
+func (p place) Create(ctx context.Context, opts Options) error { return Create(ctx, string(p), opts) }
+
+func (p place) Open(ctx context.Context, opts Options) (*Log, error) {
+	return Open(ctx, string(p), opts)
+}
+
+func (p place) Verify(ctx context.Context, opts Options, kept []byte) (audit.Report, error) {
+	return VerifyFile(ctx, string(p), opts, kept)
+}
+
+func (p place) DB() (*sql.DB, error) { return connect(string(p), sqllog.DefaultBusy) }
+
+func (p place) Bind(stmt string) string { return stmt }
+
+func (p place) Spec() string { return string(p) }
+
+func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
+	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint"} {
+		for _, op := range []string{"update", "delete"} {
+			if _, err := db.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+table+`_no_`+op); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p place) Copy(t *testing.T) audittest.Place {
+	t.Helper()
+	db, err := p.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	backup := place(filepath.Join(t.TempDir(), "backup.db"))
+	if _, err := db.Exec(`VACUUM INTO ?`, string(backup)); err != nil {
+		t.Fatal(err)
+	}
+	return backup
+}
+
+func TestSQLite(t *testing.T) { audittest.Run(t, newPlace) }
+
+func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
+
+func TestOpenRefusesAFileThatIsNoLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.db")
-	if _, err := Open(ctx, path, Options{}); !errors.Is(err, audit.ErrMissing) {
+	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, audit.ErrMissing) {
 		t.Fatalf("error %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
@@ -36,361 +91,124 @@ func TestOpenRefusesALogThatDoesNotExist(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(ctx, path, Options{}); !errors.Is(err, audit.ErrMissing) {
+	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, audit.ErrMissing) {
 		t.Errorf("an empty file: error %v", err)
-	}
-}
-
-func TestCreateNeverOverwrites(t *testing.T) {
-	tl := newTestLog(t)
-	tl.add(3)
-	if err := Create(ctx, tl.path, Options{Key: tl.key}); !errors.Is(err, audit.ErrExists) {
-		t.Fatalf("error %v", err)
-	}
-	tl.wantOK(3)
-}
-
-func TestOpenRefusesAnotherKeyAndAFileThatIsNoLog(t *testing.T) {
-	tl := newTestLog(t)
-	other, _, err := audit.NewKey(nil, "hospital.example/sepsis")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(ctx, tl.path, Options{Key: other}); !errors.Is(err, audit.ErrKey) {
-		t.Errorf("another key: error %v", err)
 	}
 	junk := filepath.Join(t.TempDir(), "junk.db")
 	if err := os.WriteFile(junk, []byte("this is not a database, whatever its name says"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(ctx, junk, Options{}); err == nil {
+	if _, err := Open(t.Context(), junk, Options{}); err == nil {
 		t.Error("junk was opened")
 	}
 }
 
-func TestAppendAndGetGiveBackTheSameBytes(t *testing.T) {
-	tl := newTestLog(t)
-	tl.add(10)
-	tl.reopen()
-	for i := range 10 {
-		want := entry(i)
-		got, err := tl.Get(ctx, want.Index.ID)
+// firstLog unpacks a log of nine entries that the first version of this program
+// wrote, before there were migrations, and gives its public key.
+func firstLog(t *testing.T) (path string, v *audit.Verifier) {
+	t.Helper()
+	f, err := os.Open("testdata/v1.db.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	packed, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "v1.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err = audit.ParseVerifier(firstPublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, v
+}
+
+const firstPublicKey = "hospital.example/sepsis+398cfb3b+AY15Dv4aw337/FsTMn+Cj4qki58CrwZmEz9QYrzzy2iS"
+
+func TestALogOfTheFirstVersionIsReadVerifiedAndMigrated(t *testing.T) {
+	path, v := firstLog(t)
+	sound := func(when string) {
+		t.Helper()
+		r, err := VerifyFile(t.Context(), path, Options{Verifier: v}, nil)
+		if err != nil || !r.OK || r.Size != 9 || r.Signed != 10 {
+			t.Fatalf("%s: report %+v, %v", when, r, err)
+		}
+		l, err := Open(t.Context(), path, Options{Verifier: v})
 		if err != nil {
 			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got.Entry()); diff != "" || got.Leaf != int64(i) {
-			t.Errorf("entry %d at leaf %d: %s", i, got.Leaf, diff)
-		}
-	}
-	if _, err := tl.Get(ctx, "nobody"); !errors.Is(err, audit.ErrNotFound) {
-		t.Errorf("unknown id: error %v", err)
-	}
-	tl.wantOK(10)
-}
-
-func TestAppendRefuses(t *testing.T) {
-	tl := newTestLog(t)
-	tl.add(1)
-	change := func(f func(*audit.Entry)) audit.Entry { e := entry(7); f(&e); return e }
-	tests := []struct {
-		name string
-		e    audit.Entry
-		want error
-	}{
-		{"an id that is already in the log", entry(0), audit.ErrDuplicate},
-		{"an entry without an id", change(func(e *audit.Entry) { e.Index.ID = "" }), audit.ErrInvalid},
-		{"an id with a line break, which would forge leaf lines", change(func(e *audit.Entry) { e.Index.ID = "a\nb" }), audit.ErrInvalid},
-		{"an entry without a kind", change(func(e *audit.Entry) { e.Index.Kind = "" }), audit.ErrInvalid},
-		{"an entry without a time", change(func(e *audit.Entry) { e.Index.Time = time.Time{} }), audit.ErrInvalid},
-		{"a salt too short to hide anything", change(func(e *audit.Entry) { e.Salt = []byte("short") }), audit.ErrInvalid},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			if _, err := tl.Append(ctx, tc.e); !errors.Is(err, tc.want) {
-				t.Errorf("error %v, want %v", err, tc.want)
-			}
-		})
-	}
-	tl.wantOK(1)
-}
-
-func TestAppendAfterCloseIsRefused(t *testing.T) {
-	tl := newTestLog(t)
-	if err := tl.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tl.Append(ctx, entry(0)); !errors.Is(err, audit.ErrClosed) {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestAReadOnlyLogCannotBeAppendedTo(t *testing.T) {
-	tl := newTestLog(t)
-	tl.add(2)
-	l, err := Open(ctx, tl.path, Options{Verifier: tl.key.Verifier()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if _, err := l.Append(ctx, entry(9)); !errors.Is(err, audit.ErrKey) {
-		t.Errorf("error %v", err)
-	}
-	if r, err := l.Verify(ctx); err != nil || !r.OK {
-		t.Errorf("report %+v, error %v", r, err)
-	}
-}
-
-func TestConcurrentAppendsAllArriveOnce(t *testing.T) {
-	tl := newTestLog(t)
-	const callers, each = 8, 25
-	var wg sync.WaitGroup
-	for c := range callers {
-		wg.Go(func() {
-			for i := range each {
-				e := entry(c*each + i)
-				got, err := tl.Append(ctx, e)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				leaf, err := audit.LeafOf(e)
-				if err != nil || leaf.Hash().String() != got.LeafHash {
-					t.Errorf("entry %s: leaf hash %s, error %v", e.Index.ID, got.LeafHash, err)
-				}
-				if _, err := tl.Append(ctx, e); !errors.Is(err, audit.ErrDuplicate) {
-					t.Errorf("twice: error %v", err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	tl.wantOK(callers * each)
-}
-
-func TestTwoProcessesMayAppendToOneFile(t *testing.T) {
-	tl := newTestLog(t)
-	second, err := Open(ctx, tl.path, Options{Key: tl.key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.Close()
-	var wg sync.WaitGroup
-	for i, l := range []*Log{tl.Log, second} {
-		wg.Go(func() {
-			for k := range 20 {
-				if _, err := l.Append(ctx, entry(i*100+k)); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	tl.wantOK(40)
-}
-
-func TestQuerySelectsAndPages(t *testing.T) {
-	tl := newTestLog(t)
-	tl.add(30)
-	yes := true
-	tests := []struct {
-		name string
-		f    audit.Filter
-		want int
-	}{
-		{"by patient", audit.Filter{Patient: "Patient/2"}, 6},
-		{"by user", audit.Filter{User: "Practitioner/1"}, 10},
-		{"by patient and user", audit.Filter{Patient: "Patient/2", User: "Practitioner/1"}, 2},
-		{"by drug", audit.Filter{Drug: "norepinephrine"}, 30},
-		{"by rule", audit.Filter{Rule: "V3"}, 7},
-		{"by status", audit.Filter{Status: "abstain"}, 15},
-		{"by shown", audit.Filter{Shown: &yes}, 15},
-		{"by model", audit.Filter{Model: "m1"}, 30},
-		{"by a model nobody used", audit.Filter{Model: "m2"}, 0},
-		{"by time span", audit.Filter{Since: entry(10).Index.Time, Until: entry(20).Index.Time}, 10},
-		{"a value with a quote is a value", audit.Filter{Patient: "x' OR '1'='1"}, 0},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			rows, err := tl.Query(ctx, tc.f)
-			if err != nil || len(rows) != tc.want {
-				t.Fatalf("%d rows, error %v, want %d", len(rows), err, tc.want)
-			}
-			for i := 1; i < len(rows); i++ {
-				if rows[i].Leaf >= rows[i-1].Leaf {
-					t.Error("not newest first")
-				}
-			}
-		})
-	}
-	var seen []int64
-	f := audit.Filter{Limit: 7, OldestFirst: true}
-	for {
-		rows, err := tl.Query(ctx, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(rows) == 0 {
-			break
-		}
-		for _, r := range rows {
-			seen = append(seen, r.Leaf)
-		}
-		f.After = &rows[len(rows)-1].Leaf
-	}
-	if len(seen) != 30 || seen[0] != 0 || seen[29] != 29 {
-		t.Errorf("pages gave %v", seen)
-	}
-	if _, err := tl.Query(ctx, audit.Filter{Limit: audit.MaxLimit + 1}); !errors.Is(err, audit.ErrInvalid) {
-		t.Errorf("a limit without bound: error %v", err)
-	}
-}
-
-// TestProofsHoldForAnotherLibrary has transparency-dev/merkle, which shares no
-// code with ours, check every proof of every size up to 20.
-func TestProofsHoldForAnotherLibrary(t *testing.T) {
-	tl := newTestLog(t)
-	var heads [][]byte
-	_, empty, err := tl.Head(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	heads = append(heads, empty)
-	for n := range 20 {
-		tl.add(1)
-		head, signed, err := tl.Head(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		heads = append(heads, signed)
-		for leaf := range int64(n + 1) {
-			p, err := tl.ProveInclusion(ctx, leaf)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := p.Check(tl.key.Verifier()); err != nil {
-				t.Fatal(err)
-			}
-			if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(leaf), uint64(head.Size), p.LeafHash[:], raw(p.Path), head.Root[:]); err != nil {
-				t.Fatalf("leaf %d of %d: %v", leaf, head.Size, err)
-			}
-		}
-		for size, older := range heads {
-			p, err := tl.ProveConsistency(ctx, older)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := p.Check(tl.key.Verifier()); err != nil {
-				t.Fatal(err)
-			}
-			was, err := audit.OpenCheckpoint(older, tl.key.Verifier())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if size == 0 || int64(size) == head.Size {
-				continue // the other library wants an empty proof and refuses size 0
-			}
-			if err := proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(size), uint64(head.Size), raw(p.Path), was.Root[:], head.Root[:]); err != nil {
-				t.Fatalf("%d to %d: %v", size, head.Size, err)
-			}
-		}
-	}
-	if _, err := tl.ProveInclusion(ctx, 20); !errors.Is(err, audit.ErrNotFound) {
-		t.Errorf("a leaf beyond the end: error %v", err)
-	}
-}
-
-func raw(hashes []tlog.Hash) [][]byte {
-	out := make([][]byte, len(hashes))
-	for i := range hashes {
-		out[i] = hashes[i][:]
-	}
-	return out
-}
-
-func TestARolledBackLogIsRefused(t *testing.T) {
-	tl := newTestLog(t)
-	tl.add(3)
-	backup := filepath.Join(t.TempDir(), "backup.db")
-	if _, err := tl.read.Exec(`VACUUM INTO ?`, backup); err != nil {
-		t.Fatal(err)
-	}
-	seen := filepath.Join(t.TempDir(), "seen")
-	tl.add(2)
-	l, err := Open(ctx, tl.path, Options{Key: tl.key, Seen: seen})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(ctx, backup, Options{Key: tl.key, Seen: seen}); !errors.Is(err, audit.ErrRolledBack) {
-		t.Errorf("the older backup: error %v", err)
-	}
-	kept, err := os.ReadFile(seen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := Open(ctx, backup, Options{Key: tl.key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	if r, err := old.Verify(ctx); err != nil || !r.OK {
-		t.Errorf("alone the backup is sound: %+v, %v", r, err)
-	}
-	if r, err := old.VerifyAgainst(ctx, kept); err != nil || r.OK || r.FirstBad == nil || *r.FirstBad != 3 {
-		t.Errorf("against the kept checkpoint: %+v, %v", r, err)
-	}
-}
-
-func TestAnyHistoryVerifiesAndIsReadBack(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "audit")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		key, _, err := audit.NewKey(nil, "o")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		path := filepath.Join(dir, "a.db")
-		if err := Create(ctx, path, Options{Key: key}); err != nil {
-			rt.Fatal(err)
-		}
-		l, err := Open(ctx, path, Options{Key: key, Batch: rapid.IntRange(1, 5).Draw(rt, "batch")})
-		if err != nil {
-			rt.Fatal(err)
 		}
 		defer l.Close()
-		n := rapid.IntRange(0, 12).Draw(rt, "entries")
-		var all []audit.Entry
-		for i := range n {
-			e := audit.Entry{
-				Index: audit.Index{
-					ID: fmt.Sprintf("id-%d", i), Kind: "decision", Time: time.Unix(0, rapid.Int64Range(1e18, 2e18).Draw(rt, "ns")).UTC(),
-					Patient: rapid.String().Draw(rt, "patient"), Rules: rapid.SliceOfN(rapid.StringMatching(`[A-Z]\d`), 0, 3).Draw(rt, "rules"),
-				},
-				Salt: rapid.SliceOfN(rapid.Byte(), 16, 32).Draw(rt, "salt"),
-				Body: rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(rt, "body"),
-			}
-			all = append(all, e)
-			if _, err := l.Append(ctx, e); err != nil {
-				rt.Fatal(err)
-			}
+		rows, err := l.Query(t.Context(), audit.Filter{Rule: "V3", Patient: "Patient/3"})
+		if err != nil || len(rows) != 1 || rows[0].Leaf != 3 {
+			t.Errorf("%s: rows %+v, %v", when, rows, err)
 		}
-		r, err := l.Verify(ctx)
-		if err != nil || !r.OK || r.Size != int64(n) {
-			rt.Fatalf("report %+v, error %v", r, err)
+	}
+	sound("as it was")
+	for i, from := range []int64{1, 2} { // the second time there is nothing to do
+		was, is, err := Migrate(t.Context(), path)
+		if err != nil || was != from || is != 2 {
+			t.Fatalf("migration %d: from %d to %d, %v", i, was, is, err)
 		}
-		for _, e := range all {
-			got, err := l.Get(ctx, e.Index.ID)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			if string(got.Body) != string(e.Body) || string(got.Salt) != string(e.Salt) {
-				rt.Fatalf("entry %s came back changed", e.Index.ID)
-			}
-		}
-	})
+		sound("migrated")
+	}
+	migrated, fresh := tables(t, path), filepath.Join(t.TempDir(), "new.db")
+	key, _, err := audit.NewKey(nil, "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(t.Context(), fresh, Options{Key: key}); err != nil {
+		t.Fatal(err)
+	}
+	if made := tables(t, fresh); made != migrated {
+		t.Errorf("a migrated log has other tables than a new one:\n%s\nand\n%s", migrated, made)
+	}
+}
+
+func TestALogOfAnotherVersionIsNotWritten(t *testing.T) {
+	path, _ := firstLog(t)
+	key, _, err := audit.NewKey(nil, "hospital.example/sepsis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path, Options{Key: key}); !errors.Is(err, sqllog.ErrSchema) {
+		t.Errorf("an older one: error %v", err)
+	}
+	db, err := connect(path, sqllog.DefaultBusy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`PRAGMA user_version = 3`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, sqllog.ErrSchema) {
+		t.Errorf("a newer one: error %v", err)
+	}
+	if _, _, err := Migrate(t.Context(), path); !errors.Is(err, sqllog.ErrSchema) {
+		t.Errorf("migrating a newer one: error %v", err)
+	}
+}
+
+// tables are the statements of a file's schema, goose's own left out.
+func tables(t *testing.T, path string) string {
+	t.Helper()
+	db, err := connect(path, sqllog.DefaultBusy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var out string
+	if err := db.QueryRow(`SELECT group_concat(sql, char(10)) FROM (SELECT sql FROM sqlite_schema
+		WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'goose_%' ORDER BY name)`).Scan(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package audittest
 
 // This file: a child process appends as fast as it can and is killed without
 // warning; whatever it had answered must be in a log that verifies.
 
 import (
 	"bufio"
+	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,39 +20,42 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
 const childEnv = "SEPSISAGENT_AUDIT_CHILD"
 
-// childMain is the child: it prints the id of each entry after Append
-// returned, which is when a server would answer.
-func childMain() bool {
+var long = flag.Bool("long", false, "run the kill loop 200 times instead of 10")
+
+// Child is to be called by TestMain, once flags are parsed: where this process is
+// the child it appends for ever, and Child does not return. It prints the id of
+// each entry after Append returned, which is when a server would answer.
+func Child(open Opener) {
 	spec := os.Getenv(childEnv)
 	if spec == "" {
-		return false
+		return
 	}
-	path, keyFile, _ := strings.Cut(spec, "|")
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+	}
+	ctx := context.Background()
+	keyFile, place, _ := strings.Cut(spec, "|")
 	key, err := audit.ReadKeyFile(keyFile)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(3)
-	}
-	l, err := Open(ctx, path, Options{Key: key})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(3)
-	}
+	fail(err)
+	l, err := open(ctx, place, sqllog.Options{Key: key})
+	fail(err)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				e := entry(i)
+				e := Entry(i)
 				e.Index.ID = fmt.Sprintf("p%d-w%d-%d", os.Getpid(), w, i)
-				if _, err := l.Append(ctx, e); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-					os.Exit(3)
-				}
+				_, err := l.Append(ctx, e)
+				fail(err)
 				mu.Lock()
 				fmt.Println(e.Index.ID)
 				mu.Unlock()
@@ -58,10 +63,9 @@ func childMain() bool {
 		})
 	}
 	wg.Wait()
-	return true
 }
 
-func TestKillNineLosesNothingThatWasAnswered(t *testing.T) {
+func kill(t *testing.T, place func(testing.TB) Place) {
 	rounds := 10
 	switch {
 	case *long:
@@ -69,43 +73,43 @@ func TestKillNineLosesNothingThatWasAnswered(t *testing.T) {
 	case testing.Short():
 		rounds = 2
 	}
-	dir := t.TempDir()
-	keyFile, path := filepath.Join(dir, "key"), filepath.Join(dir, "a.db")
+	keyFile := filepath.Join(t.TempDir(), "key")
 	key, err := audit.CreateKeyFile(keyFile, "kill")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Create(ctx, path, Options{Key: key}); err != nil {
+	p := place(t)
+	if err := p.Create(t.Context(), sqllog.Options{Key: key}); err != nil {
 		t.Fatal(err)
 	}
 	var answered []string
 	for range rounds {
-		answered = append(answered, killOnce(t, path, keyFile)...)
+		answered = append(answered, killOnce(t, keyFile+"|"+p.Spec())...)
 	}
 	if len(answered) == 0 {
 		t.Fatal("no child answered anything: the test shows nothing")
 	}
-	l, err := Open(ctx, path, Options{Key: key})
+	l, err := p.Open(t.Context(), sqllog.Options{Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	r, err := l.Verify(ctx)
+	r, err := l.Verify(t.Context())
 	if err != nil || !r.OK {
 		t.Fatalf("report %+v, error %v", r, err)
 	}
 	for _, id := range answered {
-		if _, err := l.Get(ctx, id); err != nil {
+		if _, err := l.Get(t.Context(), id); err != nil {
 			t.Errorf("answered but lost: %v", err)
 		}
 	}
 	t.Logf("%d kills, %d answered, %d stored", rounds, len(answered), r.Size)
 }
 
-func killOnce(t *testing.T, path, keyFile string) []string {
+func killOnce(t *testing.T, spec string) []string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+path+"|"+keyFile)
+	cmd.Env = append(os.Environ(), childEnv+"="+spec)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

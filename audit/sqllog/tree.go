@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package sqllog
 
 // This file: the tree in its table: nodes, heads, proofs, and the memory of
 // the newest checkpoint seen.
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -22,6 +23,7 @@ import (
 type nodeReader struct {
 	ctx   context.Context
 	q     querier
+	bind  func(string) string
 	fresh map[int64]tlog.Hash
 }
 
@@ -29,27 +31,64 @@ var _ tlog.HashReader = (*nodeReader)(nil)
 
 // ReadHashes implements tlog.HashReader.
 func (r *nodeReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	if r.fresh == nil {
+		r.fresh = map[int64]tlog.Hash{}
+	}
+	if err := r.load(indexes); err != nil {
+		return nil, err
+	}
 	out := make([]tlog.Hash, len(indexes))
 	for i, idx := range indexes {
-		if h, ok := r.fresh[idx]; ok {
-			out[i] = h
-			continue
+		h, ok := r.fresh[idx]
+		if !ok {
+			return nil, fmt.Errorf("node %d: %w", idx, sql.ErrNoRows)
 		}
-		var raw []byte
-		if err := r.q.QueryRowContext(r.ctx, `SELECT hash FROM node WHERE idx = ?`, idx).Scan(&raw); err != nil {
-			return nil, fmt.Errorf("node %d: %w", idx, err)
-		}
-		if len(raw) != tlog.HashSize {
-			return nil, fmt.Errorf("node %d: %d bytes", idx, len(raw))
-		}
-		copy(out[i][:], raw)
+		out[i] = h
 	}
 	return out, nil
 }
 
+// load reads those of the nodes that are not at hand, in one question.
+func (r *nodeReader) load(indexes []int64) error {
+	var missing []any
+	for _, idx := range indexes {
+		if _, ok := r.fresh[idx]; !ok {
+			missing = append(missing, idx)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	rows, err := r.q.QueryContext(r.ctx, r.bind(`SELECT idx, hash FROM node WHERE idx IN (`+marks(len(missing))+`)`), missing...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var idx int64
+		var raw []byte
+		if err := rows.Scan(&idx, &raw); err != nil {
+			return err
+		}
+		if len(raw) != tlog.HashSize {
+			return fmt.Errorf("node %d: %d bytes", idx, len(raw))
+		}
+		r.fresh[idx] = tlog.Hash(raw)
+	}
+	return rows.Err()
+}
+
+// marks are n question marks.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// nodes reads stored hashes of this log.
+func (l *Log) nodes(ctx context.Context, q querier) *nodeReader {
+	return &nodeReader{ctx: ctx, q: q, bind: l.store.Dialect.Bind}
+}
+
 // treeHead computes the head of the first size leaves from stored nodes.
-func treeHead(ctx context.Context, q querier, origin string, size int64) (audit.Checkpoint, error) {
-	root, err := tlog.TreeHash(size, &nodeReader{ctx: ctx, q: q})
+func treeHead(origin string, size int64, nodes *nodeReader) (audit.Checkpoint, error) {
+	root, err := tlog.TreeHash(size, nodes)
 	if err != nil {
 		return audit.Checkpoint{}, err
 	}
@@ -78,18 +117,20 @@ func (l *Log) head(ctx context.Context, q querier) (audit.Checkpoint, []byte, er
 }
 
 // Head gives the newest checkpoint, opened and as signed.
-func (l *Log) Head(ctx context.Context) (audit.Checkpoint, []byte, error) { return l.head(ctx, l.read) }
+func (l *Log) Head(ctx context.Context) (audit.Checkpoint, []byte, error) {
+	return l.head(ctx, l.store.Read)
+}
 
 // Size is the number of entries.
 func (l *Log) Size(ctx context.Context) (int64, error) {
-	c, _, err := l.head(ctx, l.read)
+	c, _, err := l.head(ctx, l.store.Read)
 	return c.Size, err
 }
 
 // ProveInclusion proves that a leaf is in the newest tree.
 // Errors: audit.ErrNotFound.
 func (l *Log) ProveInclusion(ctx context.Context, leaf int64) (audit.Inclusion, error) {
-	tx, err := l.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := l.snapshot(ctx)
 	if err != nil {
 		return audit.Inclusion{}, err
 	}
@@ -101,7 +142,7 @@ func (l *Log) ProveInclusion(ctx context.Context, leaf int64) (audit.Inclusion, 
 	if leaf < 0 || leaf >= head.Size {
 		return audit.Inclusion{}, fmt.Errorf("%w: leaf %d of %d", audit.ErrNotFound, leaf, head.Size)
 	}
-	nodes := &nodeReader{ctx: ctx, q: tx}
+	nodes := l.nodes(ctx, tx)
 	hash, err := nodes.ReadHashes([]int64{tlog.StoredHashIndex(0, leaf)})
 	if err != nil {
 		return audit.Inclusion{}, err
@@ -120,7 +161,7 @@ func (l *Log) ProveConsistency(ctx context.Context, older []byte) (audit.Consist
 	if err != nil {
 		return audit.Consistency{}, err
 	}
-	tx, err := l.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := l.snapshot(ctx)
 	if err != nil {
 		return audit.Consistency{}, err
 	}
@@ -134,7 +175,7 @@ func (l *Log) ProveConsistency(ctx context.Context, older []byte) (audit.Consist
 		return audit.Consistency{}, fmt.Errorf("%w: %d entries now, %d before", audit.ErrRolledBack, head.Size, was.Size)
 	}
 	if was.Size > 0 {
-		if proof.Path, err = tlog.ProveTree(head.Size, was.Size, &nodeReader{ctx: ctx, q: tx}); err != nil {
+		if proof.Path, err = tlog.ProveTree(head.Size, was.Size, l.nodes(ctx, tx)); err != nil {
 			return audit.Consistency{}, fmt.Errorf("prove consistency: %w", err)
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package sqllog
 
 // This file: one stored row as Verify sees it, and the stream of tree nodes
 // that runs beside the rows.
@@ -21,6 +21,7 @@ type rawRow struct {
 	id                string
 	index, salt, body []byte
 	cols              []any
+	terms             [][2]string // kind and value
 }
 
 func (r *rawRow) scan(rows *sql.Rows) error {
@@ -34,7 +35,7 @@ func (r *rawRow) scan(rows *sql.Rows) error {
 
 // problems says where the searchable columns and the signed index bytes part:
 // a column that was changed hides an entry from a query.
-func (r rawRow) problems() []string {
+func (r rawRow) problems(d Dialect) []string {
 	ix, err := audit.DecodeIndex(r.index)
 	if err != nil {
 		return []string{err.Error()}
@@ -51,95 +52,88 @@ func (r rawRow) problems() []string {
 		if b, ok := got.([]byte); ok {
 			got = string(b)
 		}
-		if got != col.of(ix) {
+		if got != d.value(col, ix) {
 			out = append(out, fmt.Sprintf("the column %s differs from the index", col.name))
 		}
 	}
 	return out
 }
 
-// terms compares the search terms of an entry with its index.
-func (c *checker) terms(r rawRow) (string, error) {
+// termsProblem compares the search terms of an entry with its index.
+func (r rawRow) termsProblem(d Dialect) string {
 	ix, err := audit.DecodeIndex(r.index)
-	if err != nil {
-		return "", nil // reported by problems
+	if err == nil && !slices.Equal(r.terms, d.termsOf(ix)) {
+		return "the search terms differ from the index"
 	}
-	var want []string
-	for _, t := range terms {
-		for _, v := range t.of(ix) {
-			want = append(want, t.name+"\x00"+v)
-		}
-	}
-	slices.Sort(want)
-	want = slices.Compact(want)
-	rows, err := c.tx.QueryContext(c.ctx, `SELECT kind, value FROM term WHERE leaf = ?`, r.leaf)
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	var got []string
-	for rows.Next() {
-		var k, v string
-		if err := rows.Scan(&k, &v); err != nil {
-			return "", err
-		}
-		got = append(got, k+"\x00"+v)
-	}
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		return "the search terms differ from the index", rows.Err()
-	}
-	return "", rows.Err()
+	return "" // bytes that cannot be decoded are reported by problems
 }
 
-// nodeStream reads stored nodes in order, so that a log of a million entries
-// is verified without a million look-ups.
+// nodeStream reads stored nodes in order, a page at a time, so that a log of a
+// million entries is verified without a million look-ups.
 type nodeStream struct {
-	rows  *sql.Rows
-	held  bool
-	idx   int64
-	hash  tlog.Hash
+	c     *checker
+	page  []storedNode
+	last  int64 // idx of the last node read
+	ended bool
 	stray int // nodes that no leaf asked for
+}
+
+type storedNode struct {
+	idx  int64
+	hash tlog.Hash
+}
+
+// fill reads the next page when there is nothing at hand.
+func (s *nodeStream) fill() error {
+	if len(s.page) > 0 || s.ended {
+		return nil
+	}
+	rows, err := s.c.query(`SELECT idx, hash FROM node WHERE idx > ? ORDER BY idx LIMIT ?`, s.last, int64(nodePage))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n storedNode
+		var raw []byte
+		if err := rows.Scan(&n.idx, &raw); err != nil {
+			return err
+		}
+		if len(raw) == tlog.HashSize {
+			n.hash = tlog.Hash(raw)
+		}
+		s.page, s.last = append(s.page, n), n.idx
+	}
+	s.ended = len(s.page) < nodePage
+	return rows.Err()
 }
 
 // next gives the node stored at idx; ok is false when there is none.
 func (s *nodeStream) next(idx int64) (h tlog.Hash, ok bool, err error) {
 	for {
-		if !s.held {
-			if !s.rows.Next() {
-				return tlog.Hash{}, false, s.rows.Err()
-			}
-			var raw []byte
-			if err := s.rows.Scan(&s.idx, &raw); err != nil {
-				return tlog.Hash{}, false, err
-			}
-			s.held = true
-			s.hash = tlog.Hash{}
-			if len(raw) == tlog.HashSize {
-				copy(s.hash[:], raw)
-			}
+		if err := s.fill(); err != nil || len(s.page) == 0 {
+			return tlog.Hash{}, false, err
 		}
-		switch {
-		case s.idx < idx:
-			s.held = false
-			s.stray++
-		case s.idx > idx:
+		n := s.page[0]
+		if n.idx > idx {
 			return tlog.Hash{}, false, nil
-		default:
-			s.held = false
-			return s.hash, true, nil
 		}
+		s.page = s.page[1:]
+		if n.idx == idx {
+			return n.hash, true, nil
+		}
+		s.stray++
 	}
 }
 
 // rest counts the nodes that were not asked for.
 func (s *nodeStream) rest() (int, error) {
 	n := 0
-	if s.held {
-		n++
+	for {
+		if err := s.fill(); err != nil || len(s.page) == 0 {
+			return n, err
+		}
+		n += len(s.page)
+		s.page = nil
 	}
-	for s.rows.Next() {
-		n++
-	}
-	return n, s.rows.Err()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package sqllog
 
 // This file: reading entries: one by id, a page by filter.
 
@@ -20,16 +20,16 @@ import (
 func (l *Log) Get(ctx context.Context, id string) (audit.Record, error) {
 	var leaf int64
 	var index, salt, body, hash []byte
-	err := l.read.QueryRowContext(ctx,
-		`SELECT e.leaf, e.index_json, e.salt, e.body FROM entry e WHERE e.id = ?`, id).
-		Scan(&leaf, &index, &salt, &body)
+	err := l.store.Read.QueryRowContext(ctx, l.store.Dialect.Bind(
+		`SELECT leaf, index_json, salt, body FROM entry WHERE id = ?`), id).Scan(&leaf, &index, &salt, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return audit.Record{}, fmt.Errorf("%w: %s", audit.ErrNotFound, id)
 	}
 	if err != nil {
 		return audit.Record{}, fmt.Errorf("get entry: %w", err)
 	}
-	if err := l.read.QueryRowContext(ctx, `SELECT hash FROM node WHERE idx = ?`, tlog.StoredHashIndex(0, leaf)).Scan(&hash); err != nil {
+	err = l.store.Read.QueryRowContext(ctx, l.store.Dialect.Bind(`SELECT hash FROM node WHERE idx = ?`), tlog.StoredHashIndex(0, leaf)).Scan(&hash)
+	if err != nil {
 		return audit.Record{}, fmt.Errorf("get entry: node of leaf %d: %w", leaf, err)
 	}
 	row, err := asRow(leaf, index, hash)
@@ -49,8 +49,8 @@ func (l *Log) Query(ctx context.Context, f audit.Filter) ([]audit.Row, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
-	stmt, args := selectRows(f)
-	rows, err := l.read.QueryContext(ctx, stmt, args...)
+	stmt, args := l.store.Dialect.selectRows(f)
+	rows, err := l.store.Read.QueryContext(ctx, l.store.Dialect.Bind(stmt), args...)
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
@@ -70,19 +70,22 @@ func (l *Log) Query(ctx context.Context, f audit.Filter) ([]audit.Row, error) {
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
-	nodes := &nodeReader{ctx: ctx, q: l.read}
+	at := make([]int64, len(out))
 	for i := range out {
-		h, err := nodes.ReadHashes([]int64{tlog.StoredHashIndex(0, out[i].Leaf)})
-		if err != nil {
-			return nil, fmt.Errorf("query: %w", err)
-		}
-		out[i].LeafHash = h[0].String()
+		at[i] = tlog.StoredHashIndex(0, out[i].Leaf)
+	}
+	hashes, err := l.nodes(ctx, l.store.Read).ReadHashes(at)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	for i := range out {
+		out[i].LeafHash = hashes[i].String()
 	}
 	return out, nil
 }
 
 // selectRows words the filter as SQL. Values travel as arguments only.
-func selectRows(f audit.Filter) (string, []any) {
+func (d Dialect) selectRows(f audit.Filter) (string, []any) {
 	var where []string
 	var args []any
 	and := func(cond string, v ...any) {
@@ -94,12 +97,12 @@ func selectRows(f audit.Filter) (string, []any) {
 			continue
 		}
 		if v := c.want(f); v != "" {
-			and(fmt.Sprintf("(%s = ? AND %s <> '')", c.name, c.name), v)
+			and(fmt.Sprintf("(%s = ? AND %s <> '')", c.quoted(), c.quoted()), d.Text(v))
 		}
 	}
 	for _, t := range terms {
 		if v := t.want(f); v != "" {
-			and("leaf IN (SELECT leaf FROM term WHERE kind = ? AND value = ?)", t.name, v)
+			and("leaf IN (SELECT leaf FROM term WHERE kind = ? AND value = ?)", t.name, d.Text(v))
 		}
 	}
 	if f.Shown != nil {

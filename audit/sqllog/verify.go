@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package sqllog
 
 // This file: Verify, which believes nothing but the public key. It reads every
 // row in order, computes its leaf from the stored bytes, grows the tree from
@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -29,27 +30,24 @@ func (l *Log) VerifyAgainst(ctx context.Context, kept []byte) (audit.Report, err
 	return l.verify(ctx, kept)
 }
 
-// VerifyFile verifies a log that Open may refuse, such as one whose end was cut
-// off. kept may be nil. Nothing is written.
-func VerifyFile(ctx context.Context, path string, opts Options, kept []byte) (audit.Report, error) {
-	if err := present(path); err != nil {
-		return audit.Report{}, err
+// VerifyStore verifies a log that Open may refuse, such as one whose end was cut
+// off. kept may be nil. Nothing is written. The store is closed.
+func VerifyStore(ctx context.Context, s Store, opts Options, kept []byte) (audit.Report, error) {
+	l := &Log{store: s, opts: opts}
+	defer s.close()
+	err := checkVersion(ctx, s, false)
+	if err == nil {
+		_, err = l.chooseVerifier(ctx)
 	}
-	db, err := connect(path, "rw", opts.busy())
 	if err != nil {
-		return audit.Report{}, fmt.Errorf("verify %s: %w", path, err)
-	}
-	defer db.Close()
-	l := &Log{path: path, opts: opts, read: db}
-	if _, err := l.chooseVerifier(ctx); err != nil {
-		return audit.Report{}, fmt.Errorf("verify %s: %w", path, err)
+		return audit.Report{}, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
 	return l.verify(ctx, kept)
 }
 
 func (l *Log) verify(ctx context.Context, kept []byte) (audit.Report, error) {
 	// One read transaction: the log may be written to meanwhile.
-	tx, err := l.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := l.snapshot(ctx)
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("verify: %w", err)
 	}
@@ -70,6 +68,12 @@ func (l *Log) verify(ctx context.Context, kept []byte) (audit.Report, error) {
 	return c.report, nil
 }
 
+// Rows and nodes are read in pages: a connection answers one question at a time.
+const (
+	rowPage  = 16
+	nodePage = 2048
+)
+
 // checker is the state of one verification.
 type checker struct {
 	ctx    context.Context
@@ -82,6 +86,10 @@ type checker struct {
 	heads []signedHead
 	next  int  // first head not yet reached
 	lost  bool // a row is missing or misplaced: later rows were not read
+}
+
+func (c *checker) query(query string, args ...any) (*sql.Rows, error) {
+	return c.tx.QueryContext(c.ctx, c.l.store.Dialect.Bind(query), args...)
 }
 
 type signedHead struct {
@@ -129,38 +137,27 @@ func (c *checker) addKept(kept []byte) {
 
 // rows walks entries and nodes side by side.
 func (c *checker) rows() error {
-	names := make([]string, len(columns))
-	for i, col := range columns {
-		names[i] = col.name
-	}
-	entries, err := c.tx.QueryContext(c.ctx, `SELECT leaf, id, time_ns, index_json, salt, body, `+strings.Join(names, ", ")+` FROM entry ORDER BY leaf`)
-	if err != nil {
-		return err
-	}
-	defer entries.Close()
-	nodes, err := c.tx.QueryContext(c.ctx, `SELECT idx, hash FROM node ORDER BY idx`)
-	if err != nil {
-		return err
-	}
-	defer nodes.Close()
-	stored := nodeStream{rows: nodes}
+	stored := nodeStream{c: c, last: math.MinInt64}
 	c.reachedHeads()
-	for entries.Next() {
-		var r rawRow
-		if err := r.scan(entries); err != nil {
+	for last := int64(math.MinInt64); ; {
+		page, err := c.page(last)
+		if err != nil {
 			return err
 		}
-		if r.leaf != c.size {
-			c.report.Add(min(r.leaf, c.size), r.id, "leaf %d where %d was due: an entry was removed, inserted or renumbered", r.leaf, c.size)
-			c.lost = true // from here on nothing stands where it was
-			return nil
+		for _, r := range page {
+			if r.leaf != c.size {
+				c.report.Add(min(r.leaf, c.size), r.id, "leaf %d where %d was due: an entry was removed, inserted or renumbered", r.leaf, c.size)
+				c.lost = true // from here on nothing stands where it was
+				return nil
+			}
+			if err := c.row(r, &stored); err != nil {
+				return err
+			}
 		}
-		if err := c.row(r, &stored); err != nil {
-			return err
+		if len(page) < rowPage {
+			break
 		}
-	}
-	if err := entries.Err(); err != nil {
-		return err
+		last = page[len(page)-1].leaf
 	}
 	if extra, err := stored.rest(); err != nil {
 		return err
@@ -173,14 +170,65 @@ func (c *checker) rows() error {
 	return nil
 }
 
+// page reads the entries after a leaf, with their search terms.
+func (c *checker) page(after int64) ([]rawRow, error) {
+	names := make([]string, len(columns))
+	for i, col := range columns {
+		names[i] = col.quoted()
+	}
+	rows, err := c.query(`SELECT leaf, id, time_ns, index_json, salt, body, `+strings.Join(names, ", ")+
+		` FROM entry WHERE leaf > ? ORDER BY leaf LIMIT ?`, after, int64(rowPage))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var page []rawRow
+	for rows.Next() {
+		var r rawRow
+		if err := r.scan(rows); err != nil {
+			return nil, err
+		}
+		page = append(page, r)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(page) == 0 {
+		return nil, err
+	}
+	return page, c.addTerms(page)
+}
+
+// addTerms reads the search terms of a page of entries, in order of leaves.
+func (c *checker) addTerms(page []rawRow) error {
+	rows, err := c.query(`SELECT leaf, kind, value FROM term WHERE leaf >= ? AND leaf <= ?`, page[0].leaf, page[len(page)-1].leaf)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	at := map[int64]*rawRow{}
+	for i := range page {
+		at[page[i].leaf] = &page[i]
+	}
+	for rows.Next() {
+		var leaf int64
+		var t [2]string
+		if err := rows.Scan(&leaf, &t[0], &t[1]); err != nil {
+			return err
+		}
+		if r := at[leaf]; r != nil { // others are counted by finish
+			r.terms = append(r.terms, t)
+		}
+	}
+	for i := range page {
+		slices.SortFunc(page[i].terms, byKindAndValue)
+	}
+	return rows.Err()
+}
+
 // row checks one entry and grows the tree by it.
 func (c *checker) row(r rawRow, stored *nodeStream) error {
-	for _, problem := range r.problems() {
+	for _, problem := range r.problems(c.l.store.Dialect) {
 		c.report.Add(r.leaf, r.id, "%s", problem)
 	}
-	if problem, err := c.terms(r); err != nil {
-		return err
-	} else if problem != "" {
+	if problem := r.termsProblem(c.l.store.Dialect); problem != "" {
 		c.report.Add(r.leaf, r.id, "%s", problem)
 	}
 	leaf := audit.MakeLeaf(r.id, r.index, r.salt, r.body).Hash()
@@ -286,13 +334,13 @@ func (c *checker) finish() error {
 		c.report.Add(max(newest, 0), "", "no signed checkpoint covers the entries from %d on: they were inserted, or the checkpoint was removed", max(newest, 0))
 	}
 	var stray int64
-	if err := c.tx.QueryRowContext(c.ctx, `SELECT COUNT(*) FROM term WHERE leaf NOT IN (SELECT leaf FROM entry)`).Scan(&stray); err != nil {
+	if err := c.tx.QueryRowContext(c.ctx, `SELECT COUNT(*) FROM term t WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.leaf = t.leaf)`).Scan(&stray); err != nil {
 		return err
 	}
 	if stray > 0 {
 		c.report.Add(-1, "", "%d search terms point at no entry", stray)
 	}
-	vkey, err := meta(c.ctx, c.tx, "verifier")
+	vkey, err := c.l.meta(c.ctx, c.tx, "verifier")
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+// This file: what is particular to PostgreSQL's SQL.
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
+)
+
+// migrationLock keeps two replicas from migrating at once. It is a name of ours:
+// the first eight bytes of SHA-256("sepsisagent audit migration"), as a number.
+var migrationLock = func() int64 {
+	sum := sha256.Sum256([]byte("sepsisagent audit migration"))
+	var n int64
+	for _, b := range sum[:8] {
+		n = n<<8 | int64(b)
+	}
+	return n
+}()
+
+var dialect = sqllog.Dialect{
+	Bind:       bind,
+	Lock:       `SELECT pg_advisory_xact_lock(hashtextextended('sepsisagent audit ' || current_schema(), 0))`,
+	Insert:     insert,
+	Text:       text,
+	Version:    version,
+	Goose:      goose.DialectPostgres,
+	Migrations: migrations(),
+	Locker: func() (lock.SessionLocker, error) {
+		return lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock))
+	},
+}
+
+// bind numbers the arguments: $1, $2 for each question mark. No query of sqllog
+// has a question mark that is none.
+func bind(query string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range query {
+		if r == '?' {
+			n++
+			b.WriteString("$" + strconv.Itoa(n))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// insert adds all rows by one statement of a fixed shape: a column is an array.
+func insert(ctx context.Context, tx *sql.Tx, table string, names []string, rows [][]any) error {
+	args := make([]any, len(names))
+	arrays := make([]string, len(names))
+	for i, name := range names {
+		var typ string
+		var err error
+		switch rows[0][i].(type) {
+		case string:
+			typ = "text"
+			args[i], err = column[string](rows, i)
+		case int64:
+			typ = "bigint"
+			args[i], err = column[int64](rows, i)
+		case []byte:
+			typ = "bytea"
+			args[i], err = column[[]byte](rows, i)
+		default:
+			err = fmt.Errorf("a %T is not stored", rows[0][i])
+		}
+		if err != nil {
+			return fmt.Errorf("column %s: %w", name, err)
+		}
+		arrays[i] = fmt.Sprintf("$%d::%s[]", i+1, typ)
+	}
+	_, err := tx.ExecContext(ctx, fmt.Sprintf(`INSERT INTO %s ("%s") SELECT * FROM unnest(%s)`,
+		table, strings.Join(names, `", "`), strings.Join(arrays, ", ")), args...)
+	return err
+}
+
+func column[T any](rows [][]any, i int) ([]T, error) {
+	out := make([]T, len(rows))
+	for k, row := range rows {
+		v, ok := row[i].(T)
+		if !ok {
+			return nil, fmt.Errorf("a %T among %T", row[i], out[0])
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+// maxText is the longest value that is indexed as it is: a B-tree's entry must be
+// shorter than a third of a page.
+const maxText = 512
+
+// text is a value as PostgreSQL can keep and index it. A text there has no NUL,
+// and a long one is known by its beginning and its digest. Such a value is found
+// by the same question as on SQLite; the signed index bytes hold it unchanged.
+func text(s string) string {
+	clean := strings.ReplaceAll(s, "\x00", "\uFFFD")
+	if clean == s && len(s) <= maxText {
+		return s
+	}
+	sum := sha256.Sum256([]byte(s))
+	begin := strings.ToValidUTF8(clean[:min(len(clean), maxText)], "")
+	return begin + " sha256:" + hex.EncodeToString(sum[:])
+}
+
+// version is the newest migration in goose's own table; 0 where there is none.
+func version(ctx context.Context, db *sql.DB) (v int64, err error) {
+	var there bool
+	if err := db.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL AND to_regclass('meta') IS NOT NULL`).Scan(&there); err != nil || !there {
+		return 0, err
+	}
+	return v, db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&v)
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqllog
+
+// This file: the writer. One goroutine owns the write connection. It takes
+// what is waiting, up to Options.Batch entries, and commits them together:
+// rows, Merkle nodes and one signed checkpoint. Nobody is answered before the
+// commit is synced, and an entry that is there already never takes its
+// neighbours with it.
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+)
+
+type request struct {
+	entry audit.Entry
+	index []byte
+	reply chan result // buffered: the writer never waits for a reader
+}
+
+type result struct {
+	appended audit.Appended
+	err      error
+}
+
+// Append writes one entry. When it returns without error, the row, its Merkle
+// nodes and the signed checkpoint are durable. ctx is heeded until the writer
+// has accepted the entry; from then on Append waits for the outcome, so that a
+// caller who gave up can never be unsure whether it was written. Where the
+// connection to a database breaks during the commit itself, Append fails and
+// the entry may yet be in the log: appended again it is an audit.ErrDuplicate.
+// Errors: audit.ErrInvalid, audit.ErrDuplicate, audit.ErrClosed, audit.ErrKey
+// (opened for reading), or the store's own.
+func (l *Log) Append(ctx context.Context, e audit.Entry) (audit.Appended, error) {
+	if l.opts.Key == nil {
+		return audit.Appended{}, fmt.Errorf("append: %w: the log was opened for reading", audit.ErrKey)
+	}
+	if err := e.Validate(); err != nil {
+		return audit.Appended{}, err
+	}
+	index, err := audit.EncodeIndex(e.Index)
+	if err != nil {
+		return audit.Appended{}, err
+	}
+	r := request{entry: e, index: index, reply: make(chan result, 1)}
+	if err := l.enqueue(ctx, r); err != nil {
+		return audit.Appended{}, err
+	}
+	got := <-r.reply
+	return got.appended, got.err
+}
+
+func (l *Log) enqueue(ctx context.Context, r request) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return audit.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("append: %w", err)
+	}
+	select {
+	case l.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("append: %w", ctx.Err())
+	}
+}
+
+func (l *Log) writer() {
+	defer close(l.done)
+	for first := range l.queue {
+		batch := []request{first}
+		size := len(first.entry.Body)
+	gather:
+		for len(batch) < l.opts.Batch && size < batchBytes {
+			select {
+			case r, ok := <-l.queue:
+				if !ok {
+					break gather
+				}
+				batch = append(batch, r)
+				size += len(r.entry.Body)
+			default:
+				break gather
+			}
+		}
+		results, signed, err := l.commit(batch)
+		if err == nil && time.Since(l.lastSeen) >= seenEvery {
+			l.lastSeen = time.Now()
+			// The entries are durable; a memory that cannot be written is
+			// Close's to report and no reason to deny them.
+			l.seenErr = l.remember(signed)
+		}
+		for i, r := range batch {
+			if err != nil && results[i].err == nil {
+				results[i] = result{err: fmt.Errorf("append: %w", err)}
+			}
+			r.reply <- results[i]
+		}
+	}
+}
+
+// commit writes one batch in one transaction. results[i].err is the fault of
+// that entry alone; err is the fault of the whole batch.
+func (l *Log) commit(batch []request) (results []result, signed []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
+	defer cancel()
+	results = make([]result, len(batch))
+	tx, err := l.store.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return results, nil, err
+	}
+	defer tx.Rollback()
+	if lock := l.store.Dialect.Lock; lock != "" {
+		if _, err := tx.ExecContext(ctx, lock); err != nil {
+			return results, nil, fmt.Errorf("queue up: %w", err)
+		}
+	}
+	old, _, err := l.head(ctx, tx)
+	if err != nil {
+		return results, nil, err
+	}
+	nodes := l.nodes(ctx, tx)
+	if err := continues(old, nodes); err != nil {
+		return results, nil, err
+	}
+	there, err := l.existing(ctx, tx, batch)
+	if err != nil {
+		return results, nil, err
+	}
+	g := growth{dialect: l.store.Dialect, size: old.Size, nodes: nodes}
+	for i, r := range batch {
+		id := r.entry.Index.ID
+		if there[id] {
+			results[i].err = fmt.Errorf("%w: %s", audit.ErrDuplicate, id)
+			continue
+		}
+		there[id] = true
+		if results[i].appended, err = g.add(r); err != nil {
+			return results, nil, err
+		}
+	}
+	if g.size == old.Size {
+		return results, nil, nil // every entry was a duplicate
+	}
+	if err := g.insert(ctx, tx); err != nil {
+		return results, nil, err
+	}
+	head, err := treeHead(l.opts.Key.Name(), g.size, nodes)
+	if err != nil {
+		return results, nil, err
+	}
+	if signed, err = saveCheckpoint(ctx, tx, l.store.Dialect, head, l.opts.Key); err != nil {
+		return results, nil, err
+	}
+	if err := tx.Commit(); err != nil {
+		return results, nil, err
+	}
+	for i := range results {
+		if results[i].err == nil {
+			results[i].appended.Size = head.Size
+			results[i].appended.Root = head.Root.String()
+			results[i].appended.Checkpoint = string(signed)
+		}
+	}
+	return results, signed, nil
+}
+
+// continues demands that the stored nodes give the root that was signed: a head
+// that follows from others would put our signature on what somebody changed. It
+// also reads, in one question, every node that growing the tree will ask for.
+func continues(head audit.Checkpoint, nodes *nodeReader) error {
+	now, err := treeHead(head.Origin, head.Size, nodes)
+	if err != nil {
+		return fmt.Errorf("%w: %w", audit.ErrRolledBack, err)
+	}
+	if now.Root != head.Root {
+		return fmt.Errorf("%w: the stored tree of %d entries is not the one that was signed", audit.ErrRolledBack, head.Size)
+	}
+	return nil
+}
+
+// existing says which ids of a batch are in the log.
+func (l *Log) existing(ctx context.Context, tx *sql.Tx, batch []request) (map[string]bool, error) {
+	ids := make([]any, len(batch))
+	for i, r := range batch {
+		ids[i] = r.entry.Index.ID
+	}
+	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT id FROM entry WHERE id IN (`+marks(len(ids))+`)`), ids...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	there := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		there[id] = true
+	}
+	return there, rows.Err()
+}
+
+// growth collects what one transaction adds, so that each table is written once.
+type growth struct {
+	dialect              Dialect
+	size                 int64
+	nodes                *nodeReader
+	entry, term, newNode [][]any
+}
+
+// add makes an entry the next leaf.
+func (g *growth) add(r request) (audit.Appended, error) {
+	// What the columns say comes from the bytes that the tree commits to.
+	ix, err := audit.DecodeIndex(r.index)
+	if err != nil {
+		return audit.Appended{}, err
+	}
+	row := []any{g.size, ix.ID, ix.Time.UnixNano()}
+	for _, c := range columns {
+		row = append(row, g.dialect.value(c, ix))
+	}
+	g.entry = append(g.entry, append(row, r.index, r.entry.Salt, blob(r.entry.Body)))
+	for _, t := range g.dialect.termsOf(ix) {
+		g.term = append(g.term, []any{t[0], t[1], g.size})
+	}
+	leaf := audit.MakeLeaf(ix.ID, r.index, r.entry.Salt, r.entry.Body).Hash()
+	hashes, err := tlog.StoredHashesForRecordHash(g.size, leaf, g.nodes)
+	if err != nil {
+		return audit.Appended{}, fmt.Errorf("nodes: %w", err)
+	}
+	at := tlog.StoredHashIndex(0, g.size)
+	for i, h := range hashes {
+		g.newNode = append(g.newNode, []any{at + int64(i), h[:]})
+		g.nodes.fresh[at+int64(i)] = h
+	}
+	out := audit.Appended{ID: ix.ID, Leaf: g.size, LeafHash: leaf.String()}
+	g.size++
+	return out, nil
+}
+
+// entryNames are the columns of a row of growth.entry.
+var entryNames = func() []string {
+	names := []string{"leaf", "id", "time_ns"}
+	for _, c := range columns {
+		names = append(names, c.name)
+	}
+	return append(names, "index_json", "salt", "body")
+}()
+
+func (g *growth) insert(ctx context.Context, tx *sql.Tx) error {
+	for _, t := range []struct {
+		table string
+		names []string
+		rows  [][]any
+	}{
+		{"entry", entryNames, g.entry},
+		{"term", []string{"kind", "value", "leaf"}, g.term},
+		{"node", []string{"idx", "hash"}, g.newNode},
+	} {
+		if len(t.rows) == 0 {
+			continue
+		}
+		if err := g.dialect.Insert(ctx, tx, t.table, t.names, t.rows); err != nil {
+			return fmt.Errorf("%s: %w", t.table, err)
+		}
+	}
+	return nil
+}
+
+// blob keeps an empty body from being stored as NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func saveCheckpoint(ctx context.Context, tx *sql.Tx, d Dialect, head audit.Checkpoint, key *audit.Key) ([]byte, error) {
+	signed, err := head.Sign(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Insert(ctx, tx, "checkpoint", []string{"size", "signed"}, [][]any{{head.Size, signed}}); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return signed, nil
+}
