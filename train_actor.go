@@ -5,6 +5,7 @@ package main
 // This file: `train actor`.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -110,14 +111,19 @@ func printActor(w io.Writer, out, model string, trained *curriculum.ActorTrained
 }
 
 // copyModel copies a world model's files to another folder; to its own it does
-// nothing. A folder that holds another model is left alone.
+// nothing. A folder that holds another model is left alone, and one that holds this
+// model too.
 func copyModel(from, to string) error {
 	if a, err := filepath.Abs(from); err != nil {
 		return err
 	} else if b, err := filepath.Abs(to); err != nil || a == b {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(to, "model.json")); err == nil {
+	if have, err := os.ReadFile(filepath.Join(to, "model.json")); err == nil {
+		given, err := os.ReadFile(filepath.Join(from, "model.json"))
+		if err == nil && bytes.Equal(have, given) {
+			return nil // an earlier stage copied it
+		}
 		return misuse("%s already holds a model (hint: choose another folder, or give it as --world too)", to)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -26,10 +26,10 @@ const ActorActions = 2 * ActorPairs
 
 // Sizes of what a decision remembers.
 const (
-	ActorLook    = 17                // numbers per simulated pair
-	ActorSummary = 2*ActorPairs + 4  // current pair, best pair so far, and four numbers
-	actorBrief   = 8                 // of the trunk, for reading a simulation
-	actorRead    = 24                // width of reading
+	ActorLook    = 17               // numbers per simulated pair
+	ActorSummary = 2*ActorPairs + 4 // current pair, best pair so far, and four numbers
+	actorBrief   = 8                // of the trunk, for reading a simulation
+	actorRead    = 24               // width of reading
 	askExtra     = ActorRamps + ActorSummary
 	readInputs   = ActorLook + ActorRamps + actorBrief
 )
