@@ -41,6 +41,7 @@ type call struct {
 	record   Record
 	service  offered          // once it is known
 	ordering *engine.Ordering // of an order hook
+	asked    time.Duration    // spent on the medications of its orders
 	chart    *state.Chart     // that was decided on
 }
 
@@ -225,7 +226,7 @@ func (s *Service) gather(ctx context.Context, c *call, req *Request, at time.Tim
 	client := c.caller.Client
 	q := ChartQuery{
 		Prefetch:  renamed(req.Prefetch, client.Quirks.PrefetchKeys),
-		PatientID: req.Context.PatientID, EncounterID: req.Context.EncounterID, At: at, Budget: s.Config.fhirBudget(),
+		PatientID: req.Context.PatientID, EncounterID: req.Context.EncounterID, At: at, Budget: s.Config.fhirBudget() - c.asked,
 	}
 	if err := s.authorize(c, req, &q); err != nil {
 		return nil, nil, err

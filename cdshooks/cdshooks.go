@@ -49,8 +49,11 @@ type Charts interface {
 	Gather(ctx context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error)
 	// ReadDrafts takes the draftOrders of an order hook apart, and Drafts maps
 	// them. Errors are those of fhir.Mapper.ReadDrafts.
-	ReadDrafts(raw json.RawMessage, patientID, base string) (*fhir.DraftOrders, error)
+	ReadDrafts(raw json.RawMessage, q fhir.DraftsFor) (*fhir.DraftOrders, error)
 	Drafts(records []state.Drafted) []state.Draft
+	// Medications reads what drafted orders name by a reference, as
+	// fhir.Mapper.FetchMedications does.
+	Medications(ctx context.Context, q ChartQuery, ids []string) []json.RawMessage
 	// Remap maps stored records again, by the same code.
 	Remap(person state.Person, stay state.Stay, gaps []state.Gap, records []state.Record) (*state.Chart, error)
 }

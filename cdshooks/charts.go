@@ -25,10 +25,7 @@ var _ Charts = MappedCharts{}
 
 // Gather reads prefetch and, where the query names a server, the EHR.
 func (m MappedCharts) Gather(ctx context.Context, q ChartQuery) (*state.Chart, json.RawMessage, error) {
-	got, err := m.Mapper.Gather(ctx, fhir.GatherRequest{
-		Prefetch: q.Prefetch, From: q.From, Access: q.Access, Authorize: q.Authorize,
-		PatientID: q.PatientID, EncounterID: q.EncounterID, Now: q.At, Limits: fhir.Limits{Budget: q.Budget},
-	})
+	got, err := m.Mapper.Gather(ctx, q.gathering())
 	var manifest json.RawMessage
 	if got != nil {
 		var jsonErr error
@@ -49,6 +46,13 @@ func (m MappedCharts) Gather(ctx context.Context, q ChartQuery) (*state.Chart, j
 		return nil, manifest, explain(fmt.Errorf("%w: %w", ErrUnobtainable, err), keysNotHad(got))
 	}
 	return nil, manifest, fmt.Errorf("%w: %w", ErrInternal, err)
+}
+
+func (q ChartQuery) gathering() fhir.GatherRequest {
+	return fhir.GatherRequest{
+		Prefetch: q.Prefetch, From: q.From, Access: q.Access, Authorize: q.Authorize,
+		PatientID: q.PatientID, EncounterID: q.EncounterID, Now: q.At, Limits: fhir.Limits{Budget: q.Budget},
+	}
 }
 
 // keysNotHad names the prefetch keys that brought nothing usable and why, for
@@ -84,8 +88,13 @@ func keysNotHad(got *fhir.Gathered) string {
 }
 
 // ReadDrafts takes the draftOrders of an order hook apart.
-func (m MappedCharts) ReadDrafts(raw json.RawMessage, patientID, base string) (*fhir.DraftOrders, error) {
-	return m.Mapper.ReadDrafts(raw, patientID, base)
+func (m MappedCharts) ReadDrafts(raw json.RawMessage, q fhir.DraftsFor) (*fhir.DraftOrders, error) {
+	return m.Mapper.ReadDrafts(raw, q)
+}
+
+// Medications reads what drafted orders name by a reference.
+func (m MappedCharts) Medications(ctx context.Context, q ChartQuery, ids []string) []json.RawMessage {
+	return m.Mapper.FetchMedications(ctx, q.gathering(), ids)
 }
 
 // Drafts maps drafted orders, of a call or of a record.

@@ -8,6 +8,8 @@ package cdshooks
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +42,7 @@ func (s *Service) prior(ctx context.Context, at time.Time, m *RequestMeta) ([]en
 	if err != nil {
 		return nil, err
 	}
-	outcome := lastWords(said)
+	words := lastWords(said)
 	var out []engine.Prior
 	for _, r := range rows {
 		ix := r.Index
@@ -51,28 +53,72 @@ func (s *Service) prior(ctx context.Context, at time.Time, m *RequestMeta) ([]en
 			// Whole seconds, as the decision time: a card of this very second is
 			// not of the future.
 			ReceiptID: ix.ID, At: ix.Time.UTC().Truncate(time.Second), User: ix.User, Topic: ix.Topic, Shown: ix.Shown,
-			Evidence: ix.Evidence, Outcome: outcome[ix.ID],
+			Evidence: ix.Evidence, Outcome: s.outcomeOf(ctx, &ix, words[ix.ID]),
 		})
 	}
 	slices.Reverse(out)
 	return out, nil
 }
 
-// lastWords gives the outcome that was said last of each decision. Batches
-// arrive late and in any order, so that the time is the user's, with which the
-// ids of feedback begin (feedbackID).
-func lastWords(said []audit.Row) map[string]string {
-	last := map[string]audit.Index{}
+// lastWords gives the outcome that was said last of each card, by decision and
+// card. Batches arrive late and in any order, so that the time is the user's,
+// with which the ids of feedback begin (feedbackID).
+func lastWords(said []audit.Row) map[string]map[string]string {
+	last := map[string]map[string]audit.Index{}
 	for _, r := range said {
-		if before, ok := last[r.Index.Refers]; !ok || r.Index.ID > before.ID {
-			last[r.Index.Refers] = r.Index
+		ix := r.Index
+		if len(ix.Cards) != 1 {
+			continue // what was said of no card says nothing of one
+		}
+		if last[ix.Refers] == nil {
+			last[ix.Refers] = map[string]audit.Index{}
+		}
+		if before, ok := last[ix.Refers][ix.Cards[0]]; !ok || ix.ID > before.ID {
+			last[ix.Refers][ix.Cards[0]] = ix
 		}
 	}
-	out := make(map[string]string, len(last))
-	for decision, ix := range last {
-		out[decision] = ix.Outcome
+	out := make(map[string]map[string]string, len(last))
+	for decision, cards := range last {
+		out[decision] = make(map[string]string, len(cards))
+		for card, ix := range cards {
+			out[decision][card] = ix.Outcome
+		}
 	}
 	return out
+}
+
+// outcomeOf is what became of a whole answer: overridden where each of its
+// cards was. An order check has a card for each order, and an override of one
+// says nothing of the others. An answer whose cards are no longer to be had was
+// not overridden: it is shown again rather than silenced.
+func (s *Service) outcomeOf(ctx context.Context, decision *audit.Index, words map[string]string) string {
+	outcome := ""
+	for _, card := range slices.Sorted(maps.Keys(words)) {
+		if outcome = words[card]; outcome != OutcomeOverridden {
+			return outcome
+		}
+	}
+	if outcome == OutcomeOverridden && decision.Topic == engine.TopicOrder && !s.allIn(ctx, decision.ID, words) {
+		return ""
+	}
+	return outcome
+}
+
+// allIn reports that every card of an answer is in words.
+func (s *Service) allIn(ctx context.Context, decision string, words map[string]string) bool {
+	row, err := s.Log.Get(ctx, decision)
+	if err != nil {
+		return false
+	}
+	record, err := DecodeRecord(row.Body)
+	if err != nil {
+		return false // erased, or of another form
+	}
+	var sent Response
+	if json.Unmarshal(record.Response, &sent) != nil {
+		return false
+	}
+	return !slices.ContainsFunc(sent.Cards, func(c Card) bool { return words[c.UUID] == "" })
 }
 
 // cardOwner finds the decision of a service that sent a card to this client, or

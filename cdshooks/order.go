@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -82,7 +83,18 @@ func (s *Service) ordering(ctx context.Context, c *call, req *Request) (*engine.
 		return nil, nil
 	}
 	defer s.timed(ctx, "orders")()
-	read, err := s.Charts.ReadDrafts(req.Context.DraftOrders, req.Context.PatientID, c.caller.Client.FHIRServer)
+	client := c.caller.Client
+	q := fhir.DraftsFor{PatientID: req.Context.PatientID, Base: client.FHIRServer,
+		Patient: renamed(req.Prefetch, client.Quirks.PrefetchKeys)[fhir.KeyPatient]}
+	read, err := s.Charts.ReadDrafts(req.Context.DraftOrders, q)
+	if err == nil && len(read.Wanted) > 0 {
+		medications, notAsked := s.medications(ctx, c, req, read.Wanted)
+		if notAsked != nil {
+			return nil, notAsked
+		}
+		q.Medications = medications
+		read, err = s.Charts.ReadDrafts(req.Context.DraftOrders, q)
+	}
 	switch {
 	case errors.Is(err, fhir.ErrWrongPatient):
 		return nil, fmt.Errorf("%w: %w", ErrWrongPatient, err)
@@ -97,6 +109,19 @@ func (s *Service) ordering(ctx context.Context, c *call, req *Request) (*engine.
 		}
 	}
 	return o, nil
+}
+
+// medications reads, from the client's server, the medications that orders name
+// and do not bring. It may take a quarter of what the chart may; the rest is
+// left to the chart.
+func (s *Service) medications(ctx context.Context, c *call, req *Request, ids []string) ([]json.RawMessage, error) {
+	q := ChartQuery{PatientID: req.Context.PatientID, At: c.at, Budget: s.Config.fhirBudget() / 4}
+	if err := s.authorize(c, req, &q); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	defer func() { c.asked = time.Since(started) }()
+	return s.Charts.Medications(ctx, q, ids), nil
 }
 
 // concerns reports whether there is anything to judge.

@@ -18,6 +18,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 const (
@@ -378,7 +379,7 @@ func FuzzOrderContext(f *testing.F) {
 		if err != nil || req.Validate() != nil {
 			return
 		}
-		read, err := maps.mapper.ReadDrafts(req.Context.DraftOrders, req.Context.PatientID, "")
+		read, err := maps.mapper.ReadDrafts(req.Context.DraftOrders, fhir.DraftsFor{PatientID: req.Context.PatientID})
 		if err != nil {
 			return
 		}

@@ -2,15 +2,11 @@
 
 package fhir
 
-// This file: the drafted orders of an order hook: the draftOrders Bundle taken
-// apart, and what each dosage instruction means, by the code maps and the drug
-// arithmetic of administrations. What is no medication order is counted by its
-// type; a medication order that is not understood is kept with the reason.
+// This file: what each dosage instruction of a drafted order means, by the code
+// maps and the drug arithmetic of administrations. A medication order that is
+// not understood is kept with the reason.
 
 import (
-	"encoding/json"
-	"fmt"
-	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -18,10 +14,6 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
-
-// maxDrafts bounds the dosage instructions of the medication orders of one
-// Bundle, each of which is judged and simulated. An order set has tens.
-const maxDrafts = 200
 
 // Reasons why a drafted order is not judged.
 const (
@@ -31,97 +23,6 @@ const (
 	skipProhibit = "an order not to give it"
 	skipError    = "entered in error"
 )
-
-// DraftOrders is a draftOrders Bundle taken apart.
-type DraftOrders struct {
-	Records []state.Drafted // medication orders in the order of the Bundle, one per dosage instruction
-	Others  map[string]int  // entries of other types, which are not judged, by type
-	Entries []string        // Type/id of every entry, which selections name
-}
-
-// ReadDrafts takes the draftOrders of an order hook apart. base is the FHIR
-// server of the client, into which absolute references must point; empty: any.
-// Errors are ErrMalformed (no Bundle, or far too many orders) and
-// ErrWrongPatient. An order that names no patient is taken to be for the
-// patient of the hook: drafts may be incomplete.
-func (m *Mapper) ReadDrafts(raw json.RawMessage, patientID, base string) (*DraftOrders, error) {
-	p, err := m.openPage(raw)
-	if err != nil {
-		return nil, err
-	}
-	b := NewBag(patientID)
-	b.Base = base
-	b.alias(p)
-	out := &DraftOrders{Others: map[string]int{}}
-	for i := range p.entries {
-		e := &p.entries[i]
-		if len(e.resource) == 0 || string(e.resource) == "null" {
-			continue
-		}
-		if e.patient != "" && !b.same(e.patient, "Patient", patientID) && (isDraft(e.kind) || ofAPatient(e.patient)) {
-			return nil, fmt.Errorf("%w: a drafted %s", ErrWrongPatient, typeName(e.kind))
-		}
-		if e.id == "" {
-			e.id = fmt.Sprintf("entry[%d]", i)
-		}
-		switch out.Entries = append(out.Entries, typeName(e.kind)+"/"+e.id); e.kind {
-		case "Medication":
-			_ = m.Add(b, e.resource, state.Origin{Via: "hook"}) // one that cannot be read leaves its orders unnamed
-		case "MedicationRequest", dstu2Order:
-		default:
-			out.Others[typeName(e.kind)]++
-		}
-	}
-	for i := range p.entries {
-		if e := &p.entries[i]; isDraft(e.kind) && len(e.resource) > 0 {
-			if out.Records = append(out.Records, m.drafted(b, e)...); len(out.Records) > maxDrafts {
-				return nil, fmt.Errorf("%w: more than %d dosage instructions of drafted medication orders", ErrMalformed, maxDrafts)
-			}
-		}
-	}
-	return out, nil
-}
-
-// dstu2Order is what FHIR DSTU2 calls a MedicationRequest. What is read of both
-// has the same names, but for the patient.
-const dstu2Order = "MedicationOrder"
-
-func isDraft(kind string) bool { return kind == "MedicationRequest" || kind == dstu2Order }
-
-// ofAPatient reports a reference that says itself that it is to a Patient.
-func ofAPatient(reference string) bool {
-	kind, _ := splitReference(reference)
-	return kind == "Patient"
-}
-
-// typeName keeps a resource type that looks like one.
-func typeName(kind string) string {
-	for _, c := range kind {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return "unknown"
-		}
-	}
-	if kind == "" || len(kind) > 40 {
-		return "unknown"
-	}
-	return kind
-}
-
-// drafted reduces one order to its records, with its medication resolved.
-func (m *Mapper) drafted(b *Bag, e *pageEntry) []state.Drafted {
-	records, refers, err := m.decodeDraft(&e.head, e.resource)
-	if err != nil {
-		records = []state.Drafted{{Fault: err.Error()}}
-	}
-	for i := range records {
-		r := &records[i]
-		r.Type, r.ID, r.Origin = e.kind, e.id, state.Origin{Via: "hook", Key: "draftOrders"}
-		if refers != nil && (refers.drugRef != "" || refers.drugText != "") {
-			b.medicate(&r.Record, refers)
-		}
-	}
-	return records
-}
 
 // Drafts maps records of drafted orders. It is a pure function of them and of
 // the code maps, so that those kept in a receipt map to the same drafts.
@@ -134,7 +35,7 @@ func (m *Mapper) Drafts(records []state.Drafted) []state.Draft {
 }
 
 func (m *Mapper) draft(r *state.Drafted) state.Draft {
-	d := state.Draft{ID: r.Type + "/" + r.ID, Part: r.Part, Name: clip(wordsOf(&r.Record)), PRN: r.AsNeeded, Received: draftReceived(r)}
+	d := state.Draft{ID: r.Type + "/" + r.ID, Part: r.Part, Name: clip(wordsOf(&r.Record)), PRN: r.AsNeeded, Whose: r.Whose, Received: draftReceived(r)}
 	skip := func(why string) state.Draft { d.Skip = why; return d }
 	if r.Fault != "" {
 		d.Unread = true
@@ -300,14 +201,4 @@ func draftReceived(r *state.Drafted) string {
 		s += ", as needed"
 	}
 	return clip(s)
-}
-
-// OtherTypes lists the types of entries that are not judged, with their number,
-// in a fixed order.
-func (d *DraftOrders) OtherTypes() []string {
-	var out []string
-	for _, kind := range slices.Sorted(maps.Keys(d.Others)) {
-		out = append(out, fmt.Sprintf("%s: %d", kind, d.Others[kind]))
-	}
-	return out
 }

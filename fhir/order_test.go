@@ -73,7 +73,7 @@ func TestWhatADraftedOrderSays(t *testing.T) {
 		{"a drug nobody names", nothing, state.Draft{Skip: reasonNameless}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			read, err := m.ReadDrafts(draftBundle(draftOf("o", tt.members)), "p", "")
+			read, err := m.ReadDrafts(draftBundle(draftOf("o", tt.members)), DraftsFor{PatientID: "p"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestWhatADraftedOrderSays(t *testing.T) {
 func TestOrdersThatEndADrug(t *testing.T) {
 	m := testMapper(t)
 	for status, want := range map[string]string{"draft": state.DraftGives, "active": state.DraftGives, "stopped": state.DraftStops, "cancelled": state.DraftStops, "on-hold": state.DraftHolds} {
-		read, err := m.ReadDrafts(draftBundle(strings.Replace(draftOf("o", norepi), `"draft"`, `"`+status+`"`, 1)), "p", "")
+		read, err := m.ReadDrafts(draftBundle(strings.Replace(draftOf("o", norepi), `"draft"`, `"`+status+`"`, 1)), DraftsFor{PatientID: "p"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestOrdersThatEndADrug(t *testing.T) {
 		}
 	}
 	for _, members := range []string{norepi + `,"doNotPerform":true`} {
-		read, _ := m.ReadDrafts(draftBundle(draftOf("o", members)), "p", "")
+		read, _ := m.ReadDrafts(draftBundle(draftOf("o", members)), DraftsFor{PatientID: "p"})
 		if d := m.Drafts(read.Records)[0]; d.Skip == "" {
 			t.Errorf("%s is judged", members)
 		}
@@ -124,7 +124,7 @@ func TestABundleOfDraftsIsTakenApart(t *testing.T) {
 		draftOf("two", norepi+`,"dosageInstruction":[{"doseAndRate":[{"rateQuantity":{"value":0.1,"unit":"mcg/kg/min"}}]},{"doseAndRate":[{"rateQuantity":{"value":0.2,"unit":"mcg/kg/min"}}]}]`),
 		draftOf("alone", `"medicationReference":{"reference":"Medication/elsewhere","display":"vasopressin 20 units in 100 mL"}`),
 		draftOf("broken", `"medicationCodeableConcept":"x"`),
-	), "p", "")
+	), DraftsFor{PatientID: "p"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,14 +147,14 @@ func TestDraftsOfAnotherPatientAreRefused(t *testing.T) {
 		"on another server":     strings.Replace(draftOf("o", norepi), "Patient/p", "https://elsewhere.example/fhir/Patient/p", 1),
 		"an order of no matter": `{"resourceType":"ServiceRequest","id":"s","subject":{"reference":"Patient/q"}}`,
 	} {
-		if _, err := m.ReadDrafts(draftBundle(draftOf("own", norepi), r), "p", "https://ehr.example/fhir"); !errors.Is(err, ErrWrongPatient) {
+		if _, err := m.ReadDrafts(draftBundle(draftOf("own", norepi), r), DraftsFor{PatientID: "p", Base: "https://ehr.example/fhir"}); !errors.Is(err, ErrWrongPatient) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := m.ReadDrafts(draftBundle(strings.Replace(draftOf("o", norepi), `"subject":{"reference":"Patient/p"},`, "", 1)), "p", ""); err != nil {
+	if _, err := m.ReadDrafts(draftBundle(strings.Replace(draftOf("o", norepi), `"subject":{"reference":"Patient/p"},`, "", 1)), DraftsFor{PatientID: "p"}); err != nil {
 		t.Errorf("no subject yet: %v", err)
 	}
-	if _, err := m.ReadDrafts(json.RawMessage(`{"resourceType":"Patient"}`), "p", ""); !errors.Is(err, ErrMalformed) {
+	if _, err := m.ReadDrafts(json.RawMessage(`{"resourceType":"Patient"}`), DraftsFor{PatientID: "p"}); !errors.Is(err, ErrMalformed) {
 		t.Errorf("no Bundle: %v", err)
 	}
 }
@@ -167,7 +167,7 @@ func FuzzReadDrafts(f *testing.F) {
 	f.Add([]byte(`{"resourceType":"Bundle","entry":[{"fullUrl":"urn:uuid:1","resource":{"resourceType":"MedicationRequest","dosageInstruction":{}}}]}`))
 	m := testMapper(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		read, err := m.ReadDrafts(raw, "p", "https://ehr.example/fhir")
+		read, err := m.ReadDrafts(raw, DraftsFor{PatientID: "p", Base: "https://ehr.example/fhir"})
 		if err != nil {
 			return
 		}

@@ -192,6 +192,9 @@ func (s *session) judge(o *Assessed, i int) error {
 		return nil
 	}
 	o.Unjudged = a.why
+	if d.Whose != "" {
+		o.find(SeverityInfo, limitWhose, rightPatient)
+	}
 	if s.scope == scopeDoseOnly {
 		if len(s.decision.Reasons) > 0 {
 			o.Unjudged = s.decision.Reasons[0].Text

@@ -53,6 +53,7 @@ var (
 	limitUnread    = limitVerdict("O01", "A drafted medication order could not be read by this service, so it was not checked.", "this service")
 	limitRate      = limitVerdict("O02", "The rate as written is beyond what anybody gives. As a rule the unit is wrong.", "plausible range of the drug")
 	limitLitres    = limitVerdict("O14", "The volume as written is beyond what anybody gives. As a rule the unit is wrong.", "plausible range of a fluid")
+	limitWhose     = limitVerdict("O15", "This order names its patient by an identifier that could not be compared with the chart: confirm that it is for this patient.", "this service")
 	limitUnclear   = limitVerdict("O03", "", "this service")
 	limitCeiling   = limitVerdict("O04", "", "SSC 2021 R38; design limit 0.5 ug/kg/min")
 	limitTop       = limitVerdict("O05", "", "SSC 2021 R38; design limit 0.5 ug/kg/min")
@@ -79,6 +80,7 @@ var (
 	checkUnit     = alternative{plain: "check number and unit"}
 	onlyOne       = alternative{plain: "keep one of the two orders"}
 	balancedFluid = alternative{"a balanced crystalloid", "one 250 to 500 mL bolus of balanced crystalloid with stop criteria"}
+	rightPatient  = alternative{plain: "check the patient's name and number on the order"}
 	askAgain      = alternative{plain: "reassess the patient before signing"}
 )
 

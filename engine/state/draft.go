@@ -14,7 +14,8 @@ type Drafted struct {
 	DoseHigh *Quantity `json:"dosehigh,omitempty"` // upper end of a doseRange
 	Over     *Quantity `json:"over,omitempty"`     // how long one administration takes (timing.repeat.duration)
 	AsNeeded bool      `json:"prn,omitempty"`
-	// Fault says why the order could not be read at all; the rest is then empty.
+	Whose    string    `json:"whose,omitempty"` // why nobody can tell that it is for this patient; empty: it says so, or says nothing
+	// Fault says why the order could not be read at all; the rest is then of no use.
 	Fault string `json:"fault,omitempty"`
 }
 
@@ -41,6 +42,7 @@ type Draft struct {
 	Skip   string `json:"skip,omitempty"`
 	Unread bool   `json:"unread,omitempty"`
 
+	Whose string `json:"whose,omitempty"` // why nobody can tell that it is for this patient
 	Drug  Drug   `json:"drug,omitempty"`
 	Class Class  `json:"class,omitempty"`
 	Form  Form   `json:"form,omitempty"`
