@@ -27,11 +27,18 @@ func TestCheckOpenAI(t *testing.T) {
 		{"a line that trains nothing is refused", `"weight":1`, `"weight":0`, false},
 		{"null content without a call is refused", `"content":"done"`, `"content":null`, false},
 		{"a role the model's template drops is refused", `"role":"user"`, `"role":"developer"`, false},
+		{"a key that is there twice is refused", `"weight":1`, `"weight":1,"weight":1`, false},
+		{"a key that is there twice in arguments is refused", `"arguments":"{}"`, `"arguments":"{\"a\":1,\"a\":2}"`, false},
+		{"arguments that the declared schema does not take are refused", `"name":"simulation"}}]}`, `"name":"simulation","parameters":{"type":"object","required":["a"]}}}]}`, false},
+		{"a trained call that stays open at the end is taken", `"weight":0,"tool_calls":[{"id":"a","type":"function","function":{"name":"simulation","arguments":"{}"}}]},{"role":"tool","tool_call_id":"a","content":"{}"},{"role":"assistant","weight":1,"content":"done"}`, `"tool_calls":[{"id":"a","type":"function","function":{"name":"simulation","arguments":"{}"}}]}`, true},
+		{"a weight that is written as a fraction is refused", `"weight":1`, `"weight":1.0`, false},
+		{"a boolean that is none is refused", `"tools"`, `"parallel_tool_calls":0,"tools"`, false},
+		{"a description that is no text is refused", `"name":"simulation"}}]}`, `"name":"simulation","description":1}}]}`, false},
 		{"bytes that are no UTF-8 are refused", `t=0`, "\xff", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			line := strings.Replace(good, c.old, c.new, 1)
-			if err := CheckOpenAI([]byte(line)); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrLine) {
+			if err := checker(t, OpenAI).Check([]byte(line)); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrLine) {
 				t.Fatalf("got %v", err)
 			}
 		})
@@ -41,8 +48,9 @@ func TestCheckOpenAI(t *testing.T) {
 // FuzzCheckOpenAI: no line makes the check panic or fail with another error.
 func FuzzCheckOpenAI(f *testing.F) {
 	f.Add([]byte(good))
+	c := checker(f, OpenAI)
 	f.Fuzz(func(t *testing.T, line []byte) {
-		if err := CheckOpenAI(line); err != nil && !errors.Is(err, ErrLine) {
+		if err := c.Check(line); err != nil && !errors.Is(err, ErrLine) {
 			t.Fatal(err)
 		}
 	})
