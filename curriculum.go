@@ -8,5 +8,5 @@ package main
 import "github.com/spf13/cobra"
 
 func curriculumCommand() *cobra.Command {
-	return group("curriculum", "Train a language model: data of stages 1 and 2, the environment of stage 3", curriculumServe())
+	return group("curriculum", "Train a language model: data of stages 1 and 2, the environment of stage 3", curriculumExport(), curriculumServe())
 }

@@ -105,39 +105,48 @@ func onLoopback(addr string) bool {
 
 // environment makes the simulated unit from the model, the rules and the starts.
 func (f curriculumServeFlags) environment(cfg Config) (*environment.Environment, world.Info, error) {
-	model, err := loadModel(f.model)
+	var starts environment.Starts = environment.NewSynthetic(cfg.State)
+	if f.cohort != "" {
+		recorded, err := environment.NewRecorded(cfg.State, cohort.Read(f.cohort))
+		if err != nil {
+			return nil, world.Info{}, fmt.Errorf("%s: %w", f.cohort, err)
+		}
+		starts = recorded
+	}
+	env, _, about, err := simulatedUnit(cfg, f.model, starts)
+	return env, about, err
+}
+
+// simulatedUnit makes the unit that is served and that training data are written
+// in, and the planner that lends it its scale.
+func simulatedUnit(cfg Config, dir string, starts environment.Starts) (*environment.Environment, *agent.Native, world.Info, error) {
+	model, err := loadModel(dir)
 	if err != nil {
-		return nil, world.Info{}, err
+		return nil, nil, world.Info{}, err
 	}
 	rules, err := loadRules(cfg.Files.Rules)
 	if err != nil {
-		return nil, world.Info{}, fmt.Errorf("rules: %w", err)
+		return nil, nil, world.Info{}, fmt.Errorf("rules: %w", err)
 	}
 	native, err := agent.New(model, rules, cfg.Agent)
 	if err != nil {
-		return nil, world.Info{}, err
+		return nil, nil, world.Info{}, err
 	}
 	prompts, err := llm.LoadPrompts(configs.FS)
 	if err != nil {
-		return nil, world.Info{}, err
-	}
-	var starts environment.Starts = environment.NewSynthetic(cfg.State)
-	if f.cohort != "" {
-		if starts, err = environment.NewRecorded(cfg.State, cohort.Read(f.cohort)); err != nil {
-			return nil, world.Info{}, fmt.Errorf("%s: %w", f.cohort, err)
-		}
+		return nil, nil, world.Info{}, err
 	}
 	// A patient goes on as one member of the ensemble says, whichever the seed
 	// picks; what is shown is what all of them make of it.
 	dynamics := make([]world.Forecaster, model.Info().Members)
 	for k := range dynamics {
 		if dynamics[k], err = model.Only(k); err != nil {
-			return nil, world.Info{}, err
+			return nil, nil, world.Info{}, err
 		}
 	}
 	env, err := environment.New(environment.DefaultConfig(), environment.Deps{
 		State: cfg.State, Dynamics: dynamics, Lens: model, Death: model.DeathInHospital,
 		Judge: rules, Native: native, Prompts: prompts, Starts: starts,
 	})
-	return env, model.Info(), err
+	return env, native, model.Info(), err
 }

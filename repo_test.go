@@ -56,7 +56,7 @@ var importTable = map[string][]string{
 	"engine/learn/environment": {"engine/state", "engine/cohort", "engine/world", "engine/agent", "engine/agent/llm", "engine/physiology", "policy"},
 	"engine/learn/curriculum":  {"engine/learn", "engine/learn/environment", "engine/state", "engine/cohort", "engine/nn", "engine/world", "engine/agent", "engine/physiology", "policy"},
 	"engine/learn/openenv":     {"engine/learn/environment", "engine/agent/llm"},
-	"engine/learn/export":      {},
+	"engine/learn/export":      {"engine/learn/environment", "engine/state", "engine/cohort", "engine/world", "engine/agent", "engine/agent/llm"},
 	"engine/physiology":        {"engine/state"},
 	"engine/figure":            {},
 	"engine/ope":               {},
