@@ -18,18 +18,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
 // auditFlags name a log: from the configuration, or by flags that override it.
 type auditFlags struct {
-	config, db, key string
-	json            bool
+	config, db, postgres, key string
+	json                      bool
 }
 
 func (f *auditFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file")
-	cmd.Flags().StringVar(&f.db, "db", "", "database of the log (default: audit.path of the configuration)")
+	cmd.Flags().StringVar(&f.db, "db", "", "SQLite file of the log (default: audit.path of the configuration)")
+	cmd.Flags().StringVar(&f.postgres, "postgres-url-file", "", "file with the address of the log in PostgreSQL (default: audit.postgres_url_file)")
 	cmd.Flags().StringVar(&f.key, "key", "", "file of the signing key (default: audit.key_file)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 }
@@ -42,20 +43,25 @@ func (f *auditFlags) resolve() (AuditConfig, error) {
 		return AuditConfig{}, err
 	}
 	a := cfg.Audit
-	if f.db != "" && f.db != a.Path {
-		a.Path, a.SeenFile = f.db, ""
+	switch {
+	case f.db != "" && f.postgres != "":
+		return AuditConfig{}, misuse("--db and --postgres-url-file name two logs; give one")
+	case f.db != "" && (f.db != a.Path || a.inPostgres()):
+		a.Path, a.PostgresURL, a.PostgresURLFile, a.SeenFile = f.db, "", "", ""
+	case f.postgres != "" && f.postgres != a.PostgresURLFile:
+		a.PostgresURL, a.PostgresURLFile, a.SeenFile = "", f.postgres, ""
 	}
 	a.KeyFile = cmp.Or(f.key, a.KeyFile)
 	return a, nil
 }
 
 // openAudit opens the log for appending: reading it is logged in it.
-func openAudit(ctx context.Context, a AuditConfig) (*sqlite.Log, error) {
+func openAudit(ctx context.Context, a AuditConfig) (*sqllog.Log, error) {
 	key, err := audit.ReadKeyFile(a.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("%w (hint: name the key with --key or audit.key_file; `sepsisagent audit init` makes one)", err)
 	}
-	return sqlite.Open(ctx, a.Path, sqlite.Options{Key: key, Seen: a.SeenFile})
+	return a.open(ctx, key)
 }
 
 func auditInit() *cobra.Command {
@@ -78,13 +84,13 @@ func auditInit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := sqlite.Create(cmd.Context(), a.Path, sqlite.Options{Key: key}); err != nil {
+			if err := a.create(cmd.Context(), key); err != nil {
 				return err
 			}
 			if f.json {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"db": a.Path, "key_file": a.KeyFile, "public_key": key.Verifier().String()})
+				return printJSON(cmd.OutOrStdout(), map[string]string{"db": a.where(), "key_file": a.KeyFile, "public_key": key.Verifier().String()})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "log         %s\nsigning key %s (keep it secret, and back it up)\npublic key  %s\n", a.Path, a.KeyFile, key.Verifier())
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "log         %s\nsigning key %s (keep it secret, and back it up)\npublic key  %s\n", a.where(), a.KeyFile, key.Verifier())
 			return err
 		},
 	}
@@ -106,7 +112,7 @@ func auditVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			opts, trusted, err := verifyOptions(a, public)
+			verifier, trusted, err := verifierOf(a, public)
 			if err != nil {
 				return err
 			}
@@ -116,7 +122,7 @@ func auditVerify() *cobra.Command {
 					return fmt.Errorf("checkpoint kept elsewhere: %w", err)
 				}
 			}
-			report, err := sqlite.VerifyFile(cmd.Context(), a.Path, opts, checkpoint)
+			report, err := a.verify(cmd.Context(), verifier, checkpoint)
 			if err != nil {
 				return err
 			}
@@ -132,24 +138,24 @@ func auditVerify() *cobra.Command {
 	return cmd
 }
 
-// verifyOptions finds the public key: as given, else of the signing key, else
-// (trusted false) the one in the log.
-func verifyOptions(a AuditConfig, public string) (opts sqlite.Options, trusted bool, err error) {
+// verifierOf finds the public key: as given, else of the signing key, else nil
+// (trusted false) for the one in the log.
+func verifierOf(a AuditConfig, public string) (v *audit.Verifier, trusted bool, err error) {
 	if public != "" {
 		if data, err := os.ReadFile(public); err == nil {
 			public = strings.TrimSpace(string(data))
 		}
 		v, err := audit.ParseVerifier(public)
-		return sqlite.Options{Verifier: v}, true, err
+		return v, true, err
 	}
 	key, err := audit.ReadKeyFile(a.KeyFile)
 	switch {
 	case err == nil:
-		return sqlite.Options{Verifier: key.Verifier()}, true, nil
+		return key.Verifier(), true, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return sqlite.Options{}, false, nil
+		return nil, false, nil
 	default:
-		return sqlite.Options{}, false, err
+		return nil, false, err
 	}
 }
 

@@ -18,13 +18,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
 // recordReading appends who read what. The reader of the command line is the
 // operating system's user.
-func recordReading(ctx context.Context, l *sqlite.Log, command, refers string, what any) error {
+func recordReading(ctx context.Context, l *sqllog.Log, command, refers string, what any) error {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
@@ -39,7 +39,7 @@ func recordReading(ctx context.Context, l *sqlite.Log, command, refers string, w
 
 // appendOwn appends an entry of this program itself, with a fresh id, time and
 // salt.
-func appendOwn(ctx context.Context, l *sqlite.Log, ix audit.Index, content any) error {
+func appendOwn(ctx context.Context, l cdshooks.Log, ix audit.Index, content any) error {
 	body, err := json.Marshal(content)
 	if err != nil {
 		return err

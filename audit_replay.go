@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
@@ -80,7 +80,7 @@ func auditReplay() *cobra.Command {
 
 // decisions lists the ids of recorded decisions that match, oldest first; all
 // pages when all is set.
-func decisions(ctx context.Context, log *sqlite.Log, filter audit.Filter, all bool) ([]string, error) {
+func decisions(ctx context.Context, log *sqllog.Log, filter audit.Filter, all bool) ([]string, error) {
 	filter.Kind, filter.OldestFirst = cdshooks.KindDecision, true
 	if all {
 		filter.Limit = audit.MaxLimit
@@ -101,7 +101,7 @@ func decisions(ctx context.Context, log *sqlite.Log, filter audit.Filter, all bo
 	}
 }
 
-func replayAll(ctx context.Context, r *rooms, log *sqlite.Log, ids []string, bar *progress) (replaySummary, error) {
+func replayAll(ctx context.Context, r *rooms, log *sqllog.Log, ids []string, bar *progress) (replaySummary, error) {
 	summary := replaySummary{OK: true, Reports: []cdshooks.ReplayReport{}}
 	deps := cdshooks.ReplayDeps{Charts: r.mapper, State: r.cfg.State, Decider: r.decider, Hashes: r.hashes}
 	for _, id := range ids {

@@ -77,7 +77,18 @@ type HTTPConfig struct {
 type AuditConfig struct {
 	// Path is the SQLite file of the log. Default sepsisagent-audit.db in the
 	// working directory. It must exist: `sepsisagent audit init` makes it.
+	// Not used where the log is in PostgreSQL.
 	Path string `yaml:"path"`
+	// PostgresURL puts the log into PostgreSQL, which several replicas can
+	// share: postgres://user@host:5432/database?sslmode=verify-full, without a
+	// password. Over a network nothing less than verify-full is taken; further
+	// parameters are sslrootcert, sslcert, sslkey (files), search_path and host
+	// (a folder with a local socket). The server is trusted to keep what it says
+	// it committed. Empty: the log is the file Path.
+	PostgresURL string `yaml:"postgres_url"`
+	// PostgresURLFile is a file that holds such an address, with its password if
+	// it needs one. Mode 0600 or 0440. Set at most one of the two.
+	PostgresURLFile string `yaml:"postgres_url_file"`
 	// KeyFile holds the Ed25519 note key that signs checkpoints, mode 0600 or 0440.
 	// Default sepsisagent-audit.key. Whoever has it can write a history that
 	// verifies; keep it off the disk the log is on where you can.
@@ -232,14 +243,9 @@ func (c Config) Validate() error {
 	switch {
 	case c.HTTP.TLS.enabled() && (c.HTTP.TLS.CertFile == "" || c.HTTP.TLS.KeyFile == ""):
 		return errors.New("http.tls: cert_file and key_file go together")
-	case c.Audit.Path == "":
-		return errors.New("audit.path: empty (hint: there is no serving without receipts)")
-	case c.Audit.KeyFile == "":
-		return errors.New("audit.key_file: empty (hint: checkpoints are always signed)")
-	case c.Audit.SeenFile != "" && c.Audit.SeenFile == c.Audit.Path:
-		return errors.New("audit.seen_file: is the log itself")
-	case c.Audit.Origin == "":
-		return errors.New("audit.origin: empty")
+	}
+	if err := c.Audit.validate(); err != nil {
+		return err
 	}
 	if w := c.CDSHooks.PriorWindow; w > 0 && w.Minutes() < c.Engine.RepeatWindowMin {
 		return fmt.Errorf("cdshooks.prior_window: %s is shorter than engine.repeat_window_min (hint: repeats are only known so far back; 0 suppresses nothing)", w)

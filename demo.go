@@ -106,7 +106,7 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	if err != nil {
 		return nil, err
 	}
-	registry, err := newRegistry(cfg)
+	registry, err := newRegistry(cfg, nil)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -310,7 +310,7 @@ func TestTheIntegrationPageNamesTheScopesAndAConfigurationThatLoads(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newRegistry(cfg); err != nil {
+	if _, err := newRegistry(cfg, nil); err != nil {
 		t.Error(err)
 	}
 }

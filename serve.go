@@ -20,7 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
@@ -86,7 +86,7 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 	defer log.Close()
 	logger := newLogger(cmd.ErrOrStderr())
 	r.consulted = logConsulted(logger)
-	registry, err := newRegistry(cfg)
+	registry, err := newRegistry(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func logConsulted(logger *zap.Logger) func(llm.Observation) {
 
 // recordStart appends what the service works with from now on: who may call,
 // what each is shown, and the hashes that decisions will name.
-func (r *rooms) recordStart(ctx context.Context, log *sqlite.Log) error {
+func (r *rooms) recordStart(ctx context.Context, log *sqllog.Log) error {
 	type client struct {
 		Name    string            `json:"name"`
 		Issuer  string            `json:"issuer"`
@@ -203,18 +203,19 @@ func (r *rooms) recordStart(ctx context.Context, log *sqlite.Log) error {
 	return nil
 }
 
-// newRegistry registers the CDS clients.
-func newRegistry(cfg Config) (*trust.Registry, error) {
+// newRegistry registers the CDS clients. seen remembers used tokens; nil: in
+// this registry alone.
+func newRegistry(cfg Config, seen trust.Seen) (*trust.Registry, error) {
 	if len(cfg.CDSHooks.Clients) == 0 {
 		return nil, errors.New("no client is registered, so nobody would get an answer (hint: cdshooks.clients, see docs/integration.md)")
 	}
-	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway})
+	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway, Seen: seen})
 }
 
 // newService wires the CDS Hooks service. own may be nil. validated says how
 // things stand with the local validation; nil: by the record that the
 // configuration names.
-func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqlite.Log, logger *zap.Logger, validated func(time.Time) validation.Standing) (*cdshooks.Service, error) {
+func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqllog.Log, logger *zap.Logger, validated func(time.Time) validation.Standing) (*cdshooks.Service, error) {
 	card, err := cardOf(r.model, r.cfg.Files.CardAttributes)
 	if err != nil {
 		return nil, fmt.Errorf("files.card_attributes: %w", err)

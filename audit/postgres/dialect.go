@@ -39,7 +39,8 @@ var dialect = sqllog.Dialect{
 	Goose:      goose.DialectPostgres,
 	Migrations: migrations(),
 	Locker: func() (lock.SessionLocker, error) {
-		return lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock))
+		// It asks every second, for a minute.
+		return lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 60))
 	},
 }
 
