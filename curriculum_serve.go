@@ -113,13 +113,13 @@ func (f curriculumServeFlags) environment(cfg Config) (*environment.Environment,
 		}
 		starts = recorded
 	}
-	env, _, about, err := simulatedUnit(cfg, f.model, starts)
+	env, _, about, err := wordedUnit(cfg, f.model, starts)
 	return env, about, err
 }
 
-// simulatedUnit makes the unit that is served and that training data are written
+// wordedUnit makes the unit that is served and that training data are written
 // in, and the planner that lends it its scale.
-func simulatedUnit(cfg Config, dir string, starts environment.Starts) (*environment.Environment, *agent.Native, world.Info, error) {
+func wordedUnit(cfg Config, dir string, starts environment.Starts) (*environment.Environment, *agent.Native, world.Info, error) {
 	model, err := loadModel(dir)
 	if err != nil {
 		return nil, nil, world.Info{}, err
