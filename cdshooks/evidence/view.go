@@ -215,10 +215,18 @@ func tiles(t times, tl *state.Timeline) []tile {
 	bolus := tile{Label: "Bolus, 24 h", Value: "unknown", Note: p.Fluids.Why}
 	if p.Fluids.Known {
 		bolus = tile{Label: "Bolus, 24 h", Value: number(p.Fluids.Bolus24hMl, 0), Unit: "mL", Note: "charted here; all fluids: " + millilitres(p.Fluids.In24hMl)}
+		if p.Fluids.BalanceKnown {
+			bolus.Note += "; balance of the stay: " + millilitres(p.Fluids.BalanceMl)
+		}
 	}
 	sofa := tile{Label: "SOFA", Value: fmt.Sprint(p.Sepsis.SOFA), Note: "no known baseline"}
 	if p.Sepsis.BaselineKnown {
 		sofa.Note = fmt.Sprintf("baseline %d", p.Sepsis.BaselineSOFA)
+	}
+	if pf := p.PFRatio.Now; pf != nil {
+		sofa.Note += "; P/F " + number(pf.Value, 0) + " mmHg, " + t.stamp(pf.At)
+	} else {
+		sofa.Note += "; P/F unknown"
 	}
 	return append(out, urine, bolus, sofa)
 }
