@@ -17,7 +17,7 @@ import (
 func printCurriculum(w io.Writer, r *curriculum.Record) error {
 	out := &strings.Builder{}
 	for _, world := range []string{curriculum.WorldHeld, curriculum.WorldMechanistic} {
-		fmt.Fprintf(out, "\n**%s**\n\n| policy | simulator | episodes | return | alive, %% | keeps G1 and G2, %% | no rule against, %% | under (A, C), %% | over (B, D), %% | simulated per decision | turned by it, %% |\n|---|---|---|---|---|---|---|---|---|---|---|\n", world)
+		fmt.Fprintf(out, "\n**%s**\n\n| policy | simulator | episodes | return | alive, %% | hours of MAP < 65 | keeps G1 and G2, %% | no rule against, %% | under (A, C), %% | over (B, D), %% | simulated per decision | turned by it, %% |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", world)
 		row := func(x curriculum.Row) {
 			if x.World != world {
 				return
@@ -26,7 +26,7 @@ func printCurriculum(w io.Writer, r *curriculum.Record) error {
 			if x.Simulator {
 				with = "yes"
 			}
-			fmt.Fprintf(out, "| %s | %s | %d | %s | %s | %s | %s | %s | %s | %s | %s |\n", x.Policy, with, x.Episodes, spanned(x.Return, 3), spanned(x.Survival, 1),
+			fmt.Fprintf(out, "| %s | %s | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", x.Policy, with, x.Episodes, spanned(x.Return, 3), spanned(x.Survival, 1), spanned(x.LowHours, 1),
 				spanned(x.Published, 1), spanned(x.Rules, 1), spanned(x.Under, 2), spanned(x.Over, 2), spanned(x.Looks, 2), spanned(x.Turned, 1))
 		}
 		for _, x := range r.References {

@@ -21,7 +21,9 @@ const (
 	mechanisticSteps = 12 // of four hours
 	mechanisticAhead = 8. // hours under the simulator's clinician before it begins
 	alive            = 0.8
-	patientScale     = 30. // as environment has it: a course of either kind is worth -0.2 to 1
+	patientScale     = 30. // as environment has it
+	momentH          = 5. / 60
+	lowMmHg          = 65.
 )
 
 // mechanisticKinds are treated by turns.
@@ -36,6 +38,7 @@ type mechanistic struct {
 	patient *physiology.Patient
 	others  physiology.Treatment // who gives all but norepinephrine and boluses
 	step    int
+	lowH    float64 // hours of true MAP below 65 mmHg since it began
 	now     *environment.Episode
 }
 
@@ -46,7 +49,7 @@ func (u *Unit) admit(ctx context.Context, seed uint64) (m *mechanistic, ok bool,
 	if err != nil {
 		return nil, false, err
 	}
-	m = &mechanistic{unit: u, seed: seed, others: clinician, patient: physiology.New(seed<<16^0x5ca1ab1e, mechanisticKinds[seed%uint64(len(mechanisticKinds))])}
+	m = &mechanistic{unit: u, seed: seed, others: clinician, patient: physiology.New(chance(seed, 400).Uint64()>>16, mechanisticKinds[seed%uint64(len(mechanisticKinds))])}
 	course := m.patient.Run(mechanisticAhead, clinician)
 	if !course.Chart().Stay.End.IsZero() {
 		return nil, false, nil
@@ -108,6 +111,11 @@ func (m *mechanistic) pass(ctx context.Context, neUgKgMin, bolusMl float64) (env
 		return d
 	}))
 	m.step++
+	for _, x := range course.Moments() {
+		if x.At.After(before.At) && x.MAPmmHg() < lowMmHg {
+			m.lowH += momentH
+		}
+	}
 	var r environment.Result
 	if course.Died() {
 		r.End = environment.EndDied

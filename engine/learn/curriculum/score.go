@@ -45,12 +45,13 @@ type Row struct {
 	Over      Interval `json:"over"`        // and in B or D
 	Looks     Interval `json:"simulated"`   // pairs simulated per decision
 	Turned    Interval `json:"turned"`      // percent of decisions whose prescription is another than before looking
+	LowHours  Interval `json:"low_hours"`   // hours of MAP below 65 mmHg per patient
 	Refused   int      `json:"not_treated"` // decisions that ended without a prescription
 }
 
 // tally is what one patient adds to a row.
 type tally struct {
-	earned, alive                        float64
+	earned, alive, lowH                  float64
 	given, published, clean, under, over float64
 	decisions, looks, turned             float64
 }
@@ -86,6 +87,11 @@ func (t *trainer) score(ctx context.Context, world string, p person) (Row, error
 		if out.end != environment.EndDied {
 			tallies[i].alive = 1
 		}
+		if m, ok := b.(*mechanistic); ok {
+			tallies[i].lowH = m.lowH
+		} else {
+			tallies[i].lowH = lowHours(b.episode().Timeline(), len(out.earned))
+		}
 		return nil
 	}, nil)
 	if err != nil {
@@ -93,6 +99,16 @@ func (t *trainer) score(ctx context.Context, world string, p person) (Row, error
 	}
 	tallies = slices.DeleteFunc(tallies, func(x *tally) bool { return x == nil })
 	return t.row(world, p, tallies), nil
+}
+
+// lowHours are those of the last steps of 4 h whose mean MAP is below 65 mmHg.
+func lowHours(tl *state.Timeline, steps int) (h float64) {
+	for _, s := range tl.Steps[max(0, len(tl.Steps)-steps):] {
+		if s.Presence[state.MeanBP] != state.Missing && s.Value[state.MeanBP] < lowMmHg {
+			h += state.StepHours
+		}
+	}
+	return h
 }
 
 func (t *trainer) bedOf(ctx context.Context, world string, seed uint64) (bed, bool, error) {
@@ -176,6 +192,7 @@ func (t *trainer) row(world string, p person, tallies []*tally) Row {
 		Under:     interval(func(x *tally) float64 { return x.under }, given, 100),
 		Over:      interval(func(x *tally) float64 { return x.over }, given, 100),
 		Looks:     interval(func(x *tally) float64 { return x.looks }, given, 1),
+		LowHours:  interval(func(x *tally) float64 { return x.lowH }, one, 1),
 		Turned:    interval(func(x *tally) float64 { return x.turned }, given, 100),
 	}
 	for _, x := range tallies {
@@ -208,37 +225,65 @@ func bootstrap(n int, seed uint64, of func(weight func(int) float64) float64) In
 	return out
 }
 
-// References are policies that nothing here was trained to, by name.
+// fixed is a doctor who names a pair without deliberation; where rules block it,
+// the nearest that is open.
+func (u *Unit) fixed(pair func(e *environment.Episode) (int, error)) doctor {
+	return doctor{decide: func(ctx context.Context, e *environment.Episode) (*decision, bool, error) {
+		want, err := pair(e)
+		if err != nil {
+			return nil, false, err
+		}
+		if o, err := e.Look(ctx, environment.LevelsOf(want)); err != nil || !o[0].Blocked {
+			return &decision{pair: want, alone: -1}, err == nil, err
+		}
+		menu, err := e.Menu(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		best, far := -1, math.Inf(1)
+		for p, o := range menu {
+			dv, df := float64(p/5-want/5), float64(p%5-want%5)
+			if d := dv*dv + df*df; !o.Blocked && d < far {
+				best, far = p, d
+			}
+		}
+		return &decision{pair: best, alone: -1}, best >= 0, nil
+	}}
+}
+
+// running is the pair that runs.
+func (u *Unit) running(e *environment.Episode) (int, error) {
+	l := agent.LevelsNow(u.State, e.Timeline())
+	return 5*l.Vasopressor + l.Fluid, nil
+}
+
+// references are policies that nothing here was trained to.
 func (t *trainer) references() []person {
 	unit := t.unit
-	fixed := func(pair func(e *environment.Episode, seed uint64) (int, bool, error)) func(uint64) doctor {
-		return func(seed uint64) doctor {
-			return doctor{decide: func(_ context.Context, e *environment.Episode) (*decision, bool, error) {
-				p, ok, err := pair(e, seed)
-				return &decision{pair: p, alone: -1}, ok, err
-			}}
-		}
-	}
 	return []person{
-		{"no drug, no fluid", false, fixed(func(*environment.Episode, uint64) (int, bool, error) { return 0, true, nil })},
-		{"what runs", false, fixed(func(e *environment.Episode, _ uint64) (int, bool, error) {
-			l := agent.LevelsNow(unit.State, e.Timeline())
-			return 5*l.Vasopressor + l.Fluid, true, nil
-		})},
-		{"usual care", false, fixed(func(e *environment.Episode, seed uint64) (int, bool, error) {
-			b, err := unit.Model.Behaviour(e.Timeline())
-			if err != nil {
-				return 0, false, err
-			}
-			var p [agent.ActorPairs]float32
-			for i := range p {
-				p[i] = float32(b[i/5][i%5])
-			}
-			return drawn(chance(seed, uint64(e.Timeline().At.Unix())))(p[:]), true, nil
-		})},
+		{"no drug, no fluid", false, func(uint64) doctor {
+			return unit.fixed(func(*environment.Episode) (int, error) { return 0, nil })
+		}},
+		{"what runs", false, func(uint64) doctor { return unit.fixed(unit.running) }},
+		{"usual care", false, func(seed uint64) doctor {
+			return unit.fixed(func(e *environment.Episode) (int, error) {
+				b, err := unit.Model.Behaviour(e.Timeline())
+				if err != nil {
+					return 0, err
+				}
+				var p [agent.ActorPairs]float32
+				for i := range p {
+					p[i] = float32(b[i/5][i%5])
+				}
+				return drawn(chance(seed, uint64(e.Timeline().At.Unix())))(p[:]), nil
+			})
+		}},
 		{"planner (teacher)", true, func(uint64) doctor {
 			return doctor{decide: func(ctx context.Context, e *environment.Episode) (*decision, bool, error) {
 				d, _, ok, err := unit.teach(ctx, e, t.cfg.Looks)
+				if err == nil && !ok { // all it looked at is blocked
+					return unit.fixed(unit.running).decide(ctx, e)
+				}
 				if d != nil {
 					d.choices = nil
 				}

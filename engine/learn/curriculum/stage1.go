@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/sepsisagent/sepsisagent/engine/agent"
@@ -114,6 +115,25 @@ func (t *trainer) study(ctx context.Context, r *Records) error {
 	}
 	copy(l.theta, best)
 	return nil
+}
+
+// rehearse adds the gradient of the dynamics of some training steps.
+func (t *trainer) rehearse(r *Records, rng *rand.Rand) {
+	train := r.set[cohort.Train]
+	steps := make([]*actorStep, actorBatch)
+	states := make([]seen, len(steps))
+	for i := range steps {
+		steps[i] = train[rng.IntN(len(train))]
+		states[i] = seen{x: steps[i].x, aboveMmHg: steps[i].aboveMmHg}
+	}
+	b := t.learner.fill(states)
+	t.learner.net.Forward(t.learner.theta, b.pass)
+	t.learner.foresee(b)
+	d := nn.NewMat(len(steps), agent.ActorDynamics)
+	for i, s := range steps {
+		t.foreseen(d.Row(i), b.dynamics.Row(i), s, 1/float32(len(steps)))
+	}
+	t.learner.backward(b, nil, d)
 }
 
 // lesson is the summed loss of some recorded steps; learn adds its mean gradient.

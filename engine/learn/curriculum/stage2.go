@@ -88,12 +88,19 @@ func penalties(o *environment.Option) (out []float64) {
 }
 
 // course lets the planner treat one patient. kept are the decisions worth
-// imitating: none of a patient who died, and none that a rule speaks against.
+// imitating: none of a patient who died or did no better than the same patient
+// would have, by the same luck, had treatment been left alone; and none that a
+// rule speaks against.
 func (t *trainer) course(ctx context.Context, seed uint64, task string) (kept []choice, err error) {
 	e, err := t.unit.Train.Reset(ctx, seed, task)
 	if err != nil {
 		return nil, err
 	}
+	alone, err := treat(ctx, simulated{e.Clone()}, t.unit.fixed(t.unit.running), nil)
+	if err != nil {
+		return nil, err
+	}
+	earned := 0.
 	for {
 		d, clean, ok, err := t.unit.teach(ctx, e, t.cfg.Looks)
 		if err != nil {
@@ -109,6 +116,7 @@ func (t *trainer) course(ctx context.Context, seed uint64, task string) (kept []
 		if err != nil {
 			return nil, err
 		}
+		earned += r.Reward.Total()
 		if ok && clean {
 			kept = append(kept, d.choices...)
 		}
@@ -117,13 +125,27 @@ func (t *trainer) course(ctx context.Context, seed uint64, task string) (kept []
 		case environment.EndDied:
 			return nil, nil
 		default:
+			if earned <= sum(alone.earned) {
+				return nil, nil
+			}
 			return kept, nil
 		}
 	}
 }
 
-// clone is stage II.
-func (t *trainer) clone(ctx context.Context) error {
+func sum(v []float64) (out float64) {
+	for _, x := range v {
+		out += x
+	}
+	return out
+}
+
+// leastChoices are too few to learn anything from.
+const leastChoices = 30
+
+// clone is stage II. Recorded steps are gone over again beside it, so that what
+// the patient does next is not forgotten.
+func (t *trainer) clone(ctx context.Context, r *Records) error {
 	courses := make([][]choice, t.cfg.Courses)
 	err := t.each(ctx, len(courses), func(i int) (err error) {
 		courses[i], err = t.course(ctx, t.seed(2, i), t.task(t.unit.Train, i))
@@ -141,17 +163,16 @@ func (t *trainer) clone(ctx context.Context) error {
 		courses[i] = nil
 	}
 	t.cloned = len(all)
-	if len(all) < actorBatch {
-		return fmt.Errorf("%w: the planner left %d choices to imitate; want at least %d", ErrCurriculum, len(all), actorBatch)
+	if len(all) < leastChoices {
+		return fmt.Errorf("%w: the planner left %d choices to imitate; want at least %d (hint: more courses)", ErrCurriculum, len(all), leastChoices)
 	}
 	// The same prescriptions without the simulator, for when there is none.
 	for _, c := range slices.Clone(all) {
 		if c.action < agent.ActorPairs {
-			memory := agent.ActorMemory{Summary: c.memory.Summary}
 			blank := mind{now: likeliest(c.memory.Summary[:agent.ActorPairs]), best: -1}
 			blank.close()
 			blank.sum()
-			memory = blank.memory
+			memory := blank.memory
 			c.memory = &memory
 			all = append(all, c)
 		}
@@ -161,17 +182,18 @@ func (t *trainer) clone(ctx context.Context) error {
 	batches := (len(all) + actorBatch - 1) / actorBatch
 	for epoch := range t.cfg.CloneEpochs {
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		sum := 0.
+		loss := 0.
 		for n := range batches {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("training stopped: %w", err)
 			}
-			sum += t.imitate(all[n*actorBatch : min((n+1)*actorBatch, len(all))])
+			t.rehearse(r, rng)
+			loss += t.imitate(all[n*actorBatch : min((n+1)*actorBatch, len(all))])
 			if err := t.learner.step(falling(t.cfg.CloneRate, epoch*batches+n, t.cfg.CloneEpochs*batches)); err != nil {
 				return err
 			}
 		}
-		t.report(Progress{Stage: 2, What: "cloning", Done: epoch + 1, Of: t.cfg.CloneEpochs, Loss: sum / float64(len(all))})
+		t.report(Progress{Stage: 2, What: "cloning", Done: epoch + 1, Of: t.cfg.CloneEpochs, Loss: loss / float64(len(all))})
 	}
 	return nil
 }

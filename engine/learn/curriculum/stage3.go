@@ -138,7 +138,7 @@ func round(ctx context.Context, b bed, by doctor, out *rollout, watch func(*deci
 }
 
 // practise is stage III.
-func (t *trainer) practise(ctx context.Context) error {
+func (t *trainer) practise(ctx context.Context, r *Records) error {
 	if t.iteration == 0 {
 		t.anchor = slices.Clone(t.learner.theta)
 		t.learner.fresh(0)
@@ -172,6 +172,7 @@ func (t *trainer) practise(ctx context.Context) error {
 			rng.Shuffle(len(choices), func(i, j int) { choices[i], choices[j] = choices[j], choices[i] })
 			for part := range slices.Chunk(choices, 4*actorBatch) {
 				t.improve(part)
+				t.rehearse(r, rng)
 				if err := t.learner.step(t.cfg.Rate); err != nil {
 					return err
 				}

@@ -79,9 +79,9 @@ func (t *trainer) stage(ctx context.Context, stage int, r *Records, record *Reco
 	case 1:
 		err = t.study(ctx, r)
 	case 2:
-		err = t.clone(ctx)
+		err = t.clone(ctx, r)
 	case 3:
-		err = t.practise(ctx)
+		err = t.practise(ctx, r)
 	}
 	if err != nil {
 		return err
