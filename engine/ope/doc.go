@@ -69,7 +69,8 @@
 // move the normalised estimates towards the clinicians' value; IS and PDIS
 // lose the share Diagnostics.LostMass of their weight, and under-estimate when
 // rewards are not negative. Limited DR is no longer unbiased by b alone; an
-// exact Q̂ still makes it so. Vary prints several limits side by side.
+// exact Q̂ still makes it so, and it moves towards DM. Vary prints several limits
+// side by side.
 //
 // # Intervals
 //
@@ -91,7 +92,7 @@
 //	studentised   182   180     184   185
 //
 // times; the envelope of the last 100 of them in 92, 86, 92 and 91, percentile in
-// 92, 83, 92 and 91. WPDIS misses to below: late steps rest on the few weights
+// 92, 83, 92 and 91. WPDIS is at the edge of 90 of 100, and misses to below: late steps rest on the few weights
 // that grew most. Intervals of DM show how first states vary and not the error of
 // Q̂: they held the value in 2 of 100. (go test -run Coverage -logs 50, with -from
 // 0, 1000, 2000 and 3000.) Therefore
