@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sepsisagent/sepsisagent/engine/learn"
+	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
 // icuSepsisDir is the folder of the real tables, or the test is skipped.
@@ -108,5 +111,27 @@ func TestEvaluateICUSepsisPrintsTheAgreedKeys(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(figures, name)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestABarIsReachedByItsMeanAlone holds the last table to the numbers above it.
+func TestABarIsReachedByItsMeanAlone(t *testing.T) {
+	ours := func(episodes int, mean world.Number) *learn.TruthReport {
+		return &learn.TruthReport{Episodes: episodes, Methods: []learn.TruthMethod{{Name: learn.TruthOurs, ExactValue: mean, SD: 0.01, Values: make([]world.Number, 4)}}}
+	}
+	d := truthDocument{reports: []*learn.TruthReport{ours(1000, 0.79499), ours(10000, 0.825), ours(30000, 0.8449), ours(77, 0.9)}}
+	d.ours()
+	page := d.String()
+	for _, must := range []string{
+		"| 1000 | 0.7950 | 0.0050 | 0.795 | no |",
+		"| 10000 | 0.8250 | 0.0050 | 0.825, then 0.835 | the first |",
+		"| 30000 | 0.8449 | 0.0050 | 0.845 | no |",
+	} {
+		if !strings.Contains(page, must) {
+			t.Errorf("no line %q in\n%s", must, page)
+		}
+	}
+	if strings.Contains(page, "| 77 |") {
+		t.Error("a size without a bar has a line")
 	}
 }

@@ -48,7 +48,7 @@ func newSecondLog(t *icusepsis.Tables, n int, seed uint64, resamples int) (*seco
 	if err != nil {
 		return nil, err
 	}
-	s := &secondLog{data: data, bootstrap: ope.Bootstrap{Resamples: resamples, Seed: seed}}
+	s := &secondLog{data: data, bootstrap: ope.Bootstrap{Resamples: resamples, Seed: seed, Kind: ope.Envelope}}
 	patients := make([]string, len(data.Episodes))
 	for i := range data.Episodes {
 		patients[i] = data.Episodes[i].Patient
