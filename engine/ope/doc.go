@@ -92,10 +92,10 @@
 //	studentised   182   180     184   185
 //
 // times; the envelope of the last 100 of them in 92, 86, 92 and 91, percentile in
-// 92, 83, 92 and 91. WPDIS is at the edge of 90 of 100, and misses to below: late steps rest on the few weights
-// that grew most. Intervals of DM show how first states vary and not the error of
-// Q̂: they held the value in 2 of 100. (go test -run Coverage -logs 50, with -from
-// 0, 1000, 2000 and 3000.) Therefore
+// 92, 83, 92 and 91. WPDIS is at the edge of 90 of 100, and misses to below: late
+// steps rest on the few weights that grew most. Intervals of DM show how first
+// states vary and not the error of Q̂: they held the value in 2 of 100.
+// (go test -run Coverage -logs 50, with -from 0, 1000, 2000 and 3000.) Therefore
 // an estimate with an effective sample size (Σw)²/Σw² below MinESS is not
 // ranked (Result.Rankable, Rank).
 //
