@@ -256,7 +256,9 @@ func (e *PolicyEvaluation) episodes(s *sample) []episode {
 }
 
 // episodeOf takes a stay from the first time a decision applied, for as long as
-// it goes on or 72 h. Nothing later than a step decides about it.
+// it goes on or 72 h. Nothing later than a step decides whether the step is
+// taken, but for this: a stay with one step of unknown treatment is left out
+// whole, since no ratio can be had of it, and long stays have more such steps.
 func episodeOf(points []Point, o *OPESample) (ep episode, why *int) {
 	first := slices.IndexFunc(points, func(p Point) bool { return p.Applies() })
 	if first < 0 {
