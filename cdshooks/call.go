@@ -137,12 +137,18 @@ func (s *Service) admit(ctx context.Context, c *call, endpoints ...string) (_ co
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	leave, err := s.room(ctx, c.caller.Client.Name, c.http.ContentLength)
+	if err != nil {
+		release()
+		return nil, nil, nil, err
+	}
 	if body, err = s.readBody(c.http, c.writer); err != nil {
+		leave()
 		release()
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Config.Deadline)
-	return ctx, body, func() { cancel(); release() }, nil
+	return ctx, body, func() { cancel(); leave(); release() }, nil
 }
 
 // treat answers one hook call.

@@ -30,6 +30,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
@@ -108,6 +109,10 @@ type Deps struct {
 	// mode suggest needs (design.md 5.11). Nil: by the record that the
 	// configuration names; without one, suggest works as inform.
 	Validated func(now time.Time) validation.Standing
+	// Predecessor is the running service that this one is to replace
+	// (TakeOver): its metrics go on, its places are shared, and links to
+	// evidence that it made keep working. Optional.
+	Predecessor *Service
 	// Ready reports whether the service can work, for /readyz. Optional.
 	Ready  func(ctx context.Context) error
 	Now    func() time.Time     // optional: time.Now
@@ -123,7 +128,9 @@ type Service struct {
 	etag      string
 	seal      *evidence.Seal
 	slots     chan struct{}
-	limits    map[string]*limits // by client name
+	limits    map[string]*limits  // by client name
+	bytes     *semaphore.Weighted // of bodies in memory
+	drains    chan struct{}       // refused bodies that are read to their end
 	metrics   *metrics
 	shown     *shownState
 	watch     *watch
@@ -165,7 +172,7 @@ func New(d Deps) (*Service, error) {
 			return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
 		}
 	}
-	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), limits: newLimits(d.Trust.Clients(), d.Config.MaxConcurrent), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
+	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), limits: newLimits(d.Trust.Clients(), d.Config), bytes: newBytes(d.Config), drains: make(chan struct{}, maxDrains), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
 	var err error
 	if s.shown, err = newShownState(d); err != nil {
 		return nil, err
@@ -176,7 +183,11 @@ func New(d Deps) (*Service, error) {
 		}
 	}
 	s.watch = newWatch()
-	s.metrics.registry.MustRegister(fhirHealth{s.FHIRStatus}, displayHealth{s})
+	if d.Predecessor != nil {
+		s.adopt(d.Predecessor)
+	} else {
+		s.exposeHealth()
+	}
 	s.discovery, s.etag, err = discoveryDocument(d.Templates)
 	return s, err
 }

@@ -36,6 +36,12 @@ type Config struct {
 	// MaxBodyBytes is the largest request body. Default 32 MiB: whole ICU
 	// charts reach 23 MB.
 	MaxBodyBytes int64 `yaml:"max_body_bytes"`
+	// MaxBytesInFlight bounds the bodies of all calls under way together, and by
+	// that memory: a decoded body takes several times its bytes
+	// (docs/operations.md). More wait briefly and are then answered 503. Where
+	// several clients are registered, one has three quarters of it. Default:
+	// four times max_body_bytes.
+	MaxBytesInFlight int64 `yaml:"max_bytes_in_flight"`
 	// Deadline bounds one call once its body has arrived. Default 8s. A call
 	// that reaches it answers 503 and decides nothing.
 	Deadline time.Duration `yaml:"deadline"`
@@ -47,8 +53,7 @@ type Config struct {
 	// do it.
 	Prefetch fhir.PrefetchOptions `yaml:"prefetch"`
 	// MaxConcurrent is how many calls are worked on at once; more wait briefly
-	// and are then answered 503. It bounds memory together with MaxBodyBytes.
-	// Default 16.
+	// and are then answered 503. Default 16.
 	MaxConcurrent int `yaml:"max_concurrent"`
 	// PriorWindow is how far back earlier cards about the same patient and user
 	// are read, for the suppression of repeats: an override is forgotten after
@@ -116,6 +121,8 @@ func (c Config) Validate() error {
 		return fail("leeway %v is not between 0 and 1m", c.Leeway)
 	case c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 1<<30:
 		return fail("max_body_bytes %d is not between 1 KiB and 1 GiB", c.MaxBodyBytes)
+	case c.MaxBytesInFlight != 0 && (c.MaxBytesInFlight < c.MaxBodyBytes || c.MaxBytesInFlight > 1<<40):
+		return fail("max_bytes_in_flight %d is less than max_body_bytes (hint: 0 is four times it)", c.MaxBytesInFlight)
 	case c.Deadline <= 0 || c.Deadline > time.Minute:
 		return fail("deadline %v is not between 0 and 1m", c.Deadline)
 	case c.FHIRBudget < 0 || c.FHIRBudget > c.Deadline:
@@ -151,4 +158,12 @@ func (c Config) fhirBudget() time.Duration {
 		return c.Deadline / 2
 	}
 	return c.FHIRBudget
+}
+
+// maxBytesInFlight is MaxBytesInFlight with its default.
+func (c Config) maxBytesInFlight() int64 {
+	if c.MaxBytesInFlight == 0 {
+		return 4 * c.MaxBodyBytes
+	}
+	return c.MaxBytesInFlight
 }

@@ -75,10 +75,17 @@ func (s *Service) Start(ctx context.Context) error {
 		}
 	}
 	s.look(ctx)
+	s.watchOn(ctx)
+	return nil
+}
+
+// watchOn starts the worker.
+func (s *Service) watchOn(ctx context.Context) {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
 	s.watch.stop, s.watch.done = stop, make(chan struct{})
 	go s.watchOver(working)
-	return nil
 }
 
 // look notices what has changed without a call.
@@ -132,13 +139,16 @@ func (s *Service) watchOver(ctx context.Context) {
 // patient may be due. It never waits.
 func (s *Service) compareLater(c *call) {
 	w := s.watch
-	if w.stop == nil || c.chart == nil || c.record.Receipt == nil || c.service.id != ServiceID {
+	if c.chart == nil || c.record.Receipt == nil || c.service.id != ServiceID {
 		return
 	}
 	unit, at := c.record.Receipt.Stay.Unit, c.at
 	one := seen{at: at, place: placeOf(c.caller.Client, unit), unit: unit, patient: c.record.Request.Patient, encounter: c.record.Request.Encounter, chart: c.chart}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.stop == nil {
+		return
+	}
 	if d, known := w.patients[one.key()]; known && at.Before(d.next) {
 		return
 	}

@@ -184,7 +184,7 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 			s.metrics.unrecorded.Inc()
 		}
 		if err != nil {
-			s.drain(c.Request)
+			s.drain(c.Writer, c.Request)
 		}
 		s.finish(c, call, ans, appended, err)
 		if appended != nil && err == nil {
@@ -210,14 +210,35 @@ func (s *Service) work(ctx context.Context, call *call, work func(context.Contex
 	return work(ctx, call)
 }
 
+// A refused body is read to its end for so long at most, and so many at once:
+// strangers are refused too, and a connection that trickles is theirs to hold.
+const (
+	drainFor  = 5 * time.Second
+	maxDrains = 64
+)
+
 // drain reads what is left of a refused body, up to the limit: a client that
 // is still sending when the connection closes sees a broken pipe and not why.
-// The server's read timeout bounds how long it takes.
-func (s *Service) drain(r *http.Request) {
+func (s *Service) drain(w gin.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Expect") != "" {
 		return // the client asks before it sends
 	}
-	_, _ = io.CopyN(io.Discard, r.Body, s.Config.MaxBodyBytes)
+	leave := func() { // the server reads no more either
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	select {
+	case s.drains <- struct{}{}:
+		defer func() { <-s.drains }()
+	default:
+		leave()
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainFor)) // not on a recorder in a test
+	if _, err := io.CopyN(io.Discard, r.Body, s.Config.MaxBodyBytes); !errors.Is(err, io.EOF) {
+		leave()
+	}
 }
 
 // finish sends the answer. The body is whole before the status is written.

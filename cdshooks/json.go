@@ -6,7 +6,8 @@ package cdshooks
 // names without regard to case, lets a later duplicate win and repairs broken
 // UTF-8; each of these lets two readers of one body see two different orders.
 // Here a body is one value, in valid UTF-8, not nested deeper than MaxNesting,
-// and no object names a member twice; names are matched exactly.
+// of no array or object without end, and no object names a member twice; names
+// are matched exactly.
 
 import (
 	"bytes"
@@ -18,6 +19,15 @@ import (
 // MaxNesting is how deep objects and arrays of a request body may nest. FHIR
 // resources stay below 20.
 const MaxNesting = 128
+
+// How many elements an array and how many members an object may have. A whole
+// chart of 23 MB has some 30,000 resources in its longest list. What is decoded
+// takes dozens of bytes for each element, however short its text: without these
+// bounds a body of 32 MiB took a gigabyte.
+const (
+	maxElements = 250_000
+	maxMembers  = 10_000
+)
 
 // checkJSON reports the first departure of data from one strict JSON value.
 // The error names a byte offset and never quotes the body.
@@ -107,7 +117,10 @@ func (s *scanner) object(depth int) error {
 		s.at++
 		return nil
 	}
-	for {
+	for n := 1; ; n++ {
+		if n > maxMembers {
+			return fmt.Errorf("%w: an object of more than %d members", ErrTooLarge, maxMembers)
+		}
 		start := s.at
 		name, err := s.str()
 		if err != nil {
@@ -162,7 +175,10 @@ func (s *scanner) array(depth int) error {
 		s.at++
 		return nil
 	}
-	for {
+	for n := 1; ; n++ {
+		if n > maxElements {
+			return fmt.Errorf("%w: an array of more than %d elements", ErrTooLarge, maxElements)
+		}
 		if err := s.value(depth + 1); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func TestAClientThatCallsTooOftenIsTurnedAwayWithAReceipt(t *testing.T) {
 
 func TestAClientThatHoldsAllItsPlacesLeavesSomeForOthers(t *testing.T) {
 	clients := []*trust.Client{{Name: "wild"}, {Name: "calm"}, {Name: "small", MaxConcurrent: 1}}
-	s := &Service{slots: make(chan struct{}, 8), limits: newLimits(clients, 8), metrics: newMetrics()}
+	s := &Service{slots: make(chan struct{}, 8), limits: newLimits(clients, Config{MaxConcurrent: 8, MaxBodyBytes: 1 << 20}), metrics: newMetrics()}
 	ctx := context.Background()
 	var release []func()
 	hold := func(client string, want error) {

@@ -25,7 +25,12 @@ var ErrNetwork = errors.New("address outside the registered network")
 // or later, no redirects, no proxy, no connection outside its network, timeout
 // for a whole exchange. Its connections are its own.
 func (c *Client) HTTPClient(timeout time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: 2 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+	return c.httpClient(timeout, nil)
+}
+
+// httpClient is HTTPClient with another resolver of names than the system's.
+func (c *Client) httpClient(timeout time.Duration, resolver *net.Resolver) *http.Client {
+	dialer := &net.Dialer{Timeout: 2 * time.Second, Resolver: resolver, Control: func(_, address string, _ syscall.RawConn) error {
 		return checkReachable(address, c.Network)
 	}}
 	return &http.Client{
@@ -63,7 +68,7 @@ func checkReachable(address, network string) error {
 	case NetworkLoopback:
 		ok = ip.IsLoopback()
 	case NetworkPrivate:
-		ok = ok || ip.IsPrivate()
+		ok = ok || ip.IsPrivate() && ip != cloudMetadata
 	}
 	if !ok {
 		return ErrNetwork
@@ -76,11 +81,20 @@ var reservedNets = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT
 	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), // benchmarking
+	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarking
+	netip.MustParsePrefix("192.88.99.0/24"), // 6to4 relays
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), // NAT64: hides an IPv4 address
-	netip.MustParsePrefix("2002::/16"),    // 6to4: hides an IPv4 address
+	netip.MustParsePrefix("::/96"),          // IPv4-compatible: hides an IPv4 address
+	netip.MustParsePrefix("64:ff9b::/96"),   // NAT64: hides an IPv4 address
+	netip.MustParsePrefix("64:ff9b:1::/48"), // NAT64 of a site
+	netip.MustParsePrefix("2001::/32"),      // Teredo: hides an IPv4 address
+	netip.MustParsePrefix("2002::/16"),      // 6to4: hides an IPv4 address
+	netip.MustParsePrefix("fec0::/10"),      // site-local, as it once was
 }
+
+// cloudMetadata is where a cloud tells a machine its secrets, in a range that is
+// otherwise a site's own. The IPv4 one is link-local and never reached.
+var cloudMetadata = netip.MustParseAddr("fd00:ec2::254")
 
 func reserved(ip netip.Addr) bool {
 	for _, p := range reservedNets {
