@@ -88,7 +88,7 @@ func (f *curriculumExportFlags) export(cmd *cobra.Command) error {
 	}
 	bar := newProgress(cmd.ErrOrStderr(), "stays", 0)
 	sum, err := export.Write(cmd.Context(), f.out, f.cfg, export.Deps{
-		Env: env, Native: native, Progress: func() { bar.add(1) },
+		Env: env, Native: native, MinGain: cfg.Agent.MinGain, Progress: func() { bar.add(1) },
 		Rows: func() iter.Seq2[cohort.Row, error] { return cohort.Read(f.file) },
 	})
 	if err != nil {

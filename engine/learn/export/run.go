@@ -74,6 +74,9 @@ type Summary struct {
 type Deps struct {
 	Env    *environment.Environment
 	Native *agent.Native // the planner of stage 2
+	// MinGain is how much better a change must be for that planner, on the scale
+	// of values: agent.Config.MinGain.
+	MinGain float64
 	// Rows opens the cohort; it is read twice where there is a limit.
 	Rows func() iter.Seq2[cohort.Row, error]
 	// Progress is told of each stay that is done; may be nil.
@@ -90,6 +93,7 @@ type exporter struct {
 	cfg     Config
 	env     *environment.Environment
 	native  *agent.Native
+	minGain float64
 	check   *Checker
 	w       *bufio.Writer
 	patient map[string]bool
@@ -133,7 +137,7 @@ func Encode(ctx context.Context, w io.Writer, cfg Config, deps Deps) (Summary, e
 		return Summary{}, err
 	}
 	x := &exporter{
-		cfg: cfg, env: deps.Env, native: deps.Native, check: check, w: bufio.NewWriter(w), patient: map[string]bool{},
+		cfg: cfg, env: deps.Env, native: deps.Native, minGain: deps.MinGain, check: check, w: bufio.NewWriter(w), patient: map[string]bool{},
 		sum: Summary{Stage: cfg.Stage, Format: cfg.Format, Part: cfg.Part, Seed: cfg.Seed, Kinds: map[string]int{}, LeftOut: map[string]int{}},
 	}
 	last, err := x.limit(deps.Rows)

@@ -30,6 +30,7 @@ const (
 	LeftUnfit    = "no episode may start there"
 	LeftSilent   = "the planner has no answer"
 	LeftBlocked  = "a rule blocks the answer"
+	LeftWithin   = "the planner's change is smaller than a level"
 	LeftUnshown  = "another pair looks better in what is shown"
 	LeftOutcome  = "the patient is worse or dead after four hours"
 	LeftQuestion = "the record answers no question"
@@ -44,7 +45,8 @@ func (l left) Error() string        { return string(l) }
 func (l left) Is(target error) bool { return target == errLeft }
 
 // trace is the example of one decision time. It ends with a prescription that
-// no rule blocks, of the pair that looks best of all that were simulated. The
+// no rule blocks, of a pair that by what was simulated is not worth leaving for
+// another: none is better by the gain that the planner wants of a change. The
 // error is a left where there is none.
 func (x *exporter) trace(ctx context.Context, seed uint64, recorded *state.Timeline) ([]example, error) {
 	e, err := x.env.From(seed, recorded)
@@ -58,6 +60,9 @@ func (x *exporter) trace(ctx context.Context, seed uint64, recorded *state.Timel
 	answer := d.Levels
 	switch d.Status {
 	case agent.Suggest:
+		if answer == d.LevelsNow {
+			return nil, left(LeftWithin)
+		}
 	case agent.Affirm:
 		answer = d.LevelsNow
 	default:
@@ -100,16 +105,20 @@ func (x *exporter) trace(ctx context.Context, seed uint64, recorded *state.Timel
 		seen = append(seen, call...)
 	}
 	best, err := bestOf(ctx, e, seen)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := e.Look(ctx, answer)
 	switch {
 	case err != nil:
 		return nil, err
-	case best == nil:
+	case best == nil || shown[0].Blocked:
 		return nil, left(LeftBlocked)
-	case best.Levels != answer:
+	case best.Value-shown[0].Value >= x.minGain:
 		return nil, left(LeftUnshown)
 	}
 	before := *e.Timeline().Last()
-	got, err := say(reasons(best, answer == d.LevelsNow), llm.ToolPrescription, map[string]int{"vasopressor": answer.Vasopressor, "iv_fluid": answer.Fluid})
+	got, err := say(reasons(shown[0], answer == d.LevelsNow), llm.ToolPrescription, map[string]int{"vasopressor": answer.Vasopressor, "iv_fluid": answer.Fluid})
 	switch {
 	case err != nil:
 		return nil, err
@@ -184,11 +193,11 @@ func bestWords(o *environment.Option) string {
 func reasons(o *environment.Option, keep bool) string {
 	step := &o.Forecast.Steps[0]
 	b := step.Band[state.MeanBP]
-	what := "has the highest risk-adjusted value of those simulated"
+	what := "is chosen; nothing simulated is enough better to choose it instead"
 	if keep {
-		what = "keeps current treatment: nothing simulated looks better"
+		what = "is current treatment and is kept; nothing simulated is enough better to change it"
 	}
-	return fmt.Sprintf("%s %s: mean arterial pressure in 4 h %.0f mmHg (80 %% interval %.0f to %.0f).", llm.Pair(o.Levels), what, b.Median, b.Lo80, b.Hi80)
+	return fmt.Sprintf("%s %s. Simulated mean arterial pressure in 4 h: %.0f mmHg (80 %% interval %.0f to %.0f).", llm.Pair(o.Levels), what, b.Median, b.Lo80, b.Hi80)
 }
 
 func texts(of []state.Levels) (out []string) {
