@@ -68,6 +68,14 @@ type HTTPConfig struct {
 	ReadTimeout time.Duration `yaml:"read_timeout"`
 	// WriteTimeout bounds answering one request. Default 60 s.
 	WriteTimeout time.Duration `yaml:"write_timeout"`
+	// MaxConnections is how many there may be; then those go first from which
+	// no request has come. Behind a proxy all connections are its own. Default
+	// 4096.
+	MaxConnections int `yaml:"max_connections"`
+	// DrainDelay is how long after SIGTERM /readyz says no while calls are still
+	// answered, so that a load balancer sends its calls elsewhere. Default: 5 s,
+	// and none on a loopback address.
+	DrainDelay time.Duration `yaml:"drain_delay"`
 	// ShutdownTimeout is how long calls under way may take to finish after
 	// SIGTERM. Default 15 s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
@@ -136,6 +144,7 @@ func defaultConfig() Config {
 			Addr:            "127.0.0.1:8080",
 			ReadTimeout:     time.Minute,
 			WriteTimeout:    time.Minute,
+			MaxConnections:  4096,
 			ShutdownTimeout: 15 * time.Second,
 		},
 		Audit: AuditConfig{
@@ -241,6 +250,10 @@ func (c Config) Validate() error {
 		}
 	}
 	switch {
+	case c.HTTP.DrainDelay < 0 || c.HTTP.DrainDelay > time.Minute:
+		return fmt.Errorf("http.drain_delay: %s is outside 0 to 1m", c.HTTP.DrainDelay)
+	case c.HTTP.MaxConnections < 16 || c.HTTP.MaxConnections > 1_000_000:
+		return fmt.Errorf("http.max_connections: %d is not between 16 and 1000000", c.HTTP.MaxConnections)
 	case c.HTTP.TLS.enabled() && (c.HTTP.TLS.CertFile == "" || c.HTTP.TLS.KeyFile == ""):
 		return errors.New("http.tls: cert_file and key_file go together")
 	}

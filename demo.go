@@ -110,12 +110,17 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	// Synthetic patients need no local validation record; real ones do.
-	service, err := newService(r, registry, nil, log, logger, func(time.Time) validation.Standing { return validation.Standing{} })
+	deps, err := serviceDeps(r, registry, nil, log, logger)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	if err := r.recordStart(ctx, log); err != nil {
+	// Synthetic patients need no local validation record; real ones do.
+	deps.Validated = func(time.Time) validation.Standing { return validation.Standing{} }
+	service, err := cdshooks.New(deps)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	if err := r.recordStart(ctx, log, nil); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	if err := service.Start(ctx); err != nil {

@@ -13,8 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/fhir"
@@ -112,13 +110,16 @@ func (o *ownAccess) check(ctx context.Context, w io.Writer) error {
 	return errors.Join(failed...)
 }
 
-// reloads is what of it is read again while serving.
-func (o *ownAccess) reloads() []reloaded {
+// reload reads the keys again.
+func (o *ownAccess) reload() (changed bool, err error) {
 	if o.ring == nil {
-		return nil
+		return false, nil
 	}
-	return []reloaded{{"keys", o.ring.Reload, func() zap.Field { return zap.Strings("keys", o.ring.Keys()) }}}
+	return o.ring.Reload()
 }
+
+// keys are the keys in use, in words.
+func (o *ownAccess) keys() []string { return o.ring.Keys() }
 
 // close ends the sources.
 func (o *ownAccess) close() {

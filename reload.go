@@ -2,8 +2,8 @@
 
 package main
 
-// This file: reading files again while serving: the keys by which this service
-// proves to EHRs who it is, and its certificate.
+// This file: reading files again while serving: the configuration, the keys by
+// which this service proves to EHRs who it is, and its certificate.
 
 import (
 	"os"
@@ -23,6 +23,7 @@ type reloaded struct {
 	what   string // in the log: "keys"
 	reload func() (changed bool, err error)
 	now    func() zap.Field // what is in use, for the log
+	asked  bool             // read on SIGHUP only
 }
 
 // watch reads each again on SIGHUP and when its files change, until stop is
@@ -44,6 +45,9 @@ func watch(logger *zap.Logger, each ...reloaded) (stop func()) {
 			case <-tick.C:
 			}
 			for i, r := range each {
+				if r.asked && !asked {
+					continue
+				}
 				changed, err := r.reload()
 				switch {
 				case err != nil && (asked || err.Error() != said[i]):

@@ -14,16 +14,17 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
+	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
-	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
+	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/agent/llm"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
@@ -33,6 +34,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = time.Minute
 	maxHeaderBytes    = 32 << 10
+	defaultDrainDelay = 5 * time.Second
 )
 
 func serveCommand() *cobra.Command {
@@ -44,17 +46,22 @@ func serveCommand() *cobra.Command {
 			"--demo needs nothing: on loopback it starts an EHR of its own with synthetic patients, a log in a\n" +
 			"temporary folder, and prints the page to open. --check loads and checks everything, asks each EHR that\n" +
 			"is read by our own right for a token, names the clients whose display mode cannot be as configured, and\n" +
-			"exits. SIGHUP reads the signing keys and the certificate again.",
+			"exits. SIGHUP reads the configuration again, with clients, rules, code maps and model, and the signing keys\n" +
+			"and the certificate; what is unusable leaves in use what is there (docs/operations.md).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if demo && config != "" {
 				return misuse("--demo brings its own configuration; leave --config out")
 			}
-			cfg, err := loadConfig(config, os.Environ())
+			load := func() (Config, error) {
+				cfg, err := loadConfig(config, os.Environ())
+				if err == nil && addr != "" {
+					cfg.HTTP.Addr = addr
+				}
+				return cfg, err
+			}
+			cfg, err := load()
 			if err != nil {
 				return err
-			}
-			if addr != "" {
-				cfg.HTTP.Addr = addr
 			}
 			if err := cfg.Validate(); err != nil {
 				return misuse("%v", err)
@@ -62,7 +69,7 @@ func serveCommand() *cobra.Command {
 			if demo {
 				return serveDemo(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr(), check)
 			}
-			return serve(cmd.Context(), cfg, cmd, check)
+			return serve(cmd.Context(), cfg, load, cmd, check)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file")
@@ -72,40 +79,24 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// serve runs the service until ctx ends.
-func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) error {
-	r, err := openRooms(cfg, "")
-	if err != nil {
-		return err
-	}
-	defer r.close()
+// serve runs the service until ctx ends. load reads the configuration again.
+func serve(ctx context.Context, cfg Config, load func() (Config, error), cmd *cobra.Command, check bool) error {
+	logger := newLogger(cmd.ErrOrStderr())
 	log, err := openAudit(ctx, cfg.Audit)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	logger := newLogger(cmd.ErrOrStderr())
-	r.consulted = logConsulted(logger)
-	registry, err := newRegistry(cfg, log)
-	if err != nil {
-		return err
-	}
-	own, err := openOwnAccess(cfg, registry, fhir.PrefetchTemplates(r.maps))
-	if err != nil {
-		return err
-	}
-	defer own.close()
-	service, err := newService(r, registry, own, log, logger, nil)
-	if err != nil {
-		return err
-	}
-	defer service.Close()
-	traces, flush, err := openTraces(ctx, cfg.Traces, r.hashes.Build, logger)
+	traces, flush, err := openTraces(ctx, cfg.Traces, build(), logger)
 	if err != nil {
 		return err
 	}
 	defer flush()
-	service.Traces = traces
+	s := &serving{load: load, log: log, seen: log, traces: traces, logger: logger}
+	if s.now, err = s.open(cfg, nil); err != nil {
+		return err
+	}
+	defer s.close()
 	var cert *certificate
 	if cfg.HTTP.TLS.enabled() {
 		if cert, err = openCertificate(cfg.HTTP.TLS); err != nil {
@@ -113,47 +104,54 @@ func serve(ctx context.Context, cfg Config, cmd *cobra.Command, check bool) erro
 		}
 	}
 	if check {
-		if cert != nil {
-			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "certificate until %s\n", cert.expires().UTC().Format(time.RFC3339)); err != nil {
-				return err
-			}
-		}
-		if err := own.check(ctx, cmd.OutOrStdout()); err != nil {
-			return err
-		}
-		if err := service.Load(ctx); err != nil {
-			return err
-		}
-		if err := printDisplay(cmd.OutOrStdout(), service); err != nil {
-			return err
-		}
-		size, err := log.Size(ctx)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d clients, %d rules, model %s %s, log of %d records\n",
-			len(cfg.CDSHooks.Clients), len(r.rules.Rules()), r.model.Info().Kind, r.model.Info().Version, size)
-		return err
+		return s.check(ctx, cert, cmd.OutOrStdout())
 	}
 	ln, err := net.Listen("tcp", cfg.HTTP.Addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w (hint: is another service there? choose another with --addr)", err)
 	}
-	if err := r.recordStart(ctx, log); err != nil {
+	r, service := s.now.rooms, s.now.service
+	if err := r.recordStart(ctx, log, nil); err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	defer watch(logger, append(own.reloads(), cert.reloads()...)...)()
 	if cert != nil {
 		ln = tls.NewListener(ln, cert.config())
 	}
 	if err := service.Start(ctx); err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	defer watch(logger, append(s.reloads(ctx), cert.reloads()...)...)()
 	for _, line := range service.Lowered() {
 		logger.Warn(line)
 	}
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.Bool("tls", cert != nil), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
-	return listen(ctx, cfg.HTTP, ln, service.Handler())
+	return listen(ctx, cfg.HTTP, ln, s)
+}
+
+// check says whether the service could start, and what it would do.
+func (s *serving) check(ctx context.Context, cert *certificate, out io.Writer) error {
+	e := s.now
+	if cert != nil {
+		if _, err := fmt.Fprintf(out, "certificate until %s\n", cert.expires().UTC().Format(time.RFC3339)); err != nil {
+			return err
+		}
+	}
+	if err := e.own.check(ctx, out); err != nil {
+		return err
+	}
+	if err := e.service.Load(ctx); err != nil {
+		return err
+	}
+	if err := printDisplay(out, e.service); err != nil {
+		return err
+	}
+	size, err := s.log.Size(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "ok: %d clients, %d rules, model %s %s, log of %d records\n",
+		len(e.cfg.CDSHooks.Clients), len(e.rooms.rules.Rules()), e.rooms.model.Info().Kind, e.rooms.model.Info().Version, size)
+	return err
 }
 
 // printDisplay says how things stand with the local validation, and why less is
@@ -183,7 +181,8 @@ func logConsulted(logger *zap.Logger) func(llm.Observation) {
 
 // recordStart appends what the service works with from now on: who may call,
 // what each is shown, and the hashes that decisions will name.
-func (r *rooms) recordStart(ctx context.Context, log *sqllog.Log) error {
+// replaced are the hashes before, where a running service changes.
+func (r *rooms) recordStart(ctx context.Context, log auditLog, replaced *engine.Hashes) error {
 	type client struct {
 		Name    string            `json:"name"`
 		Issuer  string            `json:"issuer"`
@@ -195,8 +194,12 @@ func (r *rooms) recordStart(ctx context.Context, log *sqllog.Log) error {
 	for _, c := range r.cfg.CDSHooks.Clients {
 		clients = append(clients, client{c.Name, c.Issuer, c.FHIRAccess.Mode, cmp.Or(c.Display, trust.DisplaySilent), c.DisplayByUnit})
 	}
+	body := map[string]any{"schema": "sepsisagent.start/1", "hashes": r.hashes, "model": r.model.Info(), "clients": clients}
+	if replaced != nil {
+		body["replaced"] = *replaced
+	}
 	err := appendOwn(ctx, log, audit.Index{Kind: "config", Service: cdshooks.ServiceID, Model: r.hashes.Model, RulesHash: r.hashes.Rules, CodeMaps: r.hashes.CodeMaps},
-		map[string]any{"schema": "sepsisagent.start/1", "hashes": r.hashes, "model": r.model.Info(), "clients": clients})
+		body)
 	if err != nil {
 		return fmt.Errorf("record the start: %w", err)
 	}
@@ -212,21 +215,25 @@ func newRegistry(cfg Config, seen trust.Seen) (*trust.Registry, error) {
 	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway, Seen: seen})
 }
 
-// newService wires the CDS Hooks service. own may be nil. validated says how
-// things stand with the local validation; nil: by the record that the
-// configuration names.
-func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqllog.Log, logger *zap.Logger, validated func(time.Time) validation.Standing) (*cdshooks.Service, error) {
+// auditLog is the log as the service uses it.
+type auditLog interface {
+	cdshooks.Log
+	evidence.Prover
+	Size(ctx context.Context) (int64, error)
+}
+
+// serviceDeps wires the CDS Hooks service. own may be nil.
+func serviceDeps(r *rooms, registry *trust.Registry, own *ownAccess, log auditLog, logger *zap.Logger) (cdshooks.Deps, error) {
 	card, err := cardOf(r.model, r.cfg.Files.CardAttributes)
 	if err != nil {
-		return nil, fmt.Errorf("files.card_attributes: %w", err)
+		return cdshooks.Deps{}, fmt.Errorf("files.card_attributes: %w", err)
 	}
-	return cdshooks.New(cdshooks.Deps{
+	return cdshooks.Deps{
 		Config: r.cfg.CDSHooks, State: r.cfg.State, Trust: registry,
 		Charts: cdshooks.MappedCharts{Mapper: r.mapper}, Templates: r.cfg.CDSHooks.Prefetch.Templates(r.maps),
 		Decider: r.decider, Log: log, Proofs: log,
 		Model: r.model.Info(), Hashes: r.hashes, ModelCard: card,
 		OwnAccess: own.grants(), KeySet: own.keySet,
-		Validated: validated,
 		// An EHR that grants us no token does not make the service unready: it
 		// answers every call that brings its data, and another replica would
 		// fare no better.
@@ -235,14 +242,24 @@ func newService(r *rooms, registry *trust.Registry, own *ownAccess, log *sqllog.
 			return err
 		},
 		Logger: logger,
-	})
+	}, nil
 }
 
-// listen serves until ctx ends, then lets calls under way finish.
+// listen serves until ctx ends. Then /readyz says no for a while, so that
+// nobody sends new calls, and calls under way may finish.
 func listen(ctx context.Context, cfg HTTPConfig, ln net.Listener, handler http.Handler) error {
+	var draining atomic.Bool
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if draining.Load() && r.URL.Path == "/readyz" {
+				http.Error(w, "draining", http.StatusServiceUnavailable)
+				return
+			}
+			handler.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
 		WriteTimeout: cfg.WriteTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ConnState: newConnections(cfg.MaxConnections).change,
 		// Calls under way are not cut off when the command's context ends:
 		// Shutdown waits for them.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
@@ -253,6 +270,12 @@ func listen(ctx context.Context, cfg HTTPConfig, ln net.Listener, handler http.H
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
+	}
+	draining.Store(true)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-time.After(cfg.drainDelay(ln.Addr())):
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
 	defer cancel()
@@ -265,3 +288,14 @@ func listen(ctx context.Context, cfg HTTPConfig, ln net.Listener, handler http.H
 	}
 	return nil
 }
+
+// drainDelay is DrainDelay with its default.
+func (c HTTPConfig) drainDelay(at net.Addr) time.Duration {
+	if tcp, ok := at.(*net.TCPAddr); c.DrainDelay == 0 && !(ok && tcp.IP.IsLoopback()) {
+		return defaultDrainDelay
+	}
+	return c.DrainDelay
+}
+
+// templatesOf are the searches of the prefetch templates.
+func templatesOf(r *rooms) map[string]string { return fhir.PrefetchTemplates(r.maps) }

@@ -136,5 +136,5 @@ func (c *certificate) reloads() []reloaded {
 	if c == nil {
 		return nil
 	}
-	return []reloaded{{"certificate", c.reload, func() zap.Field { return zap.Time("expires", c.expires()) }}}
+	return []reloaded{{what: "certificate", reload: c.reload, now: func() zap.Field { return zap.Time("expires", c.expires()) }}}
 }
