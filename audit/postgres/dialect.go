@@ -60,34 +60,53 @@ func bind(query string) string {
 	return b.String()
 }
 
-// insert adds all rows by one statement of a fixed shape: a column is an array.
-func insert(ctx context.Context, tx *sql.Tx, table string, names []string, rows [][]any) error {
-	args := make([]any, len(names))
-	arrays := make([]string, len(names))
-	for i, name := range names {
-		var typ string
-		var err error
-		switch rows[0][i].(type) {
-		case string:
-			typ = "text"
-			args[i], err = column[string](rows, i)
-		case int64:
-			typ = "bigint"
-			args[i], err = column[int64](rows, i)
-		case []byte:
-			typ = "bytea"
-			args[i], err = column[[]byte](rows, i)
+// insert adds all rows by one statement, whose shape does not depend on their
+// number: a column is an array, and every table but the last is written in a
+// WITH of that statement.
+func insert(ctx context.Context, tx *sql.Tx, additions []sqllog.Addition) error {
+	var stmt strings.Builder
+	var args []any
+	for i, a := range additions {
+		switch {
+		case i == len(additions)-1:
+			stmt.WriteString(" ")
+		case i == 0:
+			stmt.WriteString("WITH a0 AS (")
 		default:
-			err = fmt.Errorf("a %T is not stored", rows[0][i])
+			fmt.Fprintf(&stmt, ", a%d AS (", i)
 		}
-		if err != nil {
-			return fmt.Errorf("column %s: %w", name, err)
+		arrays := make([]string, len(a.Names))
+		for k, name := range a.Names {
+			values, typ, err := array(a.Rows, k)
+			if err != nil {
+				return fmt.Errorf("%s.%s: %w", a.Table, name, err)
+			}
+			args = append(args, values)
+			arrays[k] = fmt.Sprintf("$%d::%s[]", len(args), typ)
 		}
-		arrays[i] = fmt.Sprintf("$%d::%s[]", i+1, typ)
+		fmt.Fprintf(&stmt, `INSERT INTO %s ("%s") SELECT * FROM unnest(%s)`, a.Table, strings.Join(a.Names, `", "`), strings.Join(arrays, ", "))
+		if i < len(additions)-1 {
+			stmt.WriteString(")")
+		}
 	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf(`INSERT INTO %s ("%s") SELECT * FROM unnest(%s)`,
-		table, strings.Join(names, `", "`), strings.Join(arrays, ", ")), args...)
+	_, err := tx.ExecContext(ctx, stmt.String(), args...)
 	return err
+}
+
+// array gives a column of the rows, and what PostgreSQL calls its values.
+func array(rows [][]any, i int) (values any, typ string, err error) {
+	switch rows[0][i].(type) {
+	case string:
+		values, err = column[string](rows, i)
+		return values, "text", err
+	case int64:
+		values, err = column[int64](rows, i)
+		return values, "bigint", err
+	case []byte:
+		values, err = column[[]byte](rows, i)
+		return values, "bytea", err
+	}
+	return nil, "", fmt.Errorf("a %T is not stored", rows[0][i])
 }
 
 func column[T any](rows [][]any, i int) ([]T, error) {

@@ -171,15 +171,24 @@ func connect(path string, busy time.Duration) (*sql.DB, error) {
 	return sql.Open("sqlite", u.String())
 }
 
-// insert adds rows by one prepared statement.
-func insert(ctx context.Context, tx *sql.Tx, table string, names []string, rows [][]any) error {
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(names)), ", ")
-	stmt, err := tx.PrepareContext(ctx, fmt.Sprintf(`INSERT INTO %s ("%s") VALUES (%s)`, table, strings.Join(names, `", "`), marks))
+// insert adds rows by one prepared statement a table.
+func insert(ctx context.Context, tx *sql.Tx, additions []sqllog.Addition) error {
+	for _, a := range additions {
+		if err := insertInto(ctx, tx, a); err != nil {
+			return fmt.Errorf("%s: %w", a.Table, err)
+		}
+	}
+	return nil
+}
+
+func insertInto(ctx context.Context, tx *sql.Tx, a sqllog.Addition) error {
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(a.Names)), ", ")
+	stmt, err := tx.PrepareContext(ctx, fmt.Sprintf(`INSERT INTO %s ("%s") VALUES (%s)`, a.Table, strings.Join(a.Names, `", "`), marks))
 	if err != nil {
 		return err
 	}
 	defer stmt.Close()
-	for _, row := range rows {
+	for _, row := range a.Rows {
 		if _, err := stmt.ExecContext(ctx, row...); err != nil {
 			return err
 		}

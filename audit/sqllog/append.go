@@ -12,6 +12,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"runtime"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -77,6 +78,8 @@ func (l *Log) enqueue(ctx context.Context, r request) error {
 func (l *Log) writer() {
 	defer close(l.done)
 	for first := range l.queue {
+		// Those who were just answered get a turn to come with their next.
+		runtime.Gosched()
 		batch := []request{first}
 		size := len(first.entry.Body)
 	gather:
@@ -151,14 +154,14 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 	if g.size == old.Size {
 		return results, nil, nil // every entry was a duplicate
 	}
-	if err := g.insert(ctx, tx); err != nil {
-		return results, nil, err
-	}
 	head, err := treeHead(l.opts.Key.Name(), g.size, nodes)
 	if err != nil {
 		return results, nil, err
 	}
-	if signed, err = saveCheckpoint(ctx, tx, l.store.Dialect, head, l.opts.Key); err != nil {
+	if signed, err = head.Sign(l.opts.Key); err != nil {
+		return results, nil, err
+	}
+	if err := l.store.Dialect.Insert(ctx, tx, g.additions(signed)); err != nil {
 		return results, nil, err
 	}
 	if err := tx.Commit(); err != nil {
@@ -257,24 +260,19 @@ var entryNames = func() []string {
 	return append(names, "index_json", "salt", "body")
 }()
 
-func (g *growth) insert(ctx context.Context, tx *sql.Tx) error {
-	for _, t := range []struct {
-		table string
-		names []string
-		rows  [][]any
-	}{
+var checkpointNames = []string{"size", "signed"}
+
+// additions are the rows to write, with the signed head of the tree they make.
+func (g *growth) additions(signed []byte) []Addition {
+	out := []Addition{
 		{"entry", entryNames, g.entry},
-		{"term", []string{"kind", "value", "leaf"}, g.term},
 		{"node", []string{"idx", "hash"}, g.newNode},
-	} {
-		if len(t.rows) == 0 {
-			continue
-		}
-		if err := g.dialect.Insert(ctx, tx, t.table, t.names, t.rows); err != nil {
-			return fmt.Errorf("%s: %w", t.table, err)
-		}
+		{"checkpoint", checkpointNames, [][]any{{g.size, signed}}},
 	}
-	return nil
+	if len(g.term) > 0 {
+		out = append(out, Addition{"term", []string{"kind", "value", "leaf"}, g.term})
+	}
+	return out
 }
 
 // blob keeps an empty body from being stored as NULL.
@@ -283,15 +281,4 @@ func blob(b []byte) []byte {
 		return []byte{}
 	}
 	return b
-}
-
-func saveCheckpoint(ctx context.Context, tx *sql.Tx, d Dialect, head audit.Checkpoint, key *audit.Key) ([]byte, error) {
-	signed, err := head.Sign(key)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.Insert(ctx, tx, "checkpoint", []string{"size", "signed"}, [][]any{{head.Size, signed}}); err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	return signed, nil
 }

@@ -29,9 +29,8 @@ type Dialect struct {
 	// Lock is a statement that lets one writer's transaction in at a time and
 	// holds until its end; empty where beginning a transaction does.
 	Lock string
-	// Insert adds rows to a table. Values of a column are all string, all int64
-	// or all []byte.
-	Insert func(ctx context.Context, tx *sql.Tx, table string, names []string, rows [][]any) error
+	// Insert adds rows to tables, in one message where the database takes one.
+	Insert func(ctx context.Context, tx *sql.Tx, additions []Addition) error
 	// Text is a searchable value as the database can keep and index it. It is
 	// the identity, or says what the value was beyond doubt.
 	Text func(string) string
@@ -44,6 +43,14 @@ type Dialect struct {
 	Goose      goose.Dialect
 	Migrations fs.FS
 	Locker     func() (lock.SessionLocker, error)
+}
+
+// Addition is at least one row to add to one table. Values of a column are all
+// string, all int64 or all []byte.
+type Addition struct {
+	Table string
+	Names []string
+	Rows  [][]any
 }
 
 // provider gives the migrations, ready to be applied.
@@ -126,15 +133,19 @@ func create(ctx context.Context, db *sql.DB, d Dialect, key *audit.Key) error {
 	if there > 0 {
 		return audit.ErrExists
 	}
-	err = d.Insert(ctx, tx, "meta", []string{"key", "value"}, [][]any{{"origin", key.Name()}, {"verifier", key.Verifier().String()}})
-	if err != nil {
-		return err
-	}
 	head, err := treeHead(key.Name(), 0, &nodeReader{ctx: ctx, q: tx, bind: d.Bind})
 	if err != nil {
 		return err
 	}
-	if _, err := saveCheckpoint(ctx, tx, d, head, key); err != nil {
+	signed, err := head.Sign(key)
+	if err != nil {
+		return err
+	}
+	err = d.Insert(ctx, tx, []Addition{
+		{"meta", []string{"key", "value"}, [][]any{{"origin", key.Name()}, {"verifier", key.Verifier().String()}}},
+		{"checkpoint", checkpointNames, [][]any{{int64(0), signed}}},
+	})
+	if err != nil {
 		return err
 	}
 	return tx.Commit()
