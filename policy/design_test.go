@@ -188,6 +188,27 @@ func TestAStalePressureIsADangerOnAVasopressorThatMayRun(t *testing.T) {
 	}
 }
 
+// Who is warned of a low pressure has to know of a vasodilator that runs, and is
+// told of none that was stopped.
+func TestADangerOfLowPressureNamesWhatLowersIt(t *testing.T) {
+	p := shipped(t)
+	for _, mapMmHg := range []float64{50, 63} {
+		for status, want := range map[string]bool{state.AgentRunning: true, state.AgentUndocumented: true, state.AgentStopped: false} {
+			b := &bed{tl: known(), p: &Proposal{Direction: DirectionNone}}
+			b.mapMmHg(mapMmHg)
+			b.tl.Present.Agents = []state.Agent{{Drug: "nitroglycerin", Class: state.ClassVasoactive, State: status, Rate: 25, RateUnit: state.UnitUgMin}}
+			got, err := p.Judge(b.tl, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(got, func(v Verdict) bool { return v.Hazard })
+			if i < 0 || strings.Contains(got[i].Text, "Charted too: nitroglycerin, which lowers the pressure.") != want {
+				t.Errorf("MAP %v, nitroglycerin %s: %+v", mapMmHg, status, got)
+			}
+		}
+	}
+}
+
 // A maintenance infusion is no vasopressor: the warning says which of the two
 // the pressure is low on.
 func TestSevereHypotensionOnFluidAloneIsNotCalledTreatedWithAVasopressor(t *testing.T) {

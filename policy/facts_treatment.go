@@ -46,6 +46,8 @@ var treatmentFacts = []fact{
 		return "A vasopressor may still run (its current rate is not charted, nor its end)"
 	}),
 	text("vasopressor_missing", "what the chart lacks where no vasopressor is charted as running: a running vasopressor, or the current rate of one whose last rate is too old", aboutChart, vasopressorMissing),
+	{name: "pressure_lowering_drug", kind: word, about: aboutChart, doc: "a drug charted as running that lowers the pressure: a vasodilator or a beta-blocker; unknown where none is charted",
+		read: func(in *input) (any, bool) { d := pressureLowering(in.tl); return d, d != "" }},
 	text("treatment_charted", "what is charted against a low pressure: a vasopressor, or fluid alone", aboutChart, func(in *input) string {
 		if vasopressorCharted(in.tl) {
 			return "a vasopressor"
@@ -113,6 +115,20 @@ func vasopressorCharted(tl *state.Timeline) bool {
 		}
 	}
 	return false
+}
+
+// vasodilators are the infused ones, as code maps spell them.
+var vasodilators = map[state.Drug]bool{"nitroglycerin": true, "nitroprusside": true, "nicardipine": true, "clevidipine": true}
+
+// pressureLowering is the first drug charted as running that lowers the
+// pressure. Whoever is told of a low one has to know of it.
+func pressureLowering(tl *state.Timeline) string {
+	for _, a := range tl.Present.Agents {
+		if (vasodilators[a.Drug] || betaBlockers[a.Drug]) && a.State != state.AgentStopped {
+			return string(a.Drug)
+		}
+	}
+	return ""
 }
 
 // vasopressorUndocumented reports a vasopressor whose last rate is too old to be
