@@ -153,7 +153,7 @@ func TestPostgresServesWithFewRights(t *testing.T) {
 	}
 	schema := u.Query().Get("search_path")
 	p.exec(t, `CREATE ROLE serving LOGIN`, `GRANT USAGE ON SCHEMA `+schema+` TO serving`,
-		`GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA `+schema+` TO serving`, `GRANT DELETE ON used_token TO serving`)
+		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, used_token TO serving`, `GRANT SELECT ON goose_db_version TO serving`, `GRANT DELETE ON used_token TO serving`)
 	t.Cleanup(func() { p.exec(t, `DROP OWNED BY serving`, `DROP ROLE serving`) })
 	u.User = url.User("serving")
 	l, err := Open(t.Context(), u.String(), Options{Key: key})
