@@ -87,12 +87,18 @@ func serve(ctx context.Context, cfg Config, load func() (Config, error), cmd *co
 		return err
 	}
 	defer log.Close()
+	var kept auditLog = log
+	if !cfg.Audit.inPostgres() {
+		if kept, err = newPresentLog(log, cfg.Audit.Path); err != nil {
+			return err
+		}
+	}
 	traces, flush, err := openTraces(ctx, cfg.Traces, build(), logger)
 	if err != nil {
 		return err
 	}
 	defer flush()
-	s := &serving{load: load, log: log, seen: log, traces: traces, logger: logger}
+	s := &serving{load: load, log: kept, seen: log, traces: traces, logger: logger}
 	if s.now, err = s.open(cfg, nil); err != nil {
 		return err
 	}

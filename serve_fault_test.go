@@ -301,6 +301,34 @@ func TestALogWithoutRoomOrGoneAnswersNothingUnrecorded(t *testing.T) {
 	c.wantRecorded(result.Answered)
 }
 
+func TestALogWhoseFileIsDeletedAnswersNothing(t *testing.T) {
+	c := startChild(t, newAuditHouse(t), "")
+	c.hush()
+	if got := c.call(); got != 200 {
+		t.Fatalf("at first: %d", got)
+	}
+	if err := os.Rename(c.house.db, c.house.db+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.call(); got != 500 {
+		t.Errorf("a call without a log: %d", got)
+	}
+	res, err := http.Get(c.target + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 503 {
+		t.Errorf("readiness without a log: %d", res.StatusCode)
+	}
+	if err := os.Rename(c.house.db+".away", c.house.db); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.call(); got != 200 {
+		t.Errorf("once it is back: %d", got)
+	}
+}
+
 func TestSIGHUPChangesClientsAndRulesAndAnUnusableFileChangesNothing(t *testing.T) {
 	c := startChild(t, newAuditHouse(t), "")
 	hup := func() {
