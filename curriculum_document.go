@@ -2,7 +2,7 @@
 
 package main
 
-// This file: the scores of a curriculum in words.
+// This file: the scores of a curriculum in words, and docs/curriculum.md.
 
 import (
 	"fmt"
@@ -13,8 +13,80 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/learn/curriculum"
 )
 
-// printCurriculum prints the tables of a record as Markdown.
+// curriculumDocument writes docs/curriculum.md.
+func curriculumDocument(w io.Writer, r *curriculum.Record, drawn []picture, figures string) error {
+	out, s := &strings.Builder{}, &r.Settings
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	show := func(names ...string) {
+		for _, p := range drawn {
+			for _, name := range names {
+				if p.name == name && figures != "" {
+					say("\n![%s](%s/curriculum-%s.svg)", p.alt, figures, name)
+				}
+			}
+		}
+	}
+	say("# The three-stage curriculum, native\n")
+	say("Printed by `sepsisagent curriculum report --model DIR --figures docs/figures` from what `sepsisagent train actor --curriculum --cohort F --world DIR --out DIR --seed %d` measured and kept. World model `%.12s`, cohort `%.12s`. For a language model see [llm-curriculum.md](llm-curriculum.md).\n", s.Imitation.Seed, r.World, r.DataDigest)
+	say("Everything below is about simulated patients, but for the table of foresight. It says what a policy earns in a simulator, not what it would do for a patient. The service does not consult this network: what it consults is the proposer of [agent.md](agent.md).\n")
+	say("## What is trained\n")
+	say("One network, %d wide, reads the world model's encoding of a timeline and what has been simulated in the decision so far. It scores 50 actions: prescribe one of the 25 pairs of levels, or simulate one (at most %d in a decision). Without anything simulated the score of a vasopressor level falls with MAP by construction; what comes back from the simulator may turn it either way, behind the same rules.\n", s.Imitation.Hidden, s.Looks)
+	say("| stage | learns | from |\n|---|---|---|")
+	say("| I | the next state, death in hospital, need of a vasopressor in 24 h, usual care | recorded stays of training patients |")
+	say("| II | propose, simulate, refine | a planner that climbs the five-by-five grid from what runs, on the forecasts of members %v: %d of %d courses, %d choices. Left out: patients who died or did no better than by leaving treatment alone under the same luck, and prescriptions that a rule speaks against |", r.Train, r.Courses, s.Courses, r.Choices)
+	say("| III | when to simulate, what to make of it, what to prescribe | %d iterations of %d starts with %d rollouts each in members %v, a quarter of the starts without the simulator |", r.Iterations, s.Groups, s.Rollouts, r.Train)
+	say("\nStage III is the paper's group-relative policy gradient with three changes: a choice is judged by what is earned from its decision on against the others of its group (not by the whole return), differences are divided by the spread of the iteration (not of the group, where noise would be blown up), and the pull to stage II is the exact divergence over all actions. Rollouts of a group meet the same luck. In stages II and III the dynamics are gone over again, so that they are not forgotten.\n")
+	say("## What it is worth\n")
+	say("Scored on members %v, which trained nothing, and on the mechanistic simulator, whose patients follow equations and not a network; its return has no part of rules and burden, so the returns of the two worlds are not to be compared. The agent simulates with the training members in both. Death and calibration of the world model are shared by all members, so the first world is not wholly foreign. Starts are synthetic patients. Intervals are of 95 %% over resampled patients; the same patients and luck for every row. G1 and G2 are the published metric; under- and overdosing are Festor's hazards on levels, as docs/evaluation.md has them.", r.Held)
+	show("return-held", "return-mechanistic")
+	out.WriteString(tablesOf(r))
+	show("practice", "looks")
+	out.WriteString(readingOf(r))
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// readingOf says in words what the tables show, by their intervals.
+func readingOf(r *curriculum.Record) string {
+	out := &strings.Builder{}
+	out.WriteString("\n## Reading it\n\n")
+	for _, world := range []string{curriculum.WorldHeld, curriculum.WorldMechanistic} {
+		rows := rowsIn(r, world)
+		var runs curriculum.Row
+		for _, x := range rows {
+			if x.Policy == "what runs" {
+				runs = x
+			}
+		}
+		for _, x := range rows {
+			if !strings.HasPrefix(x.Policy, "stage") {
+				continue
+			}
+			name, verdict := x.Policy+" without the simulator", "not told apart from"
+			if x.Simulator {
+				name = x.Policy + " with the simulator"
+			}
+			switch {
+			case x.Return.Low > runs.Return.High:
+				verdict = "better than"
+			case x.Return.High < runs.Return.Low:
+				verdict = "worse than"
+			}
+			fmt.Fprintf(out, "- %s: %s (%s) is %s leaving treatment as it is (%s).\n", world, name, spanned(x.Return, 3), verdict, spanned(runs.Return, 3))
+		}
+	}
+	out.WriteString("\nIntervals that overlap tell nothing apart here, though the same patients stand behind all rows.\n")
+	return out.String()
+}
+
+// printCurriculum prints the tables of a record.
 func printCurriculum(w io.Writer, r *curriculum.Record) error {
+	_, err := io.WriteString(w, tablesOf(r))
+	return err
+}
+
+// tablesOf are the tables of a record as Markdown.
+func tablesOf(r *curriculum.Record) string {
 	out := &strings.Builder{}
 	for _, world := range []string{curriculum.WorldHeld, curriculum.WorldMechanistic} {
 		fmt.Fprintf(out, "\n**%s**\n\n| policy | simulator | episodes | return | alive, %% | hours of MAP < 65 | keeps G1 and G2, %% | no rule against, %% | under (A, C), %% | over (B, D), %% | simulated per decision | turned by it, %% |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", world)
@@ -46,8 +118,7 @@ func printCurriculum(w io.Writer, r *curriculum.Record) error {
 		s := r.Scores[0]
 		fmt.Fprintf(out, "\n%d test patients with %d times and %d deaths; %d times off vasopressors, %d followed by one within 24 h.\n", s.IHM.Patients, s.IHM.Times, s.IHM.Events, s.VR.Times, s.VR.Events)
 	}
-	_, err := io.WriteString(w, out.String())
-	return err
+	return out.String()
 }
 
 // spanned is a number with its interval.

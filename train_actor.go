@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,16 +24,16 @@ import (
 func trainActor() *cobra.Command {
 	var file, dir, out, config string
 	var stage int
-	var asJSON, proposer bool
+	var asJSON, all bool
 	train, settings := curriculum.DefaultActorConfig(), curriculum.DefaultConfig()
 	cmd := &cobra.Command{
 		Use: "actor", Short: "Train the learned policy that proposes treatment to the agent", Args: noArgs,
 		Long: "Train an actor for a world model, on the cohort that trained it, and write a model folder that holds both.\n" +
 			"The world model is not changed; --out may be its own folder, whose actor is then replaced. Test patients\n" +
 			"(by hash) are never trained on. The same cohort, world model and seed give the same weights.\n\n" +
-			"First the proposer that the service consults is fitted to recorded stays; then one network goes through the\n" +
-			"three-stage curriculum in the world model (docs/curriculum.md), each stage scored when it is done. A training\n" +
-			"that was stopped goes on where it was.",
+			"Without --stage that is the proposer that the service consults, fitted to recorded stays alone. With --stage or\n" +
+			"--curriculum one network goes through the three-stage curriculum in the world model (docs/curriculum.md), each\n" +
+			"stage scored when it is done; a training that was stopped goes on where it was.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := require(cmd, "cohort", "world", "out"); err != nil {
 				return err
@@ -53,7 +54,7 @@ func trainActor() *cobra.Command {
 				return err
 			}
 			result := map[string]any{"world": model.Info().Hash}
-			if stage == 0 {
+			if stage == 0 && !all {
 				trained, err := curriculum.TrainActor(cmd.Context(), cohort.Read(file), model, train, actorLines(cmd.ErrOrStderr()))
 				if err != nil {
 					return err
@@ -68,7 +69,7 @@ func trainActor() *cobra.Command {
 					}
 				}
 			}
-			if !proposer {
+			if stage != 0 || all {
 				from, to := 1, curriculum.Stages
 				if stage != 0 {
 					from, to = stage, stage
@@ -95,9 +96,9 @@ func trainActor() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "folder to write (required)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (for the level cut-points)")
 	cmd.Flags().Uint64Var(&train.Seed, "seed", train.Seed, "seed of every random choice")
-	cmd.Flags().IntVar(&stage, "stage", 0, "1, 2 or 3: train that stage of the curriculum alone, on what --out holds (default: the proposer and all stages)")
-	cmd.Flags().BoolVar(&proposer, "proposer", false, "train the proposer that the service consults, and no curriculum")
-	cmd.MarkFlagsMutuallyExclusive("stage", "proposer")
+	cmd.Flags().IntVar(&stage, "stage", 0, "1, 2 or 3: train that stage of the curriculum, on what --out holds of those before")
+	cmd.Flags().BoolVar(&all, "curriculum", false, "train all stages that --out does not hold yet")
+	cmd.MarkFlagsMutuallyExclusive("stage", "curriculum")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
@@ -131,8 +132,11 @@ func copyModel(from, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"weights.safetensors", "model.json", "MODEL_CARD.md", "training.svg", "SHA256SUMS"} {
+	for _, name := range []string{"weights.safetensors", "model.json", "MODEL_CARD.md", "training.svg", "baselines.safetensors", "baselines.json", "SHA256SUMS"} {
 		data, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "baselines.") {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,15 @@ func modelCopy(t *testing.T, without ...string) string {
 func TestTrainActorSaysWhatItNeeds(t *testing.T) {
 	sepsisagent(t, "train", "actor").want(exitMisuse).says("--cohort")
 	sepsisagent(t, "train", "actor", "--cohort", "none.parquet", "--world", t.TempDir(), "--out", t.TempDir()).want(exitFailed).says("train world")
-	if err := copyModel(modelCopy(t), modelCopy(t)); err == nil || !strings.Contains(err.Error(), "already holds a model") {
+	sepsisagent(t, "train", "actor", "--stage", "4", "--cohort", "none.parquet", "--world", t.TempDir(), "--out", t.TempDir()).want(exitMisuse).says("1, 2 or 3")
+	if err := copyModel(modelCopy(t), modelCopy(t)); err != nil {
+		t.Errorf("a folder that holds this very model: %v", err)
+	}
+	other := modelCopy(t)
+	if err := os.WriteFile(filepath.Join(other, "model.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyModel(modelCopy(t), other); err == nil || !strings.Contains(err.Error(), "already holds a model") {
 		t.Errorf("a model is written over: %v", err)
 	}
 }
