@@ -172,7 +172,9 @@ func truthPictures(reports []*learn.TruthReport) []picture {
 		value.Series = append(value.Series, s)
 	}
 	last := reports[len(reports)-1]
-	estimates := figure.Lines{Title: fmt.Sprintf("Estimate against truth, %d stays", last.Episodes), XLabel: "exact value", YLabel: "estimated value", Height: 380, Paper: true,
+	// WPDIS reaches far beyond any chance; drawn whole, nothing else could be read.
+	const drawnTo = 1.2
+	estimates := figure.Lines{Title: fmt.Sprintf("Estimate against truth, %d stays; intervals cut at 0 and %v, estimates beyond left out", last.Episodes, drawnTo), XLabel: "exact value", YLabel: "estimated value", Height: 380, Paper: true,
 		Desc: "For each method the estimate of its first policy with its 95 % interval against its exact value, and the line on which both agree."}
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, name := range truthEstimators {
@@ -180,8 +182,11 @@ func truthPictures(reports []*learn.TruthReport) []picture {
 		for _, m := range last.Methods {
 			truth, e := float64(m.Values[0]), m.Estimates[name]
 			low, high = min(low, truth), max(high, truth)
+			if float64(e.Value) > drawnTo {
+				continue
+			}
 			s.Points = append(s.Points, figure.Point{X: truth, Y: float64(e.Value)})
-			s.Low, s.High = append(s.Low, float64(e.Low)), append(s.High, float64(e.High))
+			s.Low, s.High = append(s.Low, max(0, float64(e.Low))), append(s.High, min(drawnTo, float64(e.High)))
 		}
 		estimates.Series = append(estimates.Series, s)
 	}
