@@ -188,7 +188,7 @@ func New(d Deps) (*Service, error) {
 	} else {
 		s.exposeHealth()
 	}
-	s.discovery, s.etag, err = discoveryDocument(d.Templates)
+	s.discovery, s.etag, err = discoveryDocument(d.Templates, d.Config.SpecVersion)
 	return s, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -73,6 +74,10 @@ type Config struct {
 	// TopicSystem is the code system of card topics. Default: the URL of this
 	// project.
 	TopicSystem string `yaml:"topic_system"`
+	// SpecVersion is the version of CDS Hooks that the discovery document
+	// announces, with the version of each hook: members that CDS Hooks 3.0
+	// brings. Default: none, as in 2.0.1.
+	SpecVersion string `yaml:"spec_version"`
 	// KillSwitchFile: while a file of this name exists, every display mode is
 	// silent. It is looked for on every call. Its folder must exist, so that a
 	// switch that is misspelt is found before it is needed.
@@ -84,6 +89,10 @@ type Config struct {
 	// silent (docs/display.md).
 	Drift DriftConfig `yaml:"drift"`
 }
+
+// specVersion is a semantic version from which on the discovery document says
+// which it is of.
+var specVersion = regexp.MustCompile(`^([3-9]|[1-9][0-9])\.[0-9]+\.[0-9]+$`)
 
 // DefaultConfig returns the defaults. PublicURL has none.
 func DefaultConfig() Config {
@@ -137,6 +146,8 @@ func (c Config) Validate() error {
 		return fail("evidence_key is shorter than 32 characters")
 	case c.SourceLabel == "" || c.TopicSystem == "":
 		return fail("source_label and topic_system must not be empty")
+	case c.SpecVersion != "" && !specVersion.MatchString(c.SpecVersion):
+		return fail("spec_version %q is not a version of CDS Hooks from 3.0.0 on (hint: leave it empty for 2.0.1)", c.SpecVersion)
 	}
 	if err := c.Drift.validate(); err != nil {
 		return fail("drift.%v", err)

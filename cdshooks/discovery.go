@@ -16,8 +16,13 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 )
 
+// hookVersion is the published version of every hook that we answer.
+const hookVersion = "1.0"
+
 type serviceEntry struct {
 	Hook              string            `json:"hook"`
+	HookVersion       string            `json:"hookVersion,omitempty"` // 3.0 only
+	Version           string            `json:"version,omitempty"`     // of CDS Hooks; 3.0 only
 	Title             string            `json:"title"`
 	Description       string            `json:"description"`
 	ID                string            `json:"id"`
@@ -25,8 +30,9 @@ type serviceEntry struct {
 	UsageRequirements string            `json:"usageRequirements"`
 }
 
-// discoveryDocument builds the document and its entity tag.
-func discoveryDocument(templates map[string]string) (body []byte, etag string, err error) {
+// discoveryDocument builds the document and its entity tag. A version of CDS
+// Hooks that is not empty is announced, and with it that of each hook.
+func discoveryDocument(templates map[string]string, version string) (body []byte, etag string, err error) {
 	for key, t := range templates {
 		path, _, _ := strings.Cut(t, "?") // code systems in the query are URLs themselves
 		if key == "" || path == "" || strings.HasPrefix(path, "/") || strings.Contains(path, "://") {
@@ -38,9 +44,13 @@ func discoveryDocument(templates map[string]string) (body []byte, etag string, e
 	var document struct {
 		Services []serviceEntry `json:"services"`
 	}
+	hook := ""
+	if version != "" {
+		hook = hookVersion
+	}
 	for _, o := range services {
 		document.Services = append(document.Services, serviceEntry{
-			Hook: o.hook, Title: o.title, Description: o.description, ID: o.id, Prefetch: templates, UsageRequirements: usage,
+			Hook: o.hook, HookVersion: hook, Version: version, Title: o.title, Description: o.description, ID: o.id, Prefetch: templates, UsageRequirements: usage,
 		})
 	}
 	var buf bytes.Buffer

@@ -193,8 +193,8 @@ func checkSummary(s string) error {
 		return fmt.Errorf("summary is empty")
 	case n > MaxSummary:
 		return fmt.Errorf("summary has %d code points, more than %d", n, MaxSummary)
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
-		return fmt.Errorf("summary holds control characters")
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) }):
+		return fmt.Errorf("summary holds control characters or line breaks")
 	}
 	return nil
 }
@@ -260,6 +260,9 @@ func (c Card) validateSuggestions(seen map[string]bool) error {
 		if s.IsRecommended {
 			recommended++
 		}
+		if len(s.Actions) > 1 {
+			return fmt.Errorf("suggestions[%d] has %d actions: Epic takes one", i, len(s.Actions))
+		}
 		for j, a := range s.Actions {
 			if err := a.validate(); err != nil {
 				return fmt.Errorf("suggestions[%d].actions[%d]: %w", i, j, err)
@@ -273,7 +276,7 @@ func (c Card) validateSuggestions(seen map[string]bool) error {
 }
 
 func (a Action) validate() error {
-	if a.Description == "" {
+	if strings.TrimSpace(a.Description) == "" {
 		return fmt.Errorf("description is empty")
 	}
 	switch a.Type {
@@ -285,14 +288,24 @@ func (a Action) validate() error {
 		if kind, err := o.text("resourceType"); err != nil || kind == "" {
 			return fmt.Errorf("the resource has no resourceType")
 		}
+		if id, err := o.text("id"); a.Type == "update" && (err != nil || id == "") {
+			return fmt.Errorf("update needs the id of the resource")
+		}
+		if a.ResourceID != "" {
+			return fmt.Errorf("%s has a resourceId, which only delete has", a.Type)
+		}
 	case "delete":
-		if a.ResourceID == "" || len(a.Resource) > 0 {
-			return fmt.Errorf("delete needs a resourceId and no resource")
+		if kind, id, _ := strings.Cut(a.ResourceID, "/"); kind == "" || !onlyLetters(kind) || !bareID(id) || len(a.Resource) > 0 {
+			return fmt.Errorf("delete needs a resourceId of the form Type/id and no resource")
 		}
 	default:
 		return fmt.Errorf("type %q is not one of create, update, delete", a.Type)
 	}
 	return nil
+}
+
+func onlyLetters(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') })
 }
 
 func webURL(s string) error {

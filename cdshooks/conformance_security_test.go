@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cdshooks
+
+// This file: lines E of the checklist, who is let in and what is never told.
+
+var conformanceSecurity = []line{
+	{"E1", "TLS 1.2 or newer", held("TestServeShowsItsOwnCertificateAndReadsItAgain")},
+	{"E2", "clients are authenticated", held("TestCallersWithoutAGoodTokenAreToldNothing/none")},
+	{"E3", "mutual TLS", lacks("the service checks no client certificates; what stands in front of it may")},
+	{"E4", "a bearer token on every call", held("TestCallersWithoutAGoodTokenAreToldNothing", "TestFeedbackThatBreaksTheContractIsRefusedWhole", "TestForgedTokensAreRefused")},
+	{"E5", "the token before the body", held("TestWhatCannotBeRecordedIsNotAnswered", "TestConformanceOfSecurity/E5: without a token a bad body is not looked at")},
+	{"E6", "alg, kid and typ in the header", held("TestForgedTokensAreRefused/no kid", "TestForgedTokensAreRefused/no typ")},
+	{"E7", "no none, no symmetric key, no confusion of keys", held("TestForgedTokensAreRefused/alg none", "TestForgedTokensAreRefused/HS256 with the public key as secret", "TestForgedTokensAreRefused/RS384 with the kid of the EC key", "TestGenuineTokensOfBothAlgorithmsAreAccepted")},
+	{"E8", "iss is registered", held("TestForgedTokensAreRefused/unknown issuer")},
+	{"E9", "jku is registered for the iss", held("TestForgedTokensAreRefused/jku that is not registered", "TestOnlyRegisteredAddressesAreEverRead")},
+	{"E10", "aud is this endpoint", held("TestForgedTokensAreRefused/aud of another endpoint", "TestCallersWithoutAGoodTokenAreToldNothing/for another endpoint")},
+	{"E11", "aud is never built from a request", held("TestCallersWithoutAGoodTokenAreToldNothing/for a forged host")},
+	{"E12", "further audiences of a client", held("TestRegisteredSubjectTenantAlgorithmAndAudience")},
+	{"E13", "exp, iat, jti, nbf", held("TestForgedTokensAreRefused/expired", "TestForgedTokensAreRefused/no iat", "TestForgedTokensAreRefused/no jti", "TestForgedTokensAreRefused/not yet valid")},
+	{"E14", "skew of at most 60 s, life of at most an hour", held("TestForgedTokensAreRefused/lives a day", "TestForgedTokensAreRefused/issued in the future", "TestAClockThatIsWrongRefusesAndRecordsAndNeverAccepts")},
+	{"E15", "tenant is registered", held("TestRegisteredSubjectTenantAlgorithmAndAudience")},
+	{"E16", "a token is used once, by all replicas", held("TestATokenIsUsedOnceAndAForgedOneUsesNothingUp", "TestCallersWithoutAGoodTokenAreToldNothing/used before", "TestReplicasOnOneFileRefuseATokenUsedOnce")},
+	{"E17", "one key has the kid", held("TestForgedTokensAreRefused/unknown kid", "TestKeySetsAreCheckedWhenRead")},
+	{"E18", "unknown crit is refused", held("TestForgedTokensAreRefused/unknown crit")},
+	{"E19", "the sandbox's key is not trusted", held("TestForgedTokensAreRefused/unknown issuer")},
+	{"E20", "sub is compared where registered", held("TestRegisteredSubjectTenantAlgorithmAndAudience")},
+	{"E21", "Cerner's list of jku", not("a remark on one vendor's test release; its jku is registered as any other")},
+	{"E22", "https only, bounded, no private addresses", held("TestAddressesOutsideTheNetworkAreNotReached", "TestNoWayToWriteAPrivateAddressReachesIt", "TestANameThatNowResolvesIntoThePrivateNetworkReachesNothing")},
+	{"E23", "a key cache that rotates", held("TestKeysRotateAndTheLastGoodSetServesWhileTheAddressIsDown")},
+	{"E24", "forged kids cost one read", held("TestAFloodOfForgedKeyIdsCostsOneRead", "TestCallsWaitForAKeySetThatIsBeingRead")},
+	{"E25", "keys by configuration where there is no jku", held("TestGenuineTokensOfBothAlgorithmsAreAccepted")},
+	{"E26", "RSA of 2048 bits, P-384 exactly", held("TestAnRSAKeyOfLessThan2048BitsIsRefused", "TestKeySetsAreCheckedWhenRead", "TestForgedTokensAreRefused/ES256 on the wrong curve")},
+	{"E27", "OPTIONS without a token, Authorization allowed", held("TestBrowsersOfRegisteredOriginsMayCall")},
+	{"E28", "exact origins, Vary, no credentials", held("TestBrowsersOfRegisteredOriginsMayCall")},
+	{"E29", "no client token is stored", held("TestCallersWithoutAGoodTokenAreToldNothing")},
+	{"E30", "no access token is stored", held("TestTheAccessTokenIsNowhereAfterTheCall", "TestSecretsNeverPrint")},
+	{"E31", "why authentication failed is not told", held("TestCallersWithoutAGoodTokenAreToldNothing")},
+	{"E32", "the token goes to its server only", held("TestMissingDataAreFetchedFromTheRegisteredServerWithThisCallsToken", "TestOnlyLinksWithinTheRegisteredServerAreFollowed")},
+	{"E33", "only the registered fhirServer is called", held("TestRequestsThatBreakTheContractAreRefusedWithAReceipt/fhirServer that is not registered")},
+	{"E34", "no more is kept than was agreed", not("the agreement is the site's; the one place where data are kept is the audit log")},
+	{"E35", "no patient in logs, metrics, traces, URLs", held("TestEveryAnswerCarriesSecurityHeadersAndNoPatientInMetrics", "TestSpansSayWhereTheTimeWentAndNothingOfThePatient", "TestTheAccessTokenIsNowhereAfterTheCall")},
+	{"E36", "no default key, issuer or way without tokens", held("TestUnusableRegistrationsAreRefusedAtStart", "TestServeChecksBeforeItStarts")},
+	{"E37", "an agreement on the service", not("a contract between people, not of the program")},
+}
