@@ -81,6 +81,14 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse("%v", err) })
+	// Flags that exclude each other are checked here, because cobra's own check does
+	// not go through the function above.
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateFlagGroups(); err != nil {
+			return misuse("%v", err)
+		}
+		return nil
+	}
 	root.AddCommand(commands()...)
 	return root
 }

@@ -103,6 +103,7 @@ func TestExitStatuses(t *testing.T) {
 		{"an unknown command is misuse", []string{"heal"}, exitMisuse, `"heal"`},
 		{"an unknown subcommand is misuse", []string{"audit", "forget"}, exitMisuse, `"forget"`},
 		{"an unknown flag is misuse", []string{"rules", "list", "--quick"}, exitMisuse, "--quick"},
+		{"flags that exclude each other are misuse", []string{"evaluate", "icu-sepsis", "--tables", "t", "--json", "--markdown"}, exitMisuse, "markdown"},
 		{"a stray argument is misuse", []string{"rules", "list", "now"}, exitMisuse, `"now"`},
 		{"a missing flag is misuse and names all of them", []string{"cohort", "synth"}, exitMisuse, "--patients and --seed and --out"},
 		{"a missing log is failure and says what to do", []string{"audit", "verify", "--db", "/nonexistent/a.db"}, exitFailed, "audit init"},
