@@ -56,6 +56,9 @@ type StageScore struct {
 // III is pulled to.
 var tensorNames = []string{"theta", "adam.m", "adam.v", "anchor"}
 
+// placeOf says how far a training is, for the weights to name.
+func placeOf(r *Record) string { return fmt.Sprintf("stage %d, iteration %d", r.Stage, r.Iterations) }
+
 // write keeps the network and the record; the record comes last, so that a folder
 // with one is whole.
 func (t *trainer) write(dir string, r *Record) error {
@@ -67,7 +70,7 @@ func (t *trainer) write(dir string, r *Record) error {
 		}
 		tensors = append(tensors, nn.Tensor{Name: tensorNames[i], Shape: []int{len(data)}, Data: slices.Clone(data)})
 	}
-	weights, err := nn.EncodeSafetensors(tensors, map[string]string{"schema": Schema, "hidden": fmt.Sprint(t.learner.hidden), "adam.step": fmt.Sprint(s.Step)})
+	weights, err := nn.EncodeSafetensors(tensors, map[string]string{"schema": Schema, "hidden": fmt.Sprint(t.learner.hidden), "adam.step": fmt.Sprint(s.Step), "at": placeOf(r)})
 	if err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func Read(dir string) (*Record, error) {
 }
 
 // load takes the network of a folder up again.
-func (t *trainer) load(dir string) error {
+func (t *trainer) load(dir string, r *Record) error {
 	data, err := os.ReadFile(filepath.Join(dir, WeightsFile))
 	if err != nil {
 		return fmt.Errorf("%w: %w (hint: train the stage before first)", ErrCurriculum, err)
@@ -118,6 +121,9 @@ func (t *trainer) load(dir string) error {
 	tensors, meta, err := nn.DecodeSafetensors(data)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrCurriculum, WeightsFile, err)
+	}
+	if meta["at"] != placeOf(r) { // killed between the two files
+		return fmt.Errorf("%w: %s is at %s, %s at %s (hint: begin with --stage 1)", ErrCurriculum, WeightsFile, meta["at"], RecordFile, placeOf(r))
 	}
 	l := &learner{net: agent.NewActorLearner(t.cfg.Imitation.Hidden), hidden: t.cfg.Imitation.Hidden}
 	l.theta, l.grad = make([]float32, l.net.Layout.Size()), make([]float32, l.net.Layout.Size())

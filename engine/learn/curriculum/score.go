@@ -284,9 +284,6 @@ func (t *trainer) references() []person {
 				if err == nil && !ok { // all it looked at is blocked
 					return unit.fixed(unit.running).decide(ctx, e)
 				}
-				if d != nil {
-					d.choices = nil
-				}
 				return d, ok, err
 			}}
 		}},

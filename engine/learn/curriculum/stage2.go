@@ -41,6 +41,9 @@ func (u *Unit) teach(ctx context.Context, e *environment.Episode, looks int) (d 
 		memory := m.memory
 		c := choice{seen: m.state, at: e.Step(), action: action}
 		c.memory = &memory
+		if action >= agent.ActorPairs {
+			c.reward = environment.SimulationReward(1).Total()
+		}
 		d.choices = append(d.choices, c)
 	}
 	verdicts := map[int]int{}

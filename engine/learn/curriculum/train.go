@@ -50,7 +50,7 @@ func Train(ctx context.Context, dir string, from, to int, r *Records, u *Unit, c
 		}
 	}
 	if record.Stage > 0 {
-		if err := t.load(dir); err != nil {
+		if err := t.load(dir, record); err != nil {
 			return nil, err
 		}
 	}
