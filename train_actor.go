@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -132,13 +133,25 @@ func copyModel(from, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"weights.safetensors", "model.json", "MODEL_CARD.md", "training.svg", "baselines.safetensors", "baselines.json", "SHA256SUMS"} {
+	// The sums leave out what is not copied, the actor, or nothing could read the
+	// folder until one is written. model.json comes last: it says that all is there.
+	copied := []string{"weights.safetensors", "MODEL_CARD.md", "training.svg", "baselines.safetensors", "baselines.json", "model.json"}
+	for _, name := range slices.Insert(slices.Clone(copied), len(copied)-1, "SHA256SUMS") {
 		data, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "baselines.") {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		if name == "SHA256SUMS" {
+			var kept []byte
+			for line := range bytes.Lines(data) {
+				if f := bytes.Fields(line); len(f) == 2 && slices.Contains(copied, string(f[1])) {
+					kept = append(kept, line...)
+				}
+			}
+			data = kept
 		}
 		if err := os.WriteFile(filepath.Join(to, name), data, 0o644); err != nil {
 			return err

@@ -55,6 +55,14 @@ func TestTrainActorSaysWhatItNeeds(t *testing.T) {
 	}
 }
 
+func TestACopiedModelWithoutItsActorCanBeRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	if err := copyModel(modelCopy(t), dir); err != nil {
+		t.Fatal(err)
+	}
+	sepsisagent(t, "model", "info", "--model", dir).want(exitOK).prints("guideline moves alone")
+}
+
 func TestAModelFolderIsDecidedWithByItsOwnActorOrByNone(t *testing.T) {
 	bundle := filepath.Join("testdata", "explain", "bundle.json")
 	decide := func(dir string) ran {
