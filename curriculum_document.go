@@ -37,10 +37,10 @@ func curriculumDocument(w io.Writer, r *curriculum.Record, drawn []picture, figu
 	say("| III | when to simulate, what to make of it, what to prescribe | %d iterations of %d starts with %d rollouts each in members %v, a quarter of the starts without the simulator |", r.Iterations, s.Groups, s.Rollouts, r.Train)
 	say("\nStage III is the paper's group-relative policy gradient with three changes: a choice is judged by what is earned from its decision on against the others of its group (not by the whole return), differences are divided by the spread of the iteration (not of the group, where noise would be blown up), and the pull to stage II is the exact divergence over all actions. Rollouts of a group meet the same luck. In stages II and III the dynamics are gone over again, so that they are not forgotten.\n")
 	say("## What it is worth\n")
-	say("Scored on members %v, which trained nothing, and on the mechanistic simulator, whose patients follow equations and not a network; its return has no part of rules and burden, so the returns of the two worlds are not to be compared. The agent simulates with the training members in both. Death and calibration of the world model are shared by all members, so the first world is not wholly foreign. Starts are synthetic patients. Intervals are of 95 %% over resampled patients; the same patients and luck for every row. G1 and G2 are the published metric; under- and overdosing are Festor's hazards on levels, as docs/evaluation.md has them.", r.Held)
+	say("Scored on members %v, which trained nothing, and on the mechanistic simulator, whose patients follow equations and not a network; its return has no part of rules and burden, so the returns of the two worlds are not to be compared. The agent simulates with the training members in both. The chance of death, which decides who dies and most of the last reward, and the calibration are shared by all members, so the first world is not wholly foreign; the second is. Starts are synthetic patients. Intervals are of 95 %% over resampled patients; the same patients and luck for every row. G1 and G2 are the published metric; under- and overdosing are Festor's hazards on levels, as docs/evaluation.md has them.", r.Held)
 	show("return-held", "return-mechanistic")
 	out.WriteString(tablesOf(r))
-	show("practice", "looks")
+	show("stage1", "stage2", "practice", "looks")
 	out.WriteString(readingOf(r))
 	_, err := io.WriteString(w, out.String())
 	return err

@@ -49,7 +49,8 @@ func curriculumReport() *cobra.Command {
 	return cmd
 }
 
-// curriculumPictures draws the returns in both worlds, and stage III.
+// curriculumPictures draws the returns in both worlds, and the curves of the
+// stages.
 func curriculumPictures(r *curriculum.Record) (out []picture) {
 	for _, w := range []struct{ world, name string }{{curriculum.WorldHeld, "held"}, {curriculum.WorldMechanistic, "mechanistic"}} {
 		chart := figure.Rows{Title: "Return of an episode, " + w.world, Desc: "Mean return with its 95 % interval over patients, per policy", XLabel: "return", Series: []string{"return"}, Paper: true}
@@ -61,6 +62,25 @@ func curriculumPictures(r *curriculum.Record) (out []picture) {
 			chart.Rows = append(chart.Rows, figure.Row{Name: name, Values: []float64{float64(x.Return.Value)}, Low: []float64{float64(x.Return.Low)}, High: []float64{float64(x.Return.High)}})
 		}
 		out = append(out, picture{name: "return-" + w.name, alt: chart.Desc + ", in " + w.world, svg: chart.SVG()})
+	}
+	for _, stage := range []int{1, 2} {
+		loss, watch := figure.Series{Name: "training"}, figure.Series{Name: "validation"}
+		for _, p := range r.Curve {
+			if p.Stage != stage {
+				continue
+			}
+			loss.Points = append(loss.Points, figure.Point{X: float64(p.Done), Y: p.Loss})
+			if stage == 1 {
+				watch.Points = append(watch.Points, figure.Point{X: float64(p.Done), Y: p.Watch})
+			}
+		}
+		if len(loss.Points) > 0 {
+			chart := figure.Lines{Title: fmt.Sprintf("Stage %d: loss", stage), Desc: fmt.Sprintf("Loss by epoch of stage %d", stage), XLabel: "epoch", YLabel: "loss, nats", Series: []figure.Series{loss}, Paper: true}
+			if stage == 1 {
+				chart.Series = append(chart.Series, watch)
+			}
+			out = append(out, picture{name: fmt.Sprintf("stage%d", stage), alt: chart.Desc, svg: chart.SVG()})
+		}
 	}
 	returns, looks := figure.Series{Name: "return"}, figure.Series{Name: "pairs simulated per decision"}
 	for _, p := range r.Curve {

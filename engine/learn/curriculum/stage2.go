@@ -143,6 +143,9 @@ func sum(v []float64) (out float64) {
 	return out
 }
 
+// partCloning is the part of stage II that a curve is drawn of.
+const partCloning = "cloning"
+
 // leastChoices are too few to learn anything from.
 const leastChoices = 30
 
@@ -196,7 +199,7 @@ func (t *trainer) clone(ctx context.Context, r *Records) error {
 				return err
 			}
 		}
-		t.report(Progress{Stage: 2, What: "cloning", Done: epoch + 1, Of: t.cfg.CloneEpochs, Loss: loss / float64(len(all))})
+		t.report(Progress{Stage: 2, What: partCloning, Done: epoch + 1, Of: t.cfg.CloneEpochs, Loss: loss / float64(len(all))})
 	}
 	return nil
 }

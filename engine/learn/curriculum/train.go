@@ -42,7 +42,7 @@ func Train(ctx context.Context, dir string, from, to int, r *Records, u *Unit, c
 	}
 	t := &trainer{cfg: cfg, unit: u, kept: record.Courses, cloned: record.Choices, iteration: record.Iterations}
 	t.report = func(p Progress) {
-		if p.What == "" {
+		if p.What == "" || p.What == partCloning {
 			record.Curve = append(record.Curve, p)
 		}
 		if report != nil {
