@@ -63,7 +63,7 @@ func TestAFaultOfTheFHIRServerIsAnErrorWithAReceiptOrAGapThatIsNamed(t *testing.
 		"403":              {status(403), "denied"},
 		"500":              {status(500), "unobtainable"},
 		"503":              {status(503), "unobtainable"},
-		"redirects":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+"/fhir", 302) }, "unobtainable"},
+		"redirects":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+"/fhir", http.StatusFound) }, "unobtainable"},
 		"links to another": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page(other.URL+"/fhir/Condition")) }, abstains},
 		"links to itself by another name": {func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, page("http://localhost:"+r.Host[strings.LastIndex(r.Host, ":")+1:]+"/fhir/Condition?page=2"))

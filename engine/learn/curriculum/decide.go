@@ -90,9 +90,6 @@ func (m *mind) look(ctx context.Context, pair, most int) (*environment.Option, e
 	return o, nil
 }
 
-// refuse remembers that rules block a pair.
-func (m *mind) refuse(pair int) { m.memory.Shut[pair] = true }
-
 // sum writes the summary: what runs, the best so far, and four numbers.
 func (m *mind) sum() {
 	s := &m.memory.Summary
