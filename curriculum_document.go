@@ -46,37 +46,57 @@ func curriculumDocument(w io.Writer, r *curriculum.Record, drawn []picture, figu
 	return err
 }
 
-// readingOf says in words what the tables show, by their intervals.
+// readingOf says in words what the tables show, by differences within the same
+// patients.
 func readingOf(r *curriculum.Record) string {
 	out := &strings.Builder{}
-	out.WriteString("\n## Reading it\n\n")
+	out.WriteString("\n## Reading it\n\nDifferences of returns within the same patients under the same luck, with intervals over patients. What looking costs is in the return; it is set apart so that what looking changes for the patient can be seen.\n\n")
+	out.WriteString("| world | stage | simulator | against leaving treatment as it is | against usual care | against the same network without the simulator | paid for looking |\n|---|---|---|---|---|---|---|\n")
 	for _, world := range []string{curriculum.WorldHeld, curriculum.WorldMechanistic} {
 		rows := rowsIn(r, world)
-		var runs curriculum.Row
-		for _, x := range rows {
-			if x.Policy == "what runs" {
-				runs = x
+		named := func(policy string, simulator bool) (found curriculum.Row) {
+			for _, x := range rows {
+				if x.Policy == policy && x.Simulator == simulator {
+					found = x
+				}
 			}
+			return found
+		}
+		against := func(x, other curriculum.Row) string {
+			d, ok := x.Against(other, r.Settings.Imitation.Seed)
+			switch {
+			case !ok:
+				return "–"
+			case d.Low > 0:
+				return "better, " + difference(d)
+			case d.High < 0:
+				return "worse, " + difference(d)
+			}
+			return "not told apart, " + difference(d)
 		}
 		for _, x := range rows {
-			if !strings.HasPrefix(x.Policy, "stage") {
+			if !strings.HasPrefix(x.Policy, "stage") && x.Policy != plannerRow {
 				continue
 			}
-			name, verdict := x.Policy+" without the simulator", "not told apart from"
+			with, alone := "no", "–"
 			if x.Simulator {
-				name = x.Policy + " with the simulator"
+				with = "yes"
+				if x.Policy != plannerRow {
+					alone = against(x, named(x.Policy, false))
+				}
 			}
-			switch {
-			case x.Return.Low > runs.Return.High:
-				verdict = "better than"
-			case x.Return.High < runs.Return.Low:
-				verdict = "worse than"
-			}
-			fmt.Fprintf(out, "- %s: %s (%s) is %s leaving treatment as it is (%s).\n", world, name, spanned(x.Return, 3), verdict, spanned(runs.Return, 3))
+			fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s |\n", world, x.Policy, with, against(x, named("what runs", false)), against(x, named("usual care", false)), alone, spanned(x.Paid, 3))
 		}
 	}
-	out.WriteString("\nIntervals that overlap tell nothing apart here, though the same patients stand behind all rows.\n")
 	return out.String()
+}
+
+// plannerRow is the name of the teacher's row.
+const plannerRow = "planner (teacher)"
+
+// difference is one with its interval.
+func difference(v curriculum.Interval) string {
+	return fmt.Sprintf("%+.3f [%+.3f, %+.3f]", float64(v.Value), float64(v.Low), float64(v.High))
 }
 
 // printCurriculum prints the tables of a record.

@@ -23,11 +23,11 @@ func TestACurriculumIsReportedFromTheFolderThatHoldsIt(t *testing.T) {
 		return curriculum.Interval{Value: world.Number(v), Low: world.Number(v - 0.1), High: world.Number(v + 0.1)}
 	}
 	row := func(policy string, simulator bool, v float64) curriculum.Row {
-		return curriculum.Row{Policy: policy, World: curriculum.WorldHeld, Simulator: simulator, Episodes: 7, Return: span(v)}
+		return curriculum.Row{Policy: policy, World: curriculum.WorldHeld, Simulator: simulator, Episodes: 3, Return: span(v), Earned: []world.Number{world.Number(v - 0.2), world.Number(v), world.Number(v + 0.2)}}
 	}
 	r := curriculum.Record{Schema: curriculum.Schema, World: "abc", Settings: curriculum.DefaultConfig(), Stage: 3,
 		References: []curriculum.Row{row("what runs", false, 0.5)},
-		Scores:     []curriculum.StageScore{{Stage: 3, Rows: []curriculum.Row{row("stage 3", false, 0.55), row("stage 3", true, 0.9)}}},
+		Scores:     []curriculum.StageScore{{Stage: 3, Rows: []curriculum.Row{row("stage 3", false, 0.5), row("stage 3", true, 0.9)}}},
 		Curve:      []curriculum.Progress{{Stage: 3, Done: 1, Of: 2, Return: 0.4, Looks: 1}, {Stage: 3, Done: 2, Of: 2, Return: 0.6, Looks: 2}}}
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -38,9 +38,9 @@ func TestACurriculumIsReportedFromTheFolderThatHoldsIt(t *testing.T) {
 	}
 	out := sepsisagent(t, "curriculum", "report", "--model", dir, "--figures", figures).want(exitOK)
 	for _, want := range []string{
-		"| stage 3 | yes | 7 | 0.900 [0.800, 1.000] |",
-		"stage 3 without the simulator (0.550 [0.450, 0.650]) is not told apart from leaving treatment as it is (0.500 [0.400, 0.600])",
-		"stage 3 with the simulator (0.900 [0.800, 1.000]) is better than leaving",
+		"| stage 3 | yes | 3 | 0.900 [0.800, 1.000] |",
+		"| held-out members | stage 3 | no | not told apart, +0.000 [+0.000, +0.000] | – | – |",
+		"| held-out members | stage 3 | yes | better, +0.400 [+0.400, +0.400] | – | better, +0.400 [+0.400, +0.400] |",
 	} {
 		out.prints(want)
 	}

@@ -10,6 +10,7 @@ package curriculum
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -321,6 +322,37 @@ func TestAStageThatCannotBeGoneOnWithIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("damaged weights", 2, 2, r, cfg)
+}
+
+func TestRowsAreComparedPatientByPatient(t *testing.T) {
+	row := func(returns ...float64) Row {
+		r := Row{World: WorldHeld}
+		for _, v := range returns {
+			r.Earned = append(r.Earned, world.Number(v))
+		}
+		return r
+	}
+	nan := math.NaN()
+	// Patients differ by far more than the policies do, and still all differ by 0.1.
+	d, ok := row(0, 10, nan, -20).Against(row(-0.1, 9.9, nan, -20.1), 1)
+	if !ok || math.Abs(float64(d.Value)-0.1) > 1e-9 || math.Abs(float64(d.Low)-0.1) > 1e-9 || math.Abs(float64(d.High)-0.1) > 1e-9 {
+		t.Errorf("%+v %v, not 0.1 without doubt", d, ok)
+	}
+	text, err := json.Marshal(row(1, nan))
+	var back Row
+	if err == nil {
+		err = json.Unmarshal(text, &back)
+	}
+	if err != nil || len(back.Earned) != 2 || !math.IsNaN(float64(back.Earned[1])) {
+		t.Errorf("%v %v: who was not admitted earned nothing that is known", back.Earned, err)
+	}
+	other := row(1, 2)
+	other.World = WorldMechanistic
+	for name, r := range map[string]Row{"another world": other, "other starts": row(1, nan), "fewer": row(1), "none": {World: WorldHeld}} {
+		if _, ok := row(1, 2).Against(r, 1); ok {
+			t.Errorf("rows of %s are compared", name)
+		}
+	}
 }
 
 func TestMembersThatScoreAreNotThoseThatTrain(t *testing.T) {

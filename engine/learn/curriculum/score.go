@@ -46,12 +46,43 @@ type Row struct {
 	Looks     Interval `json:"simulated"`   // pairs simulated per decision
 	Turned    Interval `json:"turned"`      // percent of decisions whose prescription is another than before looking
 	LowHours  Interval `json:"low_hours"`   // hours of MAP below 65 mmHg per patient
+	Paid      Interval `json:"paid"`        // for looking, part of the return
 	Refused   int      `json:"not_treated"` // decisions that ended without a prescription
+
+	// Earned are the returns by start, the same starts in the same order in all
+	// rows of a world, NaN where nobody could be admitted.
+	Earned []world.Number `json:"returns"`
+}
+
+// Against is the mean difference of the returns of two rows, patient by patient,
+// with its interval: what overlapping intervals of the two cannot tell. ok is false
+// where the rows are not of the same starts.
+func (r Row) Against(other Row, seed uint64) (diff Interval, ok bool) {
+	if r.World != other.World || len(r.Earned) == 0 || len(r.Earned) != len(other.Earned) {
+		return Interval{}, false
+	}
+	var by []float64
+	for i, v := range r.Earned {
+		a, b := float64(v), float64(other.Earned[i])
+		if math.IsNaN(a) != math.IsNaN(b) {
+			return Interval{}, false
+		}
+		if !math.IsNaN(a) {
+			by = append(by, a-b)
+		}
+	}
+	return bootstrap(len(by), seed, func(weight func(int) float64) float64 {
+		top, bottom := 0., 0.
+		for i, v := range by {
+			top, bottom = top+weight(i)*v, bottom+weight(i)
+		}
+		return top / bottom
+	}), len(by) > 0
 }
 
 // tally is what one patient adds to a row.
 type tally struct {
-	earned, alive, lowH                  float64
+	earned, alive, lowH, paid            float64
 	given, published, clean, under, over float64
 	decisions, looks, turned             float64
 }
@@ -65,11 +96,11 @@ type person struct {
 }
 
 // score treats the patients of the seeds in one world.
-func (t *trainer) score(ctx context.Context, world string, p person) (Row, error) {
+func (t *trainer) score(ctx context.Context, in string, p person) (Row, error) {
 	tallies := make([]*tally, t.cfg.Scored)
 	err := t.each(ctx, len(tallies), func(i int) error {
 		seed := t.seed(4, i)
-		b, ok, err := t.bedOf(ctx, world, seed)
+		b, ok, err := t.bedOf(ctx, in, seed)
 		if err != nil || !ok {
 			return err
 		}
@@ -82,6 +113,9 @@ func (t *trainer) score(ctx context.Context, world string, p person) (Row, error
 		}
 		for _, r := range out.earned {
 			tallies[i].earned += r
+		}
+		for _, c := range out.choices {
+			tallies[i].paid -= c.reward
 		}
 		tallies[i].decisions = float64(len(out.earned))
 		if out.end != environment.EndDied {
@@ -97,8 +131,21 @@ func (t *trainer) score(ctx context.Context, world string, p person) (Row, error
 	if err != nil {
 		return Row{}, err
 	}
-	tallies = slices.DeleteFunc(tallies, func(x *tally) bool { return x == nil })
-	return t.row(world, p, tallies), nil
+	earned := returnsOf(tallies)
+	out := t.row(in, p, slices.DeleteFunc(tallies, func(x *tally) bool { return x == nil }))
+	out.Earned = earned
+	return out, nil
+}
+
+// returnsOf are the returns by start.
+func returnsOf(tallies []*tally) []world.Number {
+	out := make([]world.Number, len(tallies))
+	for i, x := range tallies {
+		if out[i] = world.Number(math.NaN()); x != nil {
+			out[i] = world.Number(x.earned)
+		}
+	}
+	return out
 }
 
 // lowHours are those of the last steps of 4 h whose mean MAP is below 65 mmHg.
@@ -193,6 +240,7 @@ func (t *trainer) row(world string, p person, tallies []*tally) Row {
 		Over:      interval(func(x *tally) float64 { return x.over }, given, 100),
 		Looks:     interval(func(x *tally) float64 { return x.looks }, given, 1),
 		LowHours:  interval(func(x *tally) float64 { return x.lowH }, one, 1),
+		Paid:      interval(func(x *tally) float64 { return x.paid }, one, 1),
 		Turned:    interval(func(x *tally) float64 { return x.turned }, given, 100),
 	}
 	for _, x := range tallies {
