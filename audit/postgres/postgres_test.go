@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -94,7 +95,7 @@ func (p place) Bind(stmt string) string { return bind(stmt) }
 func (p place) Spec() string { return string(p) }
 
 func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, `DROP FUNCTION IF EXISTS audit_append_only CASCADE`)
+	_, err := db.ExecContext(ctx, `DROP FUNCTION IF EXISTS audit_append_only, audit_erased_only, audit_sealing_only, audit_resealing_only CASCADE`)
 	return err
 }
 
@@ -106,7 +107,7 @@ func (p place) Copy(t *testing.T) audittest.Place {
 		t.Fatal(err)
 	}
 	from := u.Query().Get("search_path")
-	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "used_token", "goose_db_version"} {
+	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "used_token", "goose_db_version"} {
 		backup.exec(t, fmt.Sprintf(`CREATE TABLE %s (LIKE %s.%s INCLUDING ALL)`, table, from, table), fmt.Sprintf(`INSERT INTO %s SELECT * FROM %s.%s`, table, from, table))
 	}
 	return backup
@@ -153,7 +154,7 @@ func TestPostgresServesWithFewRights(t *testing.T) {
 	}
 	schema := u.Query().Get("search_path")
 	p.exec(t, `CREATE ROLE serving LOGIN`, `GRANT USAGE ON SCHEMA `+schema+` TO serving`,
-		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, used_token TO serving`, `GRANT SELECT ON goose_db_version TO serving`, `GRANT DELETE ON used_token TO serving`)
+		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, sealed, cosignature, used_token TO serving`, `GRANT SELECT ON goose_db_version, erased TO serving`, `GRANT DELETE ON used_token TO serving`)
 	t.Cleanup(func() { p.exec(t, `DROP OWNED BY serving`, `DROP ROLE serving`) })
 	u.User = url.User("serving")
 	l, err := Open(t.Context(), u.String(), Options{Key: key})
@@ -185,23 +186,34 @@ func TestPostgresReplicasMayMigrateAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Create(t.Context(), Options{Key: key}); err != nil {
+	// As the first version left it.
+	db, err := p.DB()
+	if err != nil {
 		t.Fatal(err)
 	}
-	// As the version before left it.
-	p.exec(t, `DROP TABLE used_token`, `DELETE FROM goose_db_version WHERE version_id = 2`)
+	defer db.Close()
+	old, err := goose.NewProvider(dialect.Goose, db, dialect.Migrations, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Open(t.Context(), string(p), Options{Key: key}); err == nil {
 		t.Error("an older log was opened for writing")
 	}
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			if _, to, err := Migrate(t.Context(), string(p)); err != nil || to != 2 {
+			if _, to, err := Migrate(t.Context(), string(p)); err != nil || to < 3 {
 				t.Errorf("to %d, %v", to, err)
 			}
 		})
 	}
 	wg.Wait()
+	if err := p.Create(t.Context(), Options{Key: key}); err != nil {
+		t.Fatal(err)
+	}
 	l, err := p.Open(t.Context(), Options{Key: key})
 	if err != nil {
 		t.Fatal(err)

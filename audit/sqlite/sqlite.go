@@ -167,6 +167,9 @@ func connect(path string, busy time.Duration) (*sql.DB, error) {
 	q.Add("_pragma", "journal_mode(WAL)")
 	q.Add("_pragma", "synchronous(FULL)")
 	q.Add("_pragma", "trusted_schema(OFF)")
+	q.Add("_pragma", "foreign_keys(ON)")
+	// What is erased is overwritten, and not only forgotten.
+	q.Add("_pragma", "secure_delete(ON)")
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: q.Encode()}
 	return sql.Open("sqlite", u.String())
 }

@@ -52,7 +52,7 @@ func (p place) Bind(stmt string) string { return stmt }
 func (p place) Spec() string { return string(p) }
 
 func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
-	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint"} {
+	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature"} {
 		for _, op := range []string{"update", "delete"} {
 			if _, err := db.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+table+`_no_`+op); err != nil {
 				return err
@@ -152,11 +152,13 @@ func TestALogOfTheFirstVersionIsReadVerifiedAndMigrated(t *testing.T) {
 		}
 	}
 	sound("as it was")
-	for i, from := range []int64{1, 2} { // the second time there is nothing to do
+	newest := int64(1)
+	for i := range 2 { // the second time there is nothing to do
 		was, is, err := Migrate(t.Context(), path)
-		if err != nil || was != from || is != 2 {
+		if err != nil || was != newest || is < 3 {
 			t.Fatalf("migration %d: from %d to %d, %v", i, was, is, err)
 		}
+		newest = is
 		sound("migrated")
 	}
 	migrated, fresh := tables(t, path), filepath.Join(t.TempDir(), "new.db")
@@ -186,7 +188,7 @@ func TestALogOfAnotherVersionIsNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(`PRAGMA user_version = 3`); err != nil {
+	if _, err := db.Exec(`PRAGMA user_version = 99999`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, sqllog.ErrSchema) {
