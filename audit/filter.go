@@ -35,10 +35,11 @@ type Filter struct {
 	CodeMaps     string    `json:"codemaps,omitempty"`
 	Refers       string    `json:"refers,omitempty"`
 	Outcome      string    `json:"outcome,omitempty"`
-	Reason       string    `json:"reason,omitempty"` // one of Index.Reasons
-	Drug         string    `json:"drug,omitempty"`   // one of Index.Drugs
-	Rule         string    `json:"rule,omitempty"`   // one of Index.Rules
-	Card         string    `json:"card,omitempty"`   // one of Index.Cards
+	Reason       string    `json:"reason,omitempty"`  // one of Index.Reasons
+	Reasons      []string  `json:"reasons,omitempty"` // each is one of Index.Reasons
+	Drug         string    `json:"drug,omitempty"`    // one of Index.Drugs
+	Rule         string    `json:"rule,omitempty"`    // one of Index.Rules
+	Card         string    `json:"card,omitempty"`    // one of Index.Cards
 	Shown        *bool     `json:"shown,omitempty"`
 	Since        time.Time `json:"since,omitzero"` // inclusive
 	Until        time.Time `json:"until,omitzero"` // exclusive

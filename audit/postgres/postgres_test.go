@@ -107,7 +107,7 @@ func (p place) Copy(t *testing.T) audittest.Place {
 		t.Fatal(err)
 	}
 	from := u.Query().Get("search_path")
-	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "used_token", "goose_db_version"} {
+	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "block_time", "used_token", "goose_db_version"} {
 		backup.exec(t, fmt.Sprintf(`CREATE TABLE %s (LIKE %s.%s INCLUDING ALL)`, table, from, table), fmt.Sprintf(`INSERT INTO %s SELECT * FROM %s.%s`, table, from, table))
 	}
 	return backup
@@ -154,7 +154,7 @@ func TestPostgresServesWithFewRights(t *testing.T) {
 	}
 	schema := u.Query().Get("search_path")
 	p.exec(t, `CREATE ROLE serving LOGIN`, `GRANT USAGE ON SCHEMA `+schema+` TO serving`,
-		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, sealed, cosignature, used_token TO serving`, `GRANT SELECT ON goose_db_version, erased TO serving`, `GRANT DELETE ON used_token TO serving`)
+		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, sealed, cosignature, block_time, used_token TO serving`, `GRANT SELECT ON goose_db_version, erased TO serving`, `GRANT DELETE ON used_token TO serving`)
 	t.Cleanup(func() { p.exec(t, `DROP OWNED BY serving`, `DROP ROLE serving`) })
 	u.User = url.User("serving")
 	l, err := Open(t.Context(), u.String(), Options{Key: key})

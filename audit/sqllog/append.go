@@ -164,6 +164,9 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 	if err := l.store.Dialect.Insert(ctx, tx, g.additions(signed)); err != nil {
 		return results, nil, err
 	}
+	if err := l.closeBlocks(ctx, tx, old.Size, g.size); err != nil {
+		return results, nil, err
+	}
 	if err := tx.Commit(); err != nil {
 		return results, nil, err
 	}

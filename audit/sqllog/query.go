@@ -9,7 +9,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -49,27 +48,12 @@ func (l *Log) Query(ctx context.Context, f audit.Filter) ([]audit.Row, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
-	stmt, args := l.store.Dialect.selectRows(f)
-	rows, err := l.store.Read.QueryContext(ctx, l.store.Dialect.Bind(stmt), args...)
-	if err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	}
-	defer rows.Close()
-	var out []audit.Row
-	for rows.Next() {
-		var leaf int64
-		var index []byte
-		if err := rows.Scan(&leaf, &index); err != nil {
-			return nil, fmt.Errorf("query: %w", err)
-		}
-		out = append(out, audit.Row{Leaf: leaf})
-		if out[len(out)-1].Index, err = audit.DecodeIndex(index); err != nil {
-			return nil, fmt.Errorf("query: leaf %d: %w", leaf, err)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("query: %w", err)
-	}
+	rows, _, err := l.Page(ctx, f, 0)
+	return rows, err
+}
+
+// withHashes puts the stored leaf hashes into rows.
+func (l *Log) withHashes(ctx context.Context, out []audit.Row) ([]audit.Row, error) {
 	at := make([]int64, len(out))
 	for i := range out {
 		at[i] = tlog.StoredHashIndex(0, out[i].Leaf)
@@ -82,54 +66,6 @@ func (l *Log) Query(ctx context.Context, f audit.Filter) ([]audit.Row, error) {
 		out[i].LeafHash = hashes[i].String()
 	}
 	return out, nil
-}
-
-// selectRows words the filter as SQL. Values travel as arguments only.
-func (d Dialect) selectRows(f audit.Filter) (string, []any) {
-	var where []string
-	var args []any
-	and := func(cond string, v ...any) {
-		where = append(where, cond)
-		args = append(args, v...)
-	}
-	for _, c := range columns {
-		if c.want == nil {
-			continue
-		}
-		if v := c.want(f); v != "" {
-			and(fmt.Sprintf("(%s = ? AND %s <> '')", c.quoted(), c.quoted()), d.Text(v))
-		}
-	}
-	for _, t := range terms {
-		if v := t.want(f); v != "" {
-			and("leaf IN (SELECT leaf FROM term WHERE kind = ? AND value = ?)", t.name, d.Text(v))
-		}
-	}
-	if f.Shown != nil {
-		and("shown = ?", boolean(*f.Shown))
-	}
-	if !f.Since.IsZero() {
-		and("time_ns >= ?", f.Since.UnixNano())
-	}
-	if !f.Until.IsZero() {
-		and("time_ns < ?", f.Until.UnixNano())
-	}
-	order := "DESC"
-	if f.OldestFirst {
-		order = "ASC"
-	}
-	if f.After != nil {
-		if f.OldestFirst {
-			and("leaf > ?", *f.After)
-		} else {
-			and("leaf < ?", *f.After)
-		}
-	}
-	stmt := "SELECT leaf, index_json FROM entry"
-	if len(where) > 0 {
-		stmt += " WHERE " + strings.Join(where, " AND ")
-	}
-	return stmt + fmt.Sprintf(" ORDER BY leaf %s LIMIT %d", order, f.PageSize()), args
 }
 
 func asRow(leaf int64, index, hash []byte) (audit.Row, error) {

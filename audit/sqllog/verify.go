@@ -53,6 +53,9 @@ func (l *Log) verify(ctx context.Context, kept []byte) (audit.Report, error) {
 	}
 	defer tx.Rollback()
 	c := &checker{ctx: ctx, tx: tx, l: l, report: audit.Report{OK: true, Origin: l.verifier.Name()}}
+	if c.blocks, err = c.blockTimes(); err != nil {
+		return audit.Report{}, fmt.Errorf("verify: %w", err)
+	}
 	if err := c.loadCheckpoints(); err != nil {
 		return audit.Report{}, fmt.Errorf("verify: %w", err)
 	}
@@ -81,11 +84,12 @@ type checker struct {
 	l      *Log
 	report audit.Report
 
-	size  int64
-	edge  []tlog.Hash // edge[level]: newest complete node of that level
-	heads []signedHead
-	next  int  // first head not yet reached
-	lost  bool // a row is missing or misplaced: later rows were not read
+	size   int64
+	blocks map[int64][2]int64 // earliest and latest time of full blocks
+	edge   []tlog.Hash        // edge[level]: newest complete node of that level
+	heads  []signedHead
+	next   int  // first head not yet reached
+	lost   bool // a row is missing or misplaced: later rows were not read
 }
 
 func (c *checker) query(query string, args ...any) (*sql.Rows, error) {
@@ -226,6 +230,9 @@ func (c *checker) addTerms(page []rawRow) error {
 // row checks one entry and grows the tree by it.
 func (c *checker) row(r rawRow, stored *nodeStream) error {
 	for _, problem := range r.problems(c.l.store.Dialect) {
+		c.report.Add(r.leaf, r.id, "%s", problem)
+	}
+	if problem := c.blockProblem(r.leaf, r.timeNs); problem != "" {
 		c.report.Add(r.leaf, r.id, "%s", problem)
 	}
 	if problem := r.termsProblem(c.l.store.Dialect); problem != "" {
