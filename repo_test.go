@@ -68,6 +68,8 @@ var importTable = map[string][]string{
 	"audit/sqlite":    {"audit", "audit/sqllog"},
 	"audit/postgres":  {"audit", "audit/sqllog"},
 	"audit/query":     {"audit"},
+	// An export reads bodies with the codec that wrote them.
+	"audit/export": {"audit", "cdshooks"},
 	// Tokens of readers are checked by the code that checks those of clients.
 	"audit/access": {"audit", "cdshooks/trust", "configs"},
 	"configs":      {},

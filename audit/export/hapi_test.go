@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package export
+
+// This file: every resource of an export, judged by a FHIR server that is not
+// ours. `.ci/hapi/run` starts one and sets SEPSISAGENT_HAPI to its base; without
+// it the test skips.
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"testing"
+)
+
+func TestHAPIFindsNoErrorInWhatIsExported(t *testing.T) {
+	base := os.Getenv("SEPSISAGENT_HAPI")
+	if base == "" {
+		t.Skip("no HAPI server: SEPSISAGENT_HAPI is not set (.ci/hapi/run starts one)")
+	}
+	for _, line := range bytes.Split(bytes.TrimSpace(export(t, FHIR)), []byte("\n")) {
+		var r struct{ ResourceType, ID string }
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		for _, issue := range judged(t, base, r.ResourceType, line) {
+			if issue.Severity == "error" || issue.Severity == "fatal" {
+				t.Errorf("%s %s: %s at %v", r.ResourceType, r.ID, issue.Diagnostics, issue.Location)
+			} else {
+				t.Logf("%s %s: %s: %s at %v", r.ResourceType, r.ID, issue.Severity, issue.Diagnostics, issue.Location)
+			}
+		}
+	}
+	// One that is wrong is found to be wrong, or the test proves nothing.
+	found := false
+	for _, issue := range judged(t, base, "AuditEvent", []byte(`{"resourceType":"AuditEvent","id":"x","type":{"code":"rest"},"recorded":"yesterday","agent":[]}`)) {
+		found = found || issue.Severity == "error" || issue.Severity == "fatal"
+	}
+	if !found {
+		t.Error("the server finds no error in a wrong AuditEvent")
+	}
+}
+
+type issue struct {
+	Severity, Diagnostics string
+	Location              []string
+}
+
+// judged asks the server what it thinks of a resource.
+func judged(t *testing.T, base, kind string, resource []byte) []issue {
+	t.Helper()
+	res, err := http.Post(base+"/"+kind+"/$validate", "application/fhir+json", bytes.NewReader(resource))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outcome struct {
+		ResourceType string
+		Issue        []issue
+	}
+	if err := json.Unmarshal(text, &outcome); err != nil || outcome.ResourceType != "OperationOutcome" || len(outcome.Issue) == 0 {
+		t.Fatalf("the server answered %d %.500s", res.StatusCode, text)
+	}
+	return outcome.Issue
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package export
+
+// This file: NDJSON, one record a line with everything that was hashed, so that
+// each line can be checked against the tree without the database.
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+)
+
+// Schema names the form of a line of NDJSON.
+const Schema = "sepsisagent.audit-export/1"
+
+// maxLine bounds a line that is read back.
+const maxLine = 4 * audit.MaxBodyBytes
+
+// entry is a line. Stored are the bytes that were hashed, Body the same to be
+// read; both and the salt are absent where they were erased or left out.
+type entry struct {
+	Schema   string           `json:"schema"`
+	Leaf     int64            `json:"leaf"`
+	LeafHash string           `json:"leafHash"`
+	Index    audit.Index      `json:"index"`
+	Salt     []byte           `json:"salt,omitempty"`
+	Stored   []byte           `json:"stored,omitempty"`
+	Body     json.RawMessage  `json:"body,omitempty"`
+	Proof    *audit.Inclusion `json:"proof,omitempty"`
+}
+
+func writeNDJSON(w io.Writer, events iter.Seq2[Event, error]) (int, error) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	n := 0
+	for e, err := range events {
+		if err != nil {
+			return n, err
+		}
+		body, err := e.readable()
+		if err != nil {
+			return n, err
+		}
+		if err := enc.Encode(entry{Schema, e.Leaf, e.LeafHash, e.Index, e.Salt, e.Record.Body, body, e.Proof}); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Checked says what Verify found. A selection cannot show that nothing was left
+// out of it; Whole says that it is the whole tree of the newest checkpoint.
+type Checked struct {
+	OK       bool   `json:"ok"`
+	Records  int    `json:"records"`  // lines that are in the signed tree
+	Contents int    `json:"contents"` // of these with index and body as they were hashed; of the rest, erased or left out, nothing vouches for the index
+	Whole    bool   `json:"whole"`
+	BadLine  int    `json:"bad_line,omitempty"` // the first, from 1
+	BadID    string `json:"bad_id,omitempty"`   // as the line says
+	Problem  string `json:"problem,omitempty"`
+}
+
+// Verify checks an NDJSON export that was written with proofs: that each line's
+// index, salt and body are what its leaf commits to, and that the leaf is in the
+// tree that the log's key signed. Lines must rise by leaf, so that none is there
+// twice. An error means that the file could not be read.
+func Verify(r io.Reader, v *audit.Verifier) (Checked, error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxLine)
+	c := Checked{OK: true}
+	last, size := int64(-1), int64(0)
+	for lines.Scan() {
+		var l entry
+		head, err := l.read(lines.Bytes(), v, last)
+		if err != nil {
+			c.OK, c.BadLine, c.BadID, c.Problem = false, c.Records+1, l.Index.ID, err.Error()
+			return c, nil
+		}
+		c.Records++
+		if len(l.Salt) > 0 {
+			c.Contents++
+		}
+		last, size = l.Leaf, max(size, head.Size)
+	}
+	if err := lines.Err(); err != nil {
+		return c, fmt.Errorf("read export: %w", err)
+	}
+	c.Whole = c.Records > 0 && int64(c.Records) == size
+	return c, nil
+}
+
+var errLine = errors.New("the line does not hold")
+
+// read reads one line and checks it.
+func (l *entry) read(text []byte, v *audit.Verifier, last int64) (audit.Checkpoint, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(l); err != nil {
+		return audit.Checkpoint{}, fmt.Errorf("%w: %w", errLine, err)
+	}
+	if dec.InputOffset() != int64(len(text)) {
+		return audit.Checkpoint{}, fmt.Errorf("%w: something follows the record", errLine)
+	}
+	return l.check(v, last)
+}
+
+func (l *entry) check(v *audit.Verifier, last int64) (audit.Checkpoint, error) {
+	fail := func(why string) (audit.Checkpoint, error) {
+		return audit.Checkpoint{}, fmt.Errorf("%w: %s", errLine, why)
+	}
+	switch {
+	case l.Schema != Schema:
+		return fail("it is not of schema " + Schema)
+	case l.Leaf <= last:
+		return fail("its record does not come after the one before it")
+	case l.Proof == nil:
+		return fail("it has no proof (hint: export with --proofs)")
+	case l.Proof.Leaf != l.Leaf || l.Proof.LeafHash.String() != l.LeafHash:
+		return fail("its proof is of another record")
+	}
+	head, err := l.Proof.Check(v)
+	if err != nil {
+		return head, err
+	}
+	if len(l.Salt) == 0 {
+		if len(l.Stored) > 0 || len(l.Body) > 0 {
+			return fail("it has a body that nothing vouches for")
+		}
+		return head, nil
+	}
+	leaf, err := audit.LeafOf(audit.Entry{Index: l.Index, Salt: l.Salt, Body: l.Stored})
+	if err != nil {
+		return head, err
+	}
+	if leaf.Hash().String() != l.LeafHash {
+		return fail("index, salt or stored body are not what was hashed")
+	}
+	e, err := Read(audit.Record{Row: audit.Row{Leaf: l.Leaf, Index: l.Index}, Salt: l.Salt, Body: l.Stored})
+	if err != nil {
+		return head, err
+	}
+	body, err := e.readable()
+	if err != nil {
+		return head, err
+	}
+	if !sameJSON(body, l.Body) {
+		return fail("the readable body is not the stored one")
+	}
+	return head, nil
+}
+
+// sameJSON compares without regard to white space.
+func sameJSON(a, b json.RawMessage) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	var x, y bytes.Buffer
+	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+}
