@@ -41,25 +41,38 @@ const (
 	keepStale = time.Hour
 )
 
-// keyKind says what a key is: a key fits exactly one algorithm.
+// keyKind says by which algorithms a key may verify. A key that names its
+// algorithm, and every EC key, fits exactly one; an RSA key that names none fits
+// both of RSA's, of which each reader of tokens takes one.
 type keyKind int
 
 const (
-	kindNone keyKind = iota
-	kindP384
-	kindRSA
+	kindP384 keyKind = 1 << iota
+	kindRSA          // RS384
+	kindP256
+	kindRSA256 // RS256
+
+	kindNone keyKind = 0
+	// clientKinds are those that CDS clients may sign with.
+	clientKinds = kindP384 | kindRSA
 )
 
 type key struct {
 	kid    string
-	kind   keyKind
-	public any // *ecdsa.PublicKey or *rsa.PublicKey
+	kind   keyKind // of the kinds asked for, those it fits
+	public any     // *ecdsa.PublicKey or *rsa.PublicKey
 }
 
-// parseKeySet reads a JWK set. Keys for encryption, and kinds that no client
-// may sign with, are left out; a signing key that is broken or too weak makes
+// parseKeySet reads the JWK set of a CDS client.
+func parseKeySet(data []byte) ([]key, error) { return parseKeys(data, clientKinds) }
+
+// rsaKinds are the kinds that an RSA key fits by its alg.
+var rsaKinds = map[string]keyKind{"": kindRSA | kindRSA256, "RS384": kindRSA, "RS256": kindRSA256}
+
+// parseKeys reads a JWK set of which the given kinds are used. Keys for encryption, and other kinds,
+// are left out; a signing key that is broken or too weak makes
 // the whole set unusable, so that a mistake is seen and not worked around.
-func parseKeySet(data []byte) ([]key, error) {
+func parseKeys(data []byte, kinds keyKind) ([]key, error) {
 	if len(data) > maxKeySetBytes {
 		return nil, errors.New("key set: too large")
 	}
@@ -96,13 +109,21 @@ func parseKeySet(data []byte) ([]key, error) {
 		pub := key{kid: k.Kid}
 		switch {
 		case k.Kty == "EC" && k.Crv == "P-384" && (k.Alg == "" || k.Alg == "ES384"):
-			pub.kind = kindP384
-			pub.public, err = parseEC(k.X, k.Y)
-		case k.Kty == "RSA" && (k.Alg == "" || k.Alg == "RS384"):
-			pub.kind = kindRSA
-			pub.public, err = parseRSA(k.N, k.E)
-		default:
+			pub.kind = kindP384 & kinds
+		case k.Kty == "EC" && k.Crv == "P-256" && (k.Alg == "" || k.Alg == "ES256"):
+			pub.kind = kindP256 & kinds
+		case k.Kty == "RSA":
+			pub.kind = rsaKinds[k.Alg] & kinds
+		}
+		switch {
+		case pub.kind == kindNone:
 			continue
+		case k.Kty == "RSA":
+			pub.public, err = parseRSA(k.N, k.E)
+		case k.Crv == "P-256":
+			pub.public, err = parseEC(elliptic.P256(), k.X, k.Y)
+		default:
+			pub.public, err = parseEC(elliptic.P384(), k.X, k.Y)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("key set: key %d: %w", i, err)
@@ -112,19 +133,20 @@ func parseKeySet(data []byte) ([]key, error) {
 	return out, nil
 }
 
-func parseEC(x, y string) (*ecdsa.PublicKey, error) {
+func parseEC(curve elliptic.Curve, x, y string) (*ecdsa.PublicKey, error) {
+	size := curve.Params().BitSize / 8
 	xb, err := base64.RawURLEncoding.DecodeString(x)
-	if err != nil || len(xb) != 48 {
-		return nil, errors.New("x is not 48 bytes")
+	if err != nil || len(xb) != size {
+		return nil, fmt.Errorf("x is not %d bytes", size)
 	}
 	yb, err := base64.RawURLEncoding.DecodeString(y)
-	if err != nil || len(yb) != 48 {
-		return nil, errors.New("y is not 48 bytes")
+	if err != nil || len(yb) != size {
+		return nil, fmt.Errorf("y is not %d bytes", size)
 	}
 	// ParseUncompressedPublicKey checks that the point lies on the curve.
-	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), append(append([]byte{4}, xb...), yb...))
+	pub, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, xb...), yb...))
 	if err != nil {
-		return nil, errors.New("the point is not on P-384")
+		return nil, fmt.Errorf("the point is not on %s", curve.Params().Name)
 	}
 	return pub, nil
 }
@@ -153,7 +175,7 @@ func pick(set []key, kid string, kind keyKind) (any, error) {
 	for _, k := range set {
 		if k.kid == kid {
 			count++
-			if k.kind == kind {
+			if k.kind&kind != 0 {
 				found = k.public
 			}
 		}
@@ -179,6 +201,7 @@ type keySource struct {
 	address string
 	client  *http.Client
 	now     func() time.Time
+	kinds   keyKind // that are used of the set
 	fixed   bool
 	flight  singleflight.Group
 
@@ -191,7 +214,7 @@ type keySource struct {
 }
 
 func newKeySource(address string, client *http.Client, now func() time.Time) *keySource {
-	return &keySource{address: address, client: client, now: now}
+	return &keySource{address: address, client: client, now: now, kinds: clientKinds}
 }
 
 // find returns the key, reading the address when the cache cannot answer and
@@ -292,7 +315,7 @@ func (s *keySource) fetch(ctx context.Context) ([]key, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	set, err := parseKeySet(data)
+	set, err := parseKeys(data, s.kinds)
 	if err != nil {
 		return nil, 0, err
 	}
