@@ -132,7 +132,7 @@ func TestAnAbstainingReasonIsAlwaysTrueOfTheChart(t *testing.T) {
 			}
 		}
 	})
-	if len(told) < 10 {
+	if !testing.Short() && len(told) < 10 { // few states are drawn in short tests
 		t.Errorf("only %d kinds of reason were drawn: %v", len(told), told)
 	}
 }
