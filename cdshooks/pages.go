@@ -47,8 +47,18 @@ type PageView struct {
 // chart is made again from the stored records; where this build makes another
 // one of them than was decided on, or none, the page says so.
 func EvidencePage(m Remapper, cfg state.Config, r *Record, view PageView) ([]byte, error) {
+	in, err := EvidenceOf(m, cfg, r, view)
+	if err != nil {
+		return nil, err
+	}
+	return evidence.Evidence(in)
+}
+
+// EvidenceOf is what EvidencePage writes, for a page that shows it among other
+// things. Errors wrap ErrRecord.
+func EvidenceOf(m Remapper, cfg state.Config, r *Record, view PageView) (evidence.Input, error) {
 	if r.Receipt == nil {
-		return nil, fmt.Errorf("%w: nothing was decided", ErrRecord)
+		return evidence.Input{}, fmt.Errorf("%w: nothing was decided", ErrRecord)
 	}
 	in := evidence.Input{
 		Receipt: r.Receipt, Zone: view.Zone, Now: view.Now, Void: r.Receipt.At.Add(CardValid), ReceiptURL: view.ReceiptURL,
@@ -59,7 +69,7 @@ func EvidencePage(m Remapper, cfg state.Config, r *Record, view PageView) ([]byt
 		in.Timeline, in.Differs = tl, err != nil || digest != r.Receipt.TimelineDigest
 	}
 	in.Summary, in.Indicator, in.Unseen = headline(r, in.Timeline)
-	return evidence.Evidence(in)
+	return in, nil
 }
 
 // headline is what the card of a decision said, or would have said, and then
