@@ -46,6 +46,9 @@ func (a AuditConfig) validate() error {
 	case a.Origin == "":
 		return errors.New("audit.origin: empty")
 	}
+	if err := a.Access.Validate(); err != nil {
+		return fmt.Errorf("audit.access: %w", err)
+	}
 	return nil
 }
 

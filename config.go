@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine"
@@ -108,6 +109,9 @@ type AuditConfig struct {
 	// Origin names the log in its checkpoints, e.g. hospital.example/sepsis.
 	// Used by `audit init` only. Default sepsisagent.
 	Origin string `yaml:"origin"`
+	// Access is who may read the log over HTTP: the JSON API under /audit/.
+	// Without access.issuer nobody may.
+	Access access.Config `yaml:"access"`
 }
 
 // FilesConfig names files beside or instead of the embedded ones.

@@ -109,6 +109,10 @@ func serve(ctx context.Context, cfg Config, load func() (Config, error), cmd *co
 			return err
 		}
 	}
+	handler, err := withAudit(s, cfg.Audit.Access, auditSurface{log: log, appends: kept, rooms: func() *rooms { return s.current().rooms }, logger: logger})
+	if err != nil {
+		return err
+	}
 	if check {
 		return s.check(ctx, cert, cmd.OutOrStdout())
 	}
@@ -131,7 +135,7 @@ func serve(ctx context.Context, cfg Config, load func() (Config, error), cmd *co
 		logger.Warn(line)
 	}
 	logger.Info("serving", zap.String("addr", ln.Addr().String()), zap.Bool("tls", cert != nil), zap.String("model", r.hashes.Model), zap.String("actor", r.actorHash()), zap.String("rules", r.hashes.Rules), zap.String("build", r.hashes.Build))
-	return listen(ctx, cfg.HTTP, ln, s)
+	return listen(ctx, cfg.HTTP, ln, handler)
 }
 
 // check says whether the service could start, and what it would do.
