@@ -37,7 +37,12 @@ const abstains = "abstains"
 func TestAFaultOfTheFHIRServerIsAnErrorWithAReceiptOrAGapThatIsNamed(t *testing.T) {
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
-	defer other.Close()
+	t.Cleanup(func() {
+		other.Close()
+		if n := elsewhere.Load(); n != 0 {
+			t.Errorf("another server was asked %d times", n)
+		}
+	})
 	packed := bomb(300 << 20)
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
@@ -95,6 +100,7 @@ func TestAFaultOfTheFHIRServerIsAnErrorWithAReceiptOrAGapThatIsNamed(t *testing.
 		}, "unobtainable"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			ehr := httptest.NewServer(tt.answer)
 			defer ehr.Close()
 			c := open(t, func(d *Deps, client *trust.Client) {
@@ -129,8 +135,5 @@ func TestAFaultOfTheFHIRServerIsAnErrorWithAReceiptOrAGapThatIsNamed(t *testing.
 				}
 			}
 		})
-	}
-	if n := elsewhere.Load(); n != 0 {
-		t.Errorf("another server was asked %d times", n)
 	}
 }
