@@ -33,7 +33,7 @@ func curriculumDocument(w io.Writer, r *curriculum.Record, drawn []picture, figu
 	say("One network, %d wide, reads the world model's encoding of a timeline and what has been simulated in the decision so far. It scores 50 actions: prescribe one of the 25 pairs of levels, or simulate one (at most %d in a decision). Without anything simulated the score of a vasopressor level falls with MAP by construction; what comes back from the simulator may turn it either way, behind the same rules.\n", s.Imitation.Hidden, s.Looks)
 	say("| stage | learns | from |\n|---|---|---|")
 	say("| I | the next state, death in hospital, need of a vasopressor in 24 h, usual care | recorded stays of training patients |")
-	say("| II | propose, simulate, refine | a planner that climbs the five-by-five grid from what runs, on the forecasts of members %v: %d of %d courses, %d choices. Left out: patients who died or did no better than by leaving treatment alone under the same luck, and prescriptions that a rule speaks against |", r.Train, r.Courses, s.Courses, r.Choices)
+	say("| II | propose, simulate, refine | a planner that climbs the five-by-five grid from what runs, on the forecasts of members %v: %d of %d courses, %d choices. Left out: patients who died or did no better than by leaving treatment alone under the same luck, and prescriptions that a rule speaks against. Where looking had changed nothing, what is imitated is to prescribe at once |", r.Train, r.Courses, s.Courses, r.Choices)
 	say("| III | when to simulate, what to make of it, what to prescribe | %d iterations of %d starts with %d rollouts each in members %v, a quarter of the starts without the simulator |", r.Iterations, s.Groups, s.Rollouts, r.Train)
 	say("\nStage III is the paper's group-relative policy gradient with three changes: a choice is judged by what is earned from its decision on against the others of its group (not by the whole return), differences are divided by the spread of the iteration (not of the group, where noise would be blown up), and the pull to stage II is the exact divergence over all actions. Rollouts of a group meet the same luck. In stages II and III the dynamics are gone over again, so that they are not forgotten.\n")
 	say("## What it is worth\n")
@@ -51,7 +51,7 @@ func curriculumDocument(w io.Writer, r *curriculum.Record, drawn []picture, figu
 func readingOf(r *curriculum.Record) string {
 	out := &strings.Builder{}
 	out.WriteString("\n## Reading it\n\nDifferences of returns within the same patients under the same luck, with intervals over patients. What looking costs is in the return; it is set apart so that what looking changes for the patient can be seen.\n\n")
-	out.WriteString("| world | stage | simulator | against leaving treatment as it is | against usual care | against the same network without the simulator | paid for looking |\n|---|---|---|---|---|---|---|\n")
+	out.WriteString("| world | stage | simulator | against leaving treatment as it is | against usual care | against the stage before | against the same network without the simulator | paid for looking |\n|---|---|---|---|---|---|---|---|\n")
 	for _, world := range []string{curriculum.WorldHeld, curriculum.WorldMechanistic} {
 		rows := rowsIn(r, world)
 		named := func(policy string, simulator bool) (found curriculum.Row) {
@@ -85,7 +85,12 @@ func readingOf(r *curriculum.Record) string {
 					alone = against(x, named(x.Policy, false))
 				}
 			}
-			fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s |\n", world, x.Policy, with, against(x, named("what runs", false)), against(x, named("usual care", false)), alone, spanned(x.Paid, 3))
+			before := "–"
+			var n int
+			if _, err := fmt.Sscanf(x.Policy, "stage %d", &n); err == nil && n > 1 {
+				before = against(x, named(fmt.Sprintf("stage %d", n-1), x.Simulator))
+			}
+			fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", world, x.Policy, with, against(x, named("what runs", false)), against(x, named("usual care", false)), before, alone, spanned(x.Paid, 3))
 		}
 	}
 	return out.String()

@@ -229,3 +229,28 @@ func TestTheActorsDerivativesAreRight(t *testing.T) {
 func matOf(rows, cols int, fill func(rows, cols int) []float32) *nn.Mat {
 	return &nn.Mat{Rows: rows, Cols: cols, Data: fill(rows, cols)}
 }
+
+func TestLookingIsImitatedWhereItChangedTreatmentAndNowhereElse(t *testing.T) {
+	at := func(now int) *agent.ActorMemory {
+		m := &agent.ActorMemory{}
+		m.Summary[now] = 1
+		return m
+	}
+	looks := func(pair int) *decision {
+		d := &decision{pair: pair, looks: 1}
+		for _, action := range []int{agent.ActorPairs + 7, pair} {
+			c := choice{action: action}
+			c.memory = at(7)
+			d.choices = append(d.choices, c)
+		}
+		d.choices[1].memory.Shut[agent.ActorPairs+7] = true
+		return d
+	}
+	if got := lesson(looks(12)); len(got) != 2 || got[0].action != agent.ActorPairs+7 || got[1].action != 12 {
+		t.Errorf("%d choices: looks that led to another treatment are kept", len(got))
+	}
+	got := lesson(looks(7))
+	if len(got) != 1 || got[0].action != 7 || got[0].memory.Shut[agent.ActorPairs+7] {
+		t.Errorf("%d choices: looks that changed nothing teach to prescribe at once, with the simulator still at hand", len(got))
+	}
+}

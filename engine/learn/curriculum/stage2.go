@@ -121,7 +121,7 @@ func (t *trainer) course(ctx context.Context, seed uint64, task string) (kept []
 		}
 		earned += r.Reward.Total()
 		if ok && clean {
-			kept = append(kept, d.choices...)
+			kept = append(kept, lesson(d)...)
 		}
 		switch r.End {
 		case "":
@@ -134,6 +134,19 @@ func (t *trainer) course(ctx context.Context, seed uint64, task string) (kept []
 			return kept, nil
 		}
 	}
+}
+
+// lesson is what of the planner's decision is imitated: looks that led to another
+// treatment, and otherwise the prescription at once, for looking costs and had
+// changed nothing. So the network learns when to look, which the planner, who
+// always looks, does not know.
+func lesson(d *decision) []choice {
+	first, last := d.choices[0], d.choices[len(d.choices)-1]
+	if d.pair != likeliest(first.memory.Summary[:agent.ActorPairs]) {
+		return d.choices
+	}
+	first.action, first.reward = last.action, last.reward
+	return []choice{first}
 }
 
 func sum(v []float64) (out float64) {
