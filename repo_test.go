@@ -30,6 +30,7 @@ var importTable = map[string][]string{
 	"cdshooks/trust":         {"configs"},
 	"cdshooks/validation":    {"audit"},
 	"cdshooks/drift":         {},
+	"cdshooks/launch":        {"cdshooks/trust", "configs"},
 	"cdshooks/load":          {"fhir", "engine/physiology"},
 	"cdshooks/evidence":      {"engine", "engine/state", "engine/world", "engine/agent", "engine/figure", "policy", "audit", "configs"},
 	"fhir":                   {"fhir/ucum", "fhir/smart/scope", "engine/state", "configs"},
@@ -63,8 +64,9 @@ var importTable = map[string][]string{
 	"policy":                   {"engine/state", "engine/world"},
 	"audit":                    {},
 	// The suite of every store is a package, so that both can run it.
-	"audit/audittest": {"audit", "audit/sqllog"},
+	"audit/audittest": {"audit", "audit/sqllog", "audit/witness"},
 	"audit/sqllog":    {"audit"},
+	"audit/witness":   {"audit"},
 	"audit/sqlite":    {"audit", "audit/sqllog"},
 	"audit/postgres":  {"audit", "audit/sqllog"},
 	"audit/query":     {"audit"},

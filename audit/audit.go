@@ -45,6 +45,14 @@ var (
 	ErrCheckpoint = errors.New("audit checkpoint unusable")
 	// ErrProof: an inclusion or consistency proof does not hold.
 	ErrProof = errors.New("audit proof does not hold")
+	// ErrErased: the entry was erased; its digests and the entry that records
+	// the erasure are what is left. It comes with ErrNotFound.
+	ErrErased = errors.New("entry was erased")
+	// ErrSealed: the body is stored encrypted, with a key that is not here.
+	ErrSealed = errors.New("entry's body is encrypted with a key that is not here (hint: audit.encryption_key_files)")
+	// ErrWitness: a witness did not answer, or refused, or what it signed does
+	// not hold.
+	ErrWitness = errors.New("audit witness")
 	// ErrClosed: the log was closed; the entry was not written.
 	ErrClosed = errors.New("audit log closed")
 )

@@ -186,6 +186,15 @@ func CreateKeyFile(path, origin string) (*Key, error) {
 // group (a secret that Kubernetes mounts, mode 0440) may read, or anybody but
 // its owner may write, is refused.
 func ReadKeyFile(path string) (*Key, error) {
+	data, err := readSecretFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseKey(string(data))
+}
+
+// readSecretFile reads a file that nobody else may read.
+func readSecretFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
@@ -197,5 +206,5 @@ func ReadKeyFile(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	return ParseKey(string(data))
+	return data, nil
 }

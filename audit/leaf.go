@@ -119,6 +119,26 @@ func (l Leaf) Bytes() []byte {
 	return b.Bytes()
 }
 
+// ParseLeaf reads what Bytes wrote, byte for byte. Errors wrap ErrInvalid.
+func ParseLeaf(data []byte) (Leaf, error) {
+	lines := strings.Split(string(data), "\n")
+	if len(lines) != 6 || lines[0] != leafHeader {
+		return Leaf{}, fmt.Errorf("%w leaf: not five lines of %s", ErrInvalid, leafHeader)
+	}
+	l := Leaf{ID: lines[1]}
+	for i, d := range []*[sha256.Size]byte{&l.IndexDigest, &l.BodyDigest, &l.SaltCommitment} {
+		raw, err := base64.StdEncoding.DecodeString(lines[2+i])
+		if err != nil || len(raw) != sha256.Size {
+			return Leaf{}, fmt.Errorf("%w leaf: line %d is no digest", ErrInvalid, 3+i)
+		}
+		*d = [sha256.Size]byte(raw)
+	}
+	if !bytes.Equal(l.Bytes(), data) { // base64 has several spellings of one digest
+		return Leaf{}, fmt.Errorf("%w leaf: not as it is written", ErrInvalid)
+	}
+	return l, nil
+}
+
 // Hash is the RFC 6962 leaf hash: SHA-256(0x00 || Bytes).
 func (l Leaf) Hash() tlog.Hash { return tlog.RecordHash(l.Bytes()) }
 

@@ -27,6 +27,15 @@ type Report struct {
 	Origin     string    `json:"origin"`
 	Signed     int       `json:"signed"` // checkpoints whose signature and root hold
 	Checkpoint string    `json:"checkpoint,omitempty"`
+	// Erased entries are checked by their digests, and against the entries that
+	// record their erasure.
+	Erased int64 `json:"erased"`
+	// Encrypted bodies, and those of them whose key was not at hand: of these the
+	// digest was checked, and not that what is stored opens to it.
+	Encrypted int64 `json:"encrypted"`
+	Unopened  int64 `json:"unopened"`
+	// Witnessed are the witnesses' names with the largest size that each signed.
+	Witnessed map[string]int64 `json:"witnessed,omitempty"`
 }
 
 // Add records a finding.

@@ -38,6 +38,7 @@ var dialect = sqllog.Dialect{
 	Version:    version,
 	Goose:      goose.DialectPostgres,
 	Migrations: migrations(),
+	Scrub:      scrub,
 	Locker: func() (lock.SessionLocker, error) {
 		// It asks every second, for a minute.
 		return lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 60))
@@ -136,6 +137,12 @@ func text(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	begin := strings.ToValidUTF8(clean[:min(len(clean), maxText)], "")
 	return begin + " sha256:" + hex.EncodeToString(sum[:])
+}
+
+// scrub has the server give up deleted rows now and not when it finds time.
+func scrub(ctx context.Context, db *sql.DB) (remains string, err error) {
+	_, err = db.ExecContext(ctx, `VACUUM entry, term, sealed`)
+	return "PostgreSQL's own write-ahead log and its archive, until they are recycled", err
 }
 
 // version is the newest migration in goose's own table; 0 where there is none.

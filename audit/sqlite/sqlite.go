@@ -52,6 +52,7 @@ var dialect = sqllog.Dialect{
 	Baseline:   baseline,
 	Goose:      goose.DialectSQLite3,
 	Migrations: migrations(),
+	Scrub:      scrub,
 }
 
 func migrations() fs.FS {
@@ -197,6 +198,19 @@ func insertInto(ctx context.Context, tx *sql.Tx, a sqllog.Addition) error {
 		}
 	}
 	return nil
+}
+
+// scrub empties the write-ahead log, which holds pages as they were. What was
+// deleted in the file itself is overwritten when it is deleted (secure_delete).
+func scrub(ctx context.Context, db *sql.DB) (remains string, err error) {
+	var busy, pages, moved int
+	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return "", err
+	}
+	if busy != 0 {
+		return "the write-ahead log, as somebody is reading (hint: erase again when the service is idle, or restart it)", nil
+	}
+	return "", nil
 }
 
 // version is the number that each migration leaves in the file's header, where

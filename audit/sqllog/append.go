@@ -11,6 +11,7 @@ package sqllog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -117,29 +118,15 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
 	results = make([]result, len(batch))
-	tx, err := l.store.Write.BeginTx(ctx, nil)
+	tx, g, err := l.grow(ctx)
 	if err != nil {
 		return results, nil, err
 	}
 	defer tx.Rollback()
-	if lock := l.store.Dialect.Lock; lock != "" {
-		if _, err := tx.ExecContext(ctx, lock); err != nil {
-			return results, nil, fmt.Errorf("queue up: %w", err)
-		}
-	}
-	old, _, err := l.head(ctx, tx)
-	if err != nil {
-		return results, nil, err
-	}
-	nodes := l.nodes(ctx, tx)
-	if err := continues(old, nodes); err != nil {
-		return results, nil, err
-	}
 	there, err := l.existing(ctx, tx, batch)
 	if err != nil {
 		return results, nil, err
 	}
-	g := growth{dialect: l.store.Dialect, size: old.Size, nodes: nodes}
 	for i, r := range batch {
 		id := r.entry.Index.ID
 		if there[id] {
@@ -151,23 +138,11 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 			return results, nil, err
 		}
 	}
-	if g.size == old.Size {
+	if g.size == g.before {
 		return results, nil, nil // every entry was a duplicate
 	}
-	head, err := treeHead(l.opts.Key.Name(), g.size, nodes)
+	head, signed, err := l.conclude(ctx, tx, g)
 	if err != nil {
-		return results, nil, err
-	}
-	if signed, err = head.Sign(l.opts.Key); err != nil {
-		return results, nil, err
-	}
-	if err := l.store.Dialect.Insert(ctx, tx, g.additions(signed)); err != nil {
-		return results, nil, err
-	}
-	if err := l.closeBlocks(ctx, tx, old.Size, g.size); err != nil {
-		return results, nil, err
-	}
-	if err := tx.Commit(); err != nil {
 		return results, nil, err
 	}
 	for i := range results {
@@ -178,6 +153,55 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 		}
 	}
 	return results, signed, nil
+}
+
+// grow begins a transaction of a writer: alone, on a tree that is the one that was
+// signed.
+func (l *Log) grow(ctx context.Context) (*sql.Tx, *growth, error) {
+	tx, err := l.alone(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	old, _, err := l.head(ctx, tx)
+	nodes := l.nodes(ctx, tx)
+	if err == nil {
+		err = continues(old, nodes)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, tx.Rollback())
+	}
+	return tx, &growth{dialect: l.store.Dialect, bodies: l.opts.Bodies, before: old.Size, size: old.Size, nodes: nodes}, nil
+}
+
+// alone begins a transaction that no other writer's overlaps.
+func (l *Log) alone(ctx context.Context) (*sql.Tx, error) {
+	tx, err := l.store.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if lock := l.store.Dialect.Lock; lock != "" {
+		if _, err := tx.ExecContext(ctx, lock); err != nil {
+			return nil, errors.Join(fmt.Errorf("queue up: %w", err), tx.Rollback())
+		}
+	}
+	return tx, nil
+}
+
+// conclude signs what a transaction added, and commits it.
+func (l *Log) conclude(ctx context.Context, tx *sql.Tx, g *growth) (head audit.Checkpoint, signed []byte, err error) {
+	if head, err = treeHead(l.opts.Key.Name(), g.size, g.nodes); err != nil {
+		return audit.Checkpoint{}, nil, err
+	}
+	if signed, err = head.Sign(l.opts.Key); err != nil {
+		return audit.Checkpoint{}, nil, err
+	}
+	if err := l.store.Dialect.Insert(ctx, tx, g.additions(signed)); err != nil {
+		return audit.Checkpoint{}, nil, err
+	}
+	if err := l.closeBlocks(ctx, tx, g.before, g.size); err != nil {
+		return audit.Checkpoint{}, nil, err
+	}
+	return head, signed, tx.Commit()
 }
 
 // continues demands that the stored nodes give the root that was signed: a head
@@ -194,13 +218,14 @@ func continues(head audit.Checkpoint, nodes *nodeReader) error {
 	return nil
 }
 
-// existing says which ids of a batch are in the log.
+// existing says which ids of a batch are in the log, or were.
 func (l *Log) existing(ctx context.Context, tx *sql.Tx, batch []request) (map[string]bool, error) {
-	ids := make([]any, len(batch))
+	ids := make([]any, len(batch), 2*len(batch))
 	for i, r := range batch {
 		ids[i] = r.entry.Index.ID
 	}
-	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT id FROM entry WHERE id IN (`+marks(len(ids))+`)`), ids...)
+	in := ` WHERE id IN (` + marks(len(ids)) + `)`
+	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT id FROM entry`+in+` UNION ALL SELECT id FROM erased`+in), append(ids, ids...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -218,10 +243,12 @@ func (l *Log) existing(ctx context.Context, tx *sql.Tx, batch []request) (map[st
 
 // growth collects what one transaction adds, so that each table is written once.
 type growth struct {
-	dialect              Dialect
-	size                 int64
-	nodes                *nodeReader
-	entry, term, newNode [][]any
+	dialect      Dialect
+	bodies       *audit.BodyKeys
+	before, size int64 // leaves when it began, and now
+	nodes        *nodeReader
+
+	entry, term, newNode, sealed [][]any
 }
 
 // add makes an entry the next leaf.
@@ -235,12 +262,18 @@ func (g *growth) add(r request) (audit.Appended, error) {
 	for _, c := range columns {
 		row = append(row, g.dialect.value(c, ix))
 	}
-	g.entry = append(g.entry, append(row, r.index, r.entry.Salt, blob(r.entry.Body)))
+	leaf := audit.MakeLeaf(ix.ID, r.index, r.entry.Salt, r.entry.Body)
+	body := r.entry.Body
+	if g.bodies != nil && !audit.Permanent(ix.Kind) {
+		keyID, box := g.bodies.Seal(ix.ID, leaf.BodyDigest, body)
+		g.sealed = append(g.sealed, []any{g.size, keyID, leaf.BodyDigest[:], box})
+		body = nil
+	}
+	g.entry = append(g.entry, append(row, r.index, r.entry.Salt, blob(body)))
 	for _, t := range g.dialect.termsOf(ix) {
 		g.term = append(g.term, []any{t[0], t[1], g.size})
 	}
-	leaf := audit.MakeLeaf(ix.ID, r.index, r.entry.Salt, r.entry.Body).Hash()
-	hashes, err := tlog.StoredHashesForRecordHash(g.size, leaf, g.nodes)
+	hashes, err := tlog.StoredHashesForRecordHash(g.size, leaf.Hash(), g.nodes)
 	if err != nil {
 		return audit.Appended{}, fmt.Errorf("nodes: %w", err)
 	}
@@ -249,7 +282,7 @@ func (g *growth) add(r request) (audit.Appended, error) {
 		g.newNode = append(g.newNode, []any{at + int64(i), h[:]})
 		g.nodes.fresh[at+int64(i)] = h
 	}
-	out := audit.Appended{ID: ix.ID, Leaf: g.size, LeafHash: leaf.String()}
+	out := audit.Appended{ID: ix.ID, Leaf: g.size, LeafHash: leaf.Hash().String()}
 	g.size++
 	return out, nil
 }
@@ -274,6 +307,9 @@ func (g *growth) additions(signed []byte) []Addition {
 	}
 	if len(g.term) > 0 {
 		out = append(out, Addition{"term", []string{"kind", "value", "leaf"}, g.term})
+	}
+	if len(g.sealed) > 0 {
+		out = append(out, Addition{"sealed", []string{"leaf", "key_id", "digest", "box"}, g.sealed})
 	}
 	return out
 }

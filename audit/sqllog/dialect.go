@@ -43,6 +43,9 @@ type Dialect struct {
 	Goose      goose.Dialect
 	Migrations fs.FS
 	Locker     func() (lock.SessionLocker, error)
+	// Scrub makes the database let go of bytes that were deleted, as far as it
+	// can beside others who use it; remains says where some may still lie.
+	Scrub func(ctx context.Context, db *sql.DB) (remains string, err error)
 }
 
 // Addition is at least one row to add to one table. Values of a column are all
@@ -77,23 +80,23 @@ func (d Dialect) newest() (int64, error) {
 
 // checkVersion refuses tables that this build does not know, and for appending
 // also those of an older build. Reading and verifying need no migration.
-func checkVersion(ctx context.Context, s Store, append bool) error {
-	version, err := s.Dialect.Version(ctx, s.Read)
+func checkVersion(ctx context.Context, s Store, append bool) (version int64, err error) {
+	version, err = s.Dialect.Version(ctx, s.Read)
 	if err != nil {
-		return fmt.Errorf("not an audit log: %w", err)
+		return 0, fmt.Errorf("not an audit log: %w", err)
 	}
 	newest, err := s.Dialect.newest()
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case version == 0:
-		return audit.ErrMissing
+		return 0, audit.ErrMissing
 	case version > newest:
-		return fmt.Errorf("%w: version %d, this build knows %d (hint: use the newer build)", ErrSchema, version, newest)
+		return 0, fmt.Errorf("%w: version %d, this build knows %d (hint: use the newer build)", ErrSchema, version, newest)
 	case append && version < newest:
-		return fmt.Errorf("%w: version %d, this build writes %d (hint: back up, then run `sepsisagent audit migrate`)", ErrSchema, version, newest)
+		return 0, fmt.Errorf("%w: version %d, this build writes %d (hint: back up, then run `sepsisagent audit migrate`)", ErrSchema, version, newest)
 	}
-	return nil
+	return version, nil
 }
 
 // Create makes a new, empty log in a database: its tables and a signed

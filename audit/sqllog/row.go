@@ -17,16 +17,15 @@ import (
 
 // rawRow is a row before anything in it is believed.
 type rawRow struct {
-	leaf, timeNs      int64
-	id                string
-	index, salt, body []byte
-	cols              []any
-	terms             [][2]string // kind and value
+	stored
+	timeNs int64
+	cols   []any
+	terms  [][2]string // kind and value
 }
 
 func (r *rawRow) scan(rows *sql.Rows) error {
 	r.cols = make([]any, len(columns))
-	dest := []any{&r.leaf, &r.id, &r.timeNs, &r.index, &r.salt, &r.body}
+	dest := r.into(&r.timeNs)
 	for i := range r.cols {
 		dest = append(dest, &r.cols[i])
 	}
@@ -46,6 +45,9 @@ func (r rawRow) problems(d Dialect) []string {
 	}
 	if ix.Time.UnixNano() != r.timeNs {
 		out = append(out, "the time column differs from the index")
+	}
+	if r.keyID != "" && len(r.body) > 0 {
+		out = append(out, "a plain body lies beside the encrypted one")
 	}
 	for i, col := range columns {
 		got := r.cols[i]

@@ -58,6 +58,12 @@ type Options struct {
 	Batch int
 	// Busy is how long to wait for another process's write; 0: ten seconds.
 	Busy time.Duration
+	// Bodies encrypt the bodies of new entries and open those that are stored
+	// encrypted. Nil: new bodies are stored plain; a log that has encrypted ones
+	// is not opened for appending, lest it go on unencrypted unseen.
+	Bodies *audit.BodyKeys
+	// Witnesses are the public keys whose cosignatures Verify checks and counts.
+	Witnesses []*audit.WitnessKey
 	// Now is the clock by which used tokens expire; nil: time.Now.
 	Now func() time.Time
 }
@@ -98,6 +104,7 @@ type Log struct {
 	store    Store
 	opts     Options
 	verifier *audit.Verifier
+	version  int64 // of the tables
 
 	queue  chan request
 	done   chan struct{} // closed when the writer goroutine has ended
@@ -164,7 +171,11 @@ func (l *Log) chooseVerifier(ctx context.Context) (stored string, err error) {
 
 // check is what Open proves before the log is used.
 func (l *Log) check(ctx context.Context) error {
-	if err := checkVersion(ctx, l.store, l.opts.Key != nil); err != nil {
+	var err error
+	if l.version, err = checkVersion(ctx, l.store, l.opts.Key != nil); err != nil {
+		return err
+	}
+	if err := l.checkSealed(ctx); err != nil {
 		return err
 	}
 	stored, err := l.chooseVerifier(ctx)
@@ -191,6 +202,19 @@ func (l *Log) check(ctx context.Context) error {
 		return fmt.Errorf("%w: %d entries stored, checkpoint speaks of %d", audit.ErrRolledBack, rows, head.Size)
 	}
 	return l.checkSeen(ctx, head)
+}
+
+// checkSealed keeps a log that is encrypted from going on unencrypted.
+func (l *Log) checkSealed(ctx context.Context) error {
+	if l.opts.Key == nil || l.opts.Bodies != nil {
+		return nil
+	}
+	var n int
+	err := l.store.Read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT leaf FROM sealed LIMIT 1) AS one`).Scan(&n)
+	if err != nil || n == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %w: the log has encrypted bodies", audit.ErrKey, audit.ErrSealed)
 }
 
 // snapshot begins a transaction that sees one state of the log, whatever is

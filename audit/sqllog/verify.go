@@ -35,8 +35,8 @@ func (l *Log) VerifyAgainst(ctx context.Context, kept []byte) (audit.Report, err
 func VerifyStore(ctx context.Context, s Store, opts Options, kept []byte) (audit.Report, error) {
 	l := &Log{store: s, opts: opts}
 	defer s.close()
-	err := checkVersion(ctx, s, false)
-	if err == nil {
+	var err error
+	if l.version, err = checkVersion(ctx, s, false); err == nil {
 		_, err = l.chooseVerifier(ctx)
 	}
 	if err != nil {
@@ -52,7 +52,8 @@ func (l *Log) verify(ctx context.Context, kept []byte) (audit.Report, error) {
 		return audit.Report{}, fmt.Errorf("verify: %w", err)
 	}
 	defer tx.Rollback()
-	c := &checker{ctx: ctx, tx: tx, l: l, report: audit.Report{OK: true, Origin: l.verifier.Name()}}
+	c := &checker{ctx: ctx, tx: tx, l: l, report: audit.Report{OK: true, Origin: l.verifier.Name()}, fate: map[int64]uint8{}}
+	c.gone = erasedStream{c: c, last: math.MinInt64}
 	if c.blocks, err = c.blockTimes(); err != nil {
 		return audit.Report{}, fmt.Errorf("verify: %w", err)
 	}
@@ -61,6 +62,9 @@ func (l *Log) verify(ctx context.Context, kept []byte) (audit.Report, error) {
 	}
 	if len(kept) > 0 {
 		c.addKept(kept)
+	}
+	if err := c.cosignatures(); err != nil {
+		return audit.Report{}, fmt.Errorf("verify: %w", err)
 	}
 	if err := c.rows(); err != nil {
 		return audit.Report{}, fmt.Errorf("verify: %w", err)
@@ -88,8 +92,10 @@ type checker struct {
 	blocks map[int64][2]int64 // earliest and latest time of full blocks
 	edge   []tlog.Hash        // edge[level]: newest complete node of that level
 	heads  []signedHead
-	next   int  // first head not yet reached
-	lost   bool // a row is missing or misplaced: later rows were not read
+	next   int // first head not yet reached
+	gone   erasedStream
+	fate   map[int64]uint8 // of erased leaves
+	lost   bool            // a row is missing or misplaced: later rows were not read
 }
 
 func (c *checker) query(query string, args ...any) (*sql.Rows, error) {
@@ -149,6 +155,9 @@ func (c *checker) rows() error {
 			return err
 		}
 		for _, r := range page {
+			if err := c.erasedBefore(r.leaf, &stored); err != nil {
+				return err
+			}
 			if r.leaf != c.size {
 				c.report.Add(min(r.leaf, c.size), r.id, "leaf %d where %d was due: an entry was removed, inserted or renumbered", r.leaf, c.size)
 				c.lost = true // from here on nothing stands where it was
@@ -162,6 +171,9 @@ func (c *checker) rows() error {
 			break
 		}
 		last = page[len(page)-1].leaf
+	}
+	if err := c.erasedAtEnd(&stored); err != nil || c.lost {
+		return err
 	}
 	if extra, err := stored.rest(); err != nil {
 		return err
@@ -180,8 +192,7 @@ func (c *checker) page(after int64) ([]rawRow, error) {
 	for i, col := range columns {
 		names[i] = col.quoted()
 	}
-	rows, err := c.query(`SELECT leaf, id, time_ns, index_json, salt, body, `+strings.Join(names, ", ")+
-		` FROM entry WHERE leaf > ? ORDER BY leaf LIMIT ?`, after, int64(rowPage))
+	rows, err := c.query(c.l.selectStored(", e.time_ns, e."+strings.Join(names, ", e."))+` WHERE e.leaf > ? ORDER BY e.leaf LIMIT ?`, after, int64(rowPage))
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +249,12 @@ func (c *checker) row(r rawRow, stored *nodeStream) error {
 	if problem := r.termsProblem(c.l.store.Dialect); problem != "" {
 		c.report.Add(r.leaf, r.id, "%s", problem)
 	}
-	leaf := audit.MakeLeaf(r.id, r.index, r.salt, r.body).Hash()
+	c.body(r)
+	return c.grow(r.leaf, r.id, r.asLeaf().Hash(), stored)
+}
+
+// grow makes a hash the next leaf and holds the stored nodes against it.
+func (c *checker) grow(at int64, id string, leaf tlog.Hash, stored *nodeStream) error {
 	hashes, err := tlog.StoredHashesForRecordHash(c.size, leaf, tlog.HashReaderFunc(c.readEdge))
 	if err != nil {
 		return err
@@ -250,11 +266,11 @@ func (c *checker) row(r rawRow, stored *nodeStream) error {
 		}
 		switch {
 		case !ok:
-			c.report.Add(r.leaf, r.id, "tree node at level %d is missing", level)
+			c.report.Add(at, id, "tree node at level %d is missing", level)
 		case got != h && level == 0:
-			c.report.Add(r.leaf, r.id, "stored bytes do not match the leaf hash: the entry was changed or moved")
+			c.report.Add(at, id, "stored bytes do not match the leaf hash: the entry was changed or moved")
 		case got != h:
-			c.report.Add(r.leaf, r.id, "tree node at level %d does not follow from the entries", level)
+			c.report.Add(at, id, "tree node at level %d does not follow from the entries", level)
 		}
 		if level < len(c.edge) {
 			c.edge[level] = h
@@ -346,6 +362,9 @@ func (c *checker) finish() error {
 	}
 	if stray > 0 {
 		c.report.Add(-1, "", "%d search terms point at no entry", stray)
+	}
+	if err := c.fates(); err != nil {
+		return err
 	}
 	vkey, err := c.l.meta(c.ctx, c.tx, "verifier")
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
