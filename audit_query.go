@@ -2,8 +2,8 @@
 
 package main
 
-// This file: `audit query` and `audit show`. Reading the log is itself
-// recorded in it, before anything is printed.
+// This file: `audit show`, the flags by which `audit replay` selects, and the
+// record of who read what at the command line, made before anything is printed.
 
 import (
 	"context"
@@ -11,8 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/user"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +54,7 @@ func appendOwn(ctx context.Context, l cdshooks.Log, ix audit.Index, content any)
 	return err
 }
 
-// filterFlags are the flags of `audit query` and `audit replay`.
+// filterFlags are the flags of `audit replay`.
 type filterFlags struct {
 	filter       audit.Filter
 	since, until string
@@ -136,72 +134,6 @@ func instant(flag, text string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, misuse("--%s is not a time: %q (hint: 2026-11-22T09:10:00Z or 2026-11-22)", flag, text)
-}
-
-func auditQuery() *cobra.Command {
-	var f auditFlags
-	var q filterFlags
-	cmd := &cobra.Command{
-		Use: "query", Short: "List records by patient, user, drug, rule, model, time and more", Args: noArgs,
-		Long: "List records that match every flag given, newest first. The reading is itself recorded in the log.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter, err := q.resolve()
-			if err != nil {
-				return err
-			}
-			a, err := f.resolve()
-			if err != nil {
-				return err
-			}
-			l, err := openAudit(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer l.Close()
-			if err := recordReading(cmd.Context(), l, "audit query", "", filter); err != nil {
-				return err
-			}
-			rows, err := l.Query(cmd.Context(), filter)
-			if err != nil {
-				return err
-			}
-			return printRows(cmd, rows, filter.PageSize(), f.json)
-		},
-	}
-	f.register(cmd)
-	q.register(cmd)
-	return cmd
-}
-
-func printRows(cmd *cobra.Command, rows []audit.Row, page int, asJSON bool) error {
-	out := cmd.OutOrStdout()
-	if asJSON {
-		answer := map[string]any{"entries": rows}
-		if rows == nil {
-			answer["entries"] = []audit.Row{}
-		}
-		if len(rows) == page {
-			answer["next"] = rows[len(rows)-1].Leaf
-		}
-		return printJSON(out, answer)
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RECORD\tTIME\tKIND\tSTATUS\tPATIENT\tUSER\tRULES\tID")
-	for _, r := range rows {
-		x := r.Index
-		status := x.Status
-		if status == "" && x.HTTP != 0 {
-			status = fmt.Sprint(x.HTTP)
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Leaf, x.Time.Format(time.RFC3339), x.Kind, status, x.Patient, x.User, strings.Join(x.Rules, " "), x.ID)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if len(rows) == page {
-		fmt.Fprintf(cmd.ErrOrStderr(), "more: --after %d\n", rows[len(rows)-1].Leaf)
-	}
-	return nil
 }
 
 // shown is one record as `audit show` prints it.

@@ -145,7 +145,7 @@ func TestReadingTheLogIsLogged(t *testing.T) {
 	}
 	sepsisagent(t, "audit", "show", "id-b", "--db", h.db, "--key", h.key).want(exitOK).prints("record 1 of 5", "proof of inclusion checked", `"n": 1`)
 	sepsisagent(t, "audit", "query", "--db", h.db, "--key", h.key, "--kind", "read", "--json").want(exitOK).object(&page)
-	if len(page.Entries) != 3 || page.Entries[1].Index.Refers != "id-b" || page.Entries[0].Index.User == "" {
+	if len(page.Entries) != 2 || page.Entries[0].Index.Refers != "id-b" || page.Entries[1].Index.User == "" {
 		t.Errorf("%+v", page)
 	}
 	sepsisagent(t, "audit", "show", "nobody", "--db", h.db, "--key", h.key).want(exitFailed).says("no such entry")

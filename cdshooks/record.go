@@ -19,6 +19,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/engine"
+	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/policy"
 )
 
@@ -162,6 +163,9 @@ func (r *Record) Index(at time.Time) audit.Index {
 	for _, reason := range d.Reasons {
 		ix.Reasons = append(ix.Reasons, reason.Code)
 	}
+	if blocked(rc) {
+		ix.Reasons = append(ix.Reasons, ReasonBlocked)
+	}
 	if why := rc.Outcome.Suppressed; why != "" {
 		ix.Reasons, ix.Refers = append(ix.Reasons, "suppressed", "suppressed-"+why), rc.Outcome.Refers
 	}
@@ -184,6 +188,21 @@ func (r *Record) Index(at time.Time) audit.Index {
 		}
 	}
 	return ix
+}
+
+// ReasonBlocked marks decisions in which a rule forbade an option, so that they
+// are found without opening every receipt.
+const ReasonBlocked = "blocked"
+
+// blocked reports that a rule forbade an option, or spoke against a drafted order
+// as it would against an option.
+func blocked(rc *engine.Receipt) bool {
+	d := rc.Outcome.Decision
+	forbids := func(v policy.Verdict) bool { return v.Effect == policy.Block }
+	if slices.ContainsFunc(d.Verdicts, forbids) || slices.ContainsFunc(d.Options, func(o agent.Option) bool { return o.Blocked }) {
+		return true
+	}
+	return slices.ContainsFunc(rc.Outcome.Orders, func(a agent.Assessed) bool { return slices.ContainsFunc(a.Spoke, forbids) })
 }
 
 // drugsOf are the drugs that a card could speak of: what was suggested, or
