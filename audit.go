@@ -101,7 +101,7 @@ func auditInit() *cobra.Command {
 
 func auditVerify() *cobra.Command {
 	var f auditFlags
-	var public, kept string
+	var public, kept, file string
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check every record, the whole tree and every signature", Args: noArgs,
 		Long: "Check every record, the whole tree and every signed checkpoint, and name the first bad record.\n" +
@@ -112,9 +112,15 @@ func auditVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if file != "" && public == "" {
+				return misuse("--export is checked with --public-key, which the file does not hold")
+			}
 			verifier, trusted, err := verifierOf(a, public)
 			if err != nil {
 				return err
+			}
+			if file != "" {
+				return verifyExport(cmd, file, verifier, f.json)
 			}
 			var checkpoint []byte
 			if kept != "" {
@@ -134,6 +140,7 @@ func auditVerify() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&public, "public-key", "", "public key (name+hash+base64), or a file that holds it")
+	cmd.Flags().StringVar(&file, "export", "", "check this NDJSON of `audit export --proofs` and not a log")
 	cmd.Flags().StringVar(&kept, "checkpoint", "", "a signed checkpoint kept elsewhere, which the log must continue")
 	return cmd
 }
