@@ -212,7 +212,7 @@ func TestTheEvidenceOfRealStaysIsReadable(t *testing.T) {
 			t.Errorf("%s: the page names the patient", set)
 		}
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			w.Header().Set("Content-Security-Policy", evidence.ContentSecurityPolicy)
+			w.Header().Set("Content-Security-Policy", evidence.ContentSecurityPolicy())
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			_, _ = w.Write(body)
 		}))

@@ -152,6 +152,9 @@ func demoClient(c sandbox.ClientRegistration) trust.Client {
 	return trust.Client{
 		Name: c.Name, Issuer: c.Issuer, JWKSURL: c.JWKSURL, FHIRServer: c.FHIRBase, Origins: []string{c.Origin},
 		Network: trust.NetworkLoopback, Display: trust.DisplaySuggest,
+		// A link can be followed from outside the EHR's page too: nothing here is of
+		// a real patient.
+		Launch: trust.Launch{ClientID: c.AppID, LinkAlone: true},
 	}
 }
 

@@ -331,8 +331,9 @@ func (s *Service) settings(c *call, req *Request) (RenderSettings, error) {
 	}
 	out := RenderSettings{
 		SourceLabel: s.Config.SourceLabel, TopicSystem: s.Config.TopicSystem, TimeZone: s.Config.TimeZone,
-		EvidenceURL: s.Config.PublicURL + "/evidence/" + handle, PatientID: req.Context.PatientID, Quirks: c.caller.Client.Quirks,
+		PatientID: req.Context.PatientID, Quirks: c.caller.Client.Quirks,
 	}
+	s.setLinks(&out, c.caller.Client, handle)
 	if len(s.ModelCard) > 0 {
 		out.SourceURL = s.Config.PublicURL + "/model-card"
 	}
@@ -345,7 +346,7 @@ func (s *Service) settings(c *call, req *Request) (RenderSettings, error) {
 func withReceipt(r Response, at *recorded) ([]byte, error) {
 	for i := range r.Cards {
 		link := ""
-		if len(r.Cards[i].Links) > 0 {
+		if len(r.Cards[i].Links) > 0 && r.Cards[i].Links[0].Type == LinkAbsolute {
 			link = r.Cards[i].Links[0].URL + "/receipt"
 		}
 		value, err := json.Marshal(receiptExtension{ID: at.ID, Leaf: at.Leaf, LeafHash: at.LeafHash, Size: at.Size, Root: at.Root, URL: link})

@@ -34,6 +34,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
+	"github.com/sepsisagent/sepsisagent/cdshooks/launch"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/engine"
@@ -126,7 +127,9 @@ type Service struct {
 	Deps
 	discovery []byte
 	etag      string
+	key       []byte // of links and sessions
 	seal      *evidence.Seal
+	launch    *launch.App
 	slots     chan struct{}
 	limits    map[string]*limits  // by client name
 	bytes     *semaphore.Weighted // of bodies in memory
@@ -165,15 +168,17 @@ func New(d Deps) (*Service, error) {
 	if d.Traces == nil {
 		d.Traces = noop.NewTracerProvider()
 	}
-	key := []byte(d.Config.EvidenceKey.Reveal())
-	if len(key) == 0 {
-		key = make([]byte, 32)
-		if _, err := io.ReadFull(d.Random, key); err != nil {
-			return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
-		}
+	key, err := evidenceKey(d)
+	if err != nil {
+		return nil, err
 	}
-	s := &Service{Deps: d, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), limits: newLimits(d.Trust.Clients(), d.Config), bytes: newBytes(d.Config), drains: make(chan struct{}, maxDrains), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
-	var err error
+	s := &Service{Deps: d, key: key, seal: evidence.NewSeal(key), slots: make(chan struct{}, d.Config.MaxConcurrent), limits: newLimits(d.Trust.Clients(), d.Config), bytes: newBytes(d.Config), drains: make(chan struct{}, maxDrains), metrics: newMetrics(), fhirServers: map[string]*fhir.Server{}}
+	s.launch, err = launch.New(launch.Config{
+		Clients: d.Trust.Clients(), PublicURL: d.Config.PublicURL, Key: key, Once: d.Trust.LaunchedOnce, Now: d.Now, Random: d.Random,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	if s.shown, err = newShownState(d); err != nil {
 		return nil, err
 	}
@@ -190,6 +195,22 @@ func New(d Deps) (*Service, error) {
 	}
 	s.discovery, s.etag, err = discoveryDocument(d.Templates, d.Config.SpecVersion)
 	return s, err
+}
+
+// evidenceKey is the key of links and sessions: as configured, else that of the
+// service that this one replaces, else a new one.
+func evidenceKey(d Deps) ([]byte, error) {
+	if key := d.Config.EvidenceKey.Reveal(); key != "" {
+		return []byte(key), nil
+	}
+	if old := d.Predecessor; old != nil && old.Config.EvidenceKey == "" {
+		return old.key, nil
+	}
+	key := make([]byte, 32)
+	if _, err := io.ReadFull(d.Random, key); err != nil {
+		return nil, fmt.Errorf("%w: no randomness: %w", ErrConfig, err)
+	}
+	return key, nil
 }
 
 // audiences are what a token for a call of a service may be meant for: its

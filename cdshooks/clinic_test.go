@@ -152,7 +152,7 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := trust.Client{Name: "ehr", Issuer: ehrIssuer, JWKS: publicKeys(f.key), Display: trust.DisplaySuggest, FHIRServer: "https://ehr.example.org/fhir"}
+	client := trust.Client{Name: "ehr", Issuer: ehrIssuer, JWKS: publicKeys(f.key), Display: trust.DisplaySuggest, FHIRServer: "https://ehr.example.org/fhir", Launch: trust.Launch{LinkAlone: true}}
 	d := Deps{
 		Config: DefaultConfig(), State: state.DefaultConfig(), Charts: MappedCharts{f.mapper},
 		Templates: fhir.PrefetchTemplates(f.mapper.CodeMaps()),

@@ -40,6 +40,7 @@ func (s *Service) fhirServer(c *trust.Client) (*fhir.Server, error) {
 // Close drops idle connections to FHIR servers. Calls under way go on.
 func (s *Service) Close() {
 	s.watch.close()
+	s.launch.Close()
 	s.fhirMu.Lock()
 	defer s.fhirMu.Unlock()
 	for _, f := range s.fhirServers {

@@ -24,12 +24,13 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
 
+	"github.com/sepsisagent/sepsisagent/cdshooks/launch"
 	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // Handler returns the service's routes: discovery, service, feedback, evidence
-// pages, our key set, /healthz, /readyz, /metrics and /model-card. The caller owns the
-// server and its time limits.
+// pages and their launch, our key set, /healthz, /readyz, /metrics and
+// /model-card. The caller owns the server and its time limits.
 func (s *Service) Handler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
@@ -49,6 +50,8 @@ func (s *Service) Handler() http.Handler {
 	}
 	r.GET("/evidence/:handle", s.serveEvidence)
 	r.GET("/evidence/:handle/receipt", s.serveReceipt)
+	r.GET(launch.Path, s.serveLaunch)
+	r.GET(launch.Path+"/:client/callback", s.serveLaunched)
 	health := func(c *gin.Context) { c.String(http.StatusOK, "ok\n") }
 	r.GET("/healthz", health)
 	r.HEAD("/healthz", health)

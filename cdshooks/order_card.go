@@ -93,9 +93,7 @@ func (w writer) orderCards() []Card {
 			},
 			OverrideReasons: overrideReasons,
 		}
-		if w.Settings.EvidenceURL != "" {
-			card.Links = []Link{{Label: "Evidence and receipt of this card", URL: w.Settings.EvidenceURL, Type: "absolute"}}
-		}
+		card.Links = w.Settings.links()
 		card.Extension = orderReference(o.id)
 		if o.worst.Severity.Over(agent.SeverityInfo) {
 			card.Suggestions = []Suggestion{{Label: "I will change this order: " + w.instead(o.worst), UUID: cardID(w.ID, w.Seed, part+"-suggestion")}}

@@ -3,9 +3,9 @@
 package cdshooks
 
 // This file: serving the evidence and receipt pages that cards link to. The
-// handle in the link is all that a visitor has: it names one receipt for a
-// limited time. That a page was opened is itself put into the log, before the
-// page is sent.
+// handle in the address names one receipt for a limited time; who may open it
+// is in pages_launch.go. That a page was opened, and by whom, is itself put
+// into the log, before the page is sent.
 
 import (
 	"context"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
+	"github.com/sepsisagent/sepsisagent/cdshooks/launch"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -171,13 +172,17 @@ func sourcesOf(manifest json.RawMessage) []evidence.Source {
 func (s *Service) servePage(c *gin.Context, write func(context.Context, audit.Record, *Record) ([]byte, error)) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.Config.Deadline)
 	defer cancel()
-	c.Header("Content-Security-Policy", evidence.ContentSecurityPolicy)
+	framedBy(c, nil)
 	id, err := s.seal.Open(c.Param("handle"), s.Now())
 	if err != nil {
 		s.notice(c, http.StatusNotFound, "This link does not work", "It is not valid, or no longer: a link holds for a limited time. Open the chart again for a new card.")
 		return
 	}
-	body, err := s.page(ctx, id, write)
+	body, err := s.page(ctx, c, id, write)
+	if refusal := (*launch.Refusal)(nil); errors.As(err, &refusal) {
+		s.notLaunched(c, err)
+		return
+	}
 	if err != nil {
 		s.Logger.Error("page", zap.String("id", id), zap.Bool("missing", errors.Is(err, audit.ErrNotFound)))
 		s.notice(c, http.StatusInternalServerError, "The page cannot be shown", "Treat from the chart and the bedside. The receipt is "+id+".")
@@ -198,11 +203,16 @@ func (s *Service) notice(c *gin.Context, status int, title, text string) {
 
 // page makes the page of one entry. An entry that is no record of a call, by
 // another hand or of a later version, has a receipt page like any other; its
-// record is nil then.
-func (s *Service) page(ctx context.Context, id string, write func(context.Context, audit.Record, *Record) ([]byte, error)) ([]byte, error) {
+// record is nil then. Who may not open it gets a *launch.Refusal.
+func (s *Service) page(ctx context.Context, c *gin.Context, id string, write func(context.Context, audit.Record, *Record) ([]byte, error)) ([]byte, error) {
 	stored, err := s.Log.Get(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	who, reason := s.visitor(c, stored.Index)
+	framedBy(c, who.client)
+	if reason != "" {
+		return nil, s.recordRefusedVisit(ctx, stored.Index, who.user, reason, &launch.Refusal{Reason: reason})
 	}
 	r, err := DecodeRecord(stored.Body)
 	if err != nil {
@@ -212,22 +222,22 @@ func (s *Service) page(ctx context.Context, id string, write func(context.Contex
 	if err != nil {
 		return nil, err
 	}
-	return body, s.recordReading(ctx, stored.Index)
+	return body, s.recordVisit(ctx, &Record{
+		Kind: KindRead, Status: http.StatusOK,
+		Request: RequestMeta{Service: "evidence", Client: stored.Index.Client, Patient: stored.Index.Patient, User: who.user},
+	}, stored.Index.ID)
 }
 
-// recordReading appends that a page about a decision was opened.
-func (s *Service) recordReading(ctx context.Context, of audit.Index) error {
+// recordVisit appends that a page about an entry was opened, or was not to be.
+func (s *Service) recordVisit(ctx context.Context, r *Record, refers string) error {
 	id, err := uuid.NewV7FromReader(s.Random)
 	if err != nil {
 		return err
 	}
-	read := Record{
-		Schema: RecordSchema, ID: id.String(), Kind: KindRead, Status: http.StatusOK,
-		Request: RequestMeta{Service: "evidence", Client: of.Client, Patient: of.Patient},
-	}
-	ix := read.Index(s.Now().UTC())
-	ix.Refers = of.ID
-	body, err := EncodeRecord(&read)
+	r.Schema, r.ID = RecordSchema, id.String()
+	ix := r.Index(s.Now().UTC())
+	ix.Refers = refers
+	body, err := EncodeRecord(r)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func TestACallThatFailedHasAPageThatSaysWhy(t *testing.T) {
 func TestAnEntryOfAnotherKindIsShownAsAnEntry(t *testing.T) {
 	c := open(t, nil)
 	id := "0192f0c0-0000-7000-8000-00000000000a"
-	if _, err := c.log.Append(context.Background(), audit.Entry{Index: audit.Index{ID: id, Kind: "something-new", Time: clinicNow, HTTP: 200}, Salt: make([]byte, 32), Body: []byte("of a later version")}); err != nil {
+	if _, err := c.log.Append(context.Background(), audit.Entry{Index: audit.Index{ID: id, Kind: "something-new", Time: clinicNow, Client: "ehr", HTTP: 200}, Salt: make([]byte, 32), Body: []byte("of a later version")}); err != nil {
 		t.Fatal(err)
 	}
 	page := c.pageOf(id)
@@ -176,7 +176,7 @@ func TestALinkThatDoesNotWorkGivesAPageThatSaysSo(t *testing.T) {
 	c := open(t, nil)
 	page := c.get("/evidence/x")
 	page.want("<h1>This link does not work</h1>", `lang="en"`)
-	if page.status != 404 || page.header.Get("Content-Security-Policy") != evidence.ContentSecurityPolicy {
+	if page.status != 404 || page.header.Get("Content-Security-Policy") != evidence.ContentSecurityPolicy() {
 		t.Errorf("%d %v", page.status, page.header)
 	}
 }

@@ -46,7 +46,9 @@ type RenderSettings struct {
 	SourceURL   string       `json:"sourceURL,omitempty"`
 	TopicSystem string       `json:"topicSystem"`
 	TimeZone    string       `json:"timeZone"`
-	EvidenceURL string       `json:"evidenceURL,omitempty"`
+	EvidenceURL string       `json:"evidenceURL,omitempty"` // where the link alone opens
+	LaunchURL   string       `json:"launchURL,omitempty"`   // where the EHR launches, with AppContext
+	AppContext  string       `json:"appContext,omitempty"`
 	PatientID   string       `json:"patient,omitempty"` // subject of draft orders
 	Quirks      trust.Quirks `json:"quirks"`
 }
@@ -93,9 +95,7 @@ func Render(r Rendering) (Response, error) {
 		},
 		OverrideReasons: overrideReasons,
 	}
-	if r.Settings.EvidenceURL != "" {
-		card.Links = []Link{{Label: "Evidence and receipt of this card", URL: r.Settings.EvidenceURL, Type: "absolute"}}
-	}
+	card.Links = r.Settings.links()
 	if s := w.suggestions(); len(s) > 0 {
 		card.Suggestions, card.SelectionBehavior = s, r.Settings.Quirks.SelectionBehavior
 		if card.SelectionBehavior == "" {

@@ -9,6 +9,7 @@ package cdshooks
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -85,12 +86,20 @@ type Action struct {
 	ResourceID  string          `json:"resourceId,omitempty"`
 }
 
-// Link leads from a card to more.
+// Link leads from a card to more. AppContext goes to the app that a smart link
+// launches.
 type Link struct {
-	Label string `json:"label"`
-	URL   string `json:"url"`
-	Type  string `json:"type"`
+	Label      string `json:"label"`
+	URL        string `json:"url"`
+	Type       string `json:"type"`
+	AppContext string `json:"appContext,omitempty"`
 }
+
+// The types of links.
+const (
+	LinkAbsolute = "absolute"
+	LinkSMART    = "smart"
+)
 
 // Encode validates the response and writes it. An error wraps ErrInvalid.
 func (r Response) Encode() ([]byte, error) {
@@ -161,10 +170,7 @@ func (c Card) validate(seen map[string]bool) error {
 		}
 	}
 	for i, l := range c.Links {
-		if l.Label == "" || l.Type != "absolute" && l.Type != "smart" {
-			return fmt.Errorf("links[%d] needs a label and a type", i)
-		}
-		if err := webURL(l.URL); err != nil {
+		if err := l.validate(); err != nil {
 			return fmt.Errorf("links[%d]: %w", i, err)
 		}
 	}
@@ -174,6 +180,18 @@ func (c Card) validate(seen map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+func (l Link) validate() error {
+	switch {
+	case l.Label == "" || l.Type != LinkAbsolute && l.Type != LinkSMART:
+		return errors.New("it needs a label and a type")
+	case l.AppContext != "" && l.Type != LinkSMART:
+		return errors.New("appContext without an app to launch")
+	case l.Type == LinkSMART && strings.ContainsAny(l.URL, "?#"):
+		return errors.New("the URL of an app has a query: the client adds iss and launch")
+	}
+	return webURL(l.URL)
 }
 
 func once(seen map[string]bool, id string) error {

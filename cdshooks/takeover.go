@@ -17,9 +17,6 @@ import (
 // does where it has not changed.
 func (s *Service) adopt(old *Service) {
 	s.metrics, s.drains = old.metrics, old.drains
-	if s.Config.EvidenceKey == "" && old.Config.EvidenceKey == "" {
-		s.seal = old.seal
-	}
 	if s.Config.MaxConcurrent == old.Config.MaxConcurrent {
 		s.slots = old.slots
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"strings"
 )
 
 //go:embed pages
@@ -22,11 +23,20 @@ var templates = template.Must(template.ParseFS(pages, "pages/*.html"))
 var style string
 
 // ContentSecurityPolicy is the policy of every page: the one style sheet that
-// is part of it, and nothing else from anywhere.
-var ContentSecurityPolicy = func() string {
+// is part of it, and nothing else from anywhere. framers are the origins whose
+// pages may show it in a frame; none: nobody's.
+func ContentSecurityPolicy(framers ...string) string {
+	ancestors := "'none'"
+	if len(framers) > 0 {
+		ancestors = strings.Join(framers, " ")
+	}
+	return policyHead + ancestors
+}
+
+var policyHead = func() string {
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors "
 }()
 
 // frame is what every page has around its content.

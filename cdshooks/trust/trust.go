@@ -91,12 +91,16 @@ type Client struct {
 	// FHIRAccess says by which right FHIRServer is read. Default: by the token
 	// that a call brings.
 	FHIRAccess FHIRAccess `yaml:"fhir_access"`
-	// Network says where JWKSURL, JKUs, FHIRServer and its token endpoint may
-	// lie. Default: public.
+	// Launch says how the evidence page of its cards is opened. Default: not at
+	// all.
+	Launch Launch `yaml:"launch"`
+	// Network says where JWKSURL, JKUs, FHIRServer and the endpoints of Launch
+	// and of its tokens may lie. Default: public.
 	Network string `yaml:"network"`
 	// Services are the ids it may call. Empty: every service.
 	Services []string `yaml:"services"`
-	// Origins are the exact web origins that may call from a browser.
+	// Origins are the exact web origins that may call from a browser, and show
+	// the evidence page in a frame.
 	Origins []string `yaml:"origins"`
 	// Display is the mode of every unit that DisplayByUnit does not name.
 	// Default: silent.
@@ -211,6 +215,9 @@ func (c Client) withDefaults() (*Client, error) {
 	if c.FHIRAccess, err = c.FHIRAccess.withDefaults(c.FHIRServer, c.Network); err != nil {
 		return fail("%v", err)
 	}
+	if err := c.Launch.check(&c); err != nil {
+		return fail("%v", err)
+	}
 	return &c, nil
 }
 
@@ -286,7 +293,7 @@ func New(clients []Client, opts Options) (*Registry, error) {
 	if r.leeway <= 0 || r.leeway > time.Minute {
 		r.leeway = time.Minute
 	}
-	names := map[string]bool{}
+	names, launches := map[string]bool{}, map[string]bool{}
 	for _, given := range clients {
 		c, err := given.withDefaults()
 		if err != nil {
@@ -295,7 +302,11 @@ func New(clients []Client, opts Options) (*Registry, error) {
 		if names[c.Name] || r.clients[c.Issuer] != nil {
 			return nil, fmt.Errorf("%w %q: its name or issuer is registered twice", ErrConfig, c.Name)
 		}
+		if c.Launch.Enabled() && launches[c.FHIRServer] {
+			return nil, fmt.Errorf("%w %q: another client is launched from the same fhir_server", ErrConfig, c.Name)
+		}
 		names[c.Name], r.clients[c.Issuer] = true, c
+		launches[c.FHIRServer] = launches[c.FHIRServer] || c.Launch.Enabled()
 		if err := r.addKeys(c); err != nil {
 			return nil, fmt.Errorf("%w %q: %w", ErrConfig, c.Name, err)
 		}

@@ -58,11 +58,12 @@ type Suggestion struct {
 	} `json:"actions"`
 }
 
-// Link leads out of the EHR.
+// Link leads out of the EHR: to a page, or to an app that is launched.
 type Link struct {
-	Label string `json:"label"`
-	URL   string `json:"url"`
-	Type  string `json:"type"`
+	Label      string `json:"label"`
+	URL        string `json:"url"`
+	Type       string `json:"type"`
+	AppContext string `json:"appContext"`
 }
 
 // Fact is one leaf of a card's extension.

@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -65,13 +66,25 @@ func newKeys() (*keys, error) {
 
 // sign makes the client token for one call to the URL.
 func (k *keys) sign(issuer, jku, audience string, now time.Time) (string, error) {
-	t := jwt.NewWithClaims(jwt.SigningMethodES384, jwt.MapClaims{
+	return k.signed(jwt.MapClaims{
 		"iss": issuer, "aud": audience, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "jti": uuid.NewString(),
-	})
-	t.Header["kid"], t.Header["jku"] = k.kid, jku
+	}, map[string]any{"jku": jku})
+}
+
+// identity makes the id token of a user for an app.
+func (k *keys) identity(issuer, app, nonce, user string, now time.Time) (string, error) {
+	return k.signed(jwt.MapClaims{
+		"iss": issuer, "aud": app, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "nonce": nonce, "sub": user, "fhirUser": "Practitioner/" + user,
+	}, nil)
+}
+
+func (k *keys) signed(claims jwt.MapClaims, header map[string]any) (string, error) {
+	t := jwt.NewWithClaims(jwt.SigningMethodES384, claims)
+	t.Header["kid"] = k.kid
+	maps.Copy(t.Header, header)
 	signed, err := t.SignedString(k.private)
 	if err != nil {
-		return "", fmt.Errorf("sign client token: %w", err)
+		return "", fmt.Errorf("sign token: %w", err)
 	}
 	return signed, nil
 }

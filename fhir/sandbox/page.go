@@ -41,6 +41,7 @@ func (s *Sandbox) routes() (http.Handler, error) {
 	s.fhirRoutes(mux)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { s.listPage(w, pages) })
 	mux.HandleFunc("GET /patients/{id}", func(w http.ResponseWriter, r *http.Request) { s.patientPage(w, r, pages) })
+	mux.HandleFunc("GET /patients/{id}/launch", s.launchApp)
 	mux.HandleFunc("POST /patients/{id}/open", s.ownForm(s.openPatient))
 	mux.HandleFunc("POST /patients/{id}/order", s.ownForm(s.signOrder))
 	mux.HandleFunc("POST /patients/{id}/feedback", s.ownForm(s.feedback))

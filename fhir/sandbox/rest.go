@@ -21,7 +21,8 @@ const practitioner = `{"resourceType":"Practitioner","id":"%s","name":[{"text":"
 func (s *Sandbox) fhirRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /fhir/.well-known/smart-configuration", s.smart)
 	mux.HandleFunc("GET /fhir/metadata", s.metadata)
-	mux.HandleFunc("POST /token", s.token)
+	mux.HandleFunc("GET /authorize", s.authorize)
+	mux.HandleFunc("POST /token", s.ownForm(s.token))
 	mux.HandleFunc("GET /jwks.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=300")
 		writeJSON(w, http.StatusOK, "application/jwk-set+json", s.keys.jwks)
@@ -137,15 +138,19 @@ func (s *Sandbox) bundle(kind string, q url.Values, st *store, offset, size int)
 	return json.Marshal(page)
 }
 
-// smart tells where keys are and that no backend client is registered here.
+// smart tells where keys are and what an app can be granted. No backend client
+// is registered here.
 func (s *Sandbox) smart(w http.ResponseWriter, _ *http.Request) {
 	body, err := json.Marshal(map[string]any{
 		"issuer": s.base.String(), "jwks_uri": s.base.String() + "/jwks.json", "token_endpoint": s.base.String() + "/token",
-		"grant_types_supported":                            []string{"client_credentials"},
-		"token_endpoint_auth_methods_supported":            []string{"private_key_jwt"},
+		"authorization_endpoint":                           s.base.String() + "/authorize",
+		"response_types_supported":                         []string{"code"},
+		"code_challenge_methods_supported":                 []string{"S256"},
+		"grant_types_supported":                            []string{"authorization_code", "client_credentials"},
+		"token_endpoint_auth_methods_supported":            []string{"private_key_jwt", "none"},
 		"token_endpoint_auth_signing_alg_values_supported": []string{"ES384", "RS384"},
-		"capabilities":     []string{"client-confidential-asymmetric", "permission-v2"},
-		"scopes_supported": []string{"patient/*.rs"},
+		"capabilities":                                     []string{"client-confidential-asymmetric", "client-public", "launch-ehr", "context-ehr-patient", "sso-openid-connect", "permission-v2"},
+		"scopes_supported":                                 []string{"patient/*.rs", "launch", "openid", "fhirUser"},
 	})
 	if err != nil {
 		outcome(w, http.StatusInternalServerError, "exception", "configuration could not be written")
@@ -154,9 +159,13 @@ func (s *Sandbox) smart(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", body)
 }
 
-// token answers every backend client that it is not registered: access tokens
-// come with hook calls only.
-func (s *Sandbox) token(w http.ResponseWriter, _ *http.Request) {
+// token takes the codes of launches. It answers every backend client that it
+// is not registered: its access tokens would come with hook calls only.
+func (s *Sandbox) token(w http.ResponseWriter, r *http.Request) {
+	if r.PostForm.Get("grant_type") == "authorization_code" {
+		s.exchange(w, r.PostForm)
+		return
+	}
 	writeJSON(w, http.StatusUnauthorized, "application/json",
 		[]byte(`{"error":"invalid_client","error_description":"no backend client is registered with the sandbox"}`))
 }

@@ -56,6 +56,7 @@ type ClientRegistration struct {
 	JWKS     string // the same key set inline
 	FHIRBase string
 	Origin   string
+	AppID    string // the service's id here as a SMART app
 }
 
 // Sandbox is the EHR. Its handlers may be called concurrently.
@@ -63,6 +64,7 @@ type Sandbox struct {
 	cfg      Config
 	base     *url.URL
 	keys     *keys
+	apps     *apps
 	handler  http.Handler
 	markdown markdown
 	order    []string // patient ids as shown
@@ -107,7 +109,7 @@ func New(cfg Config) (*Sandbox, error) {
 			return nil, err
 		}
 	}
-	s := &Sandbox{cfg: cfg, base: base, beds: map[string]*bed{}, last: map[string]*Result{}, markdown: newMarkdown()}
+	s := &Sandbox{cfg: cfg, base: base, apps: newApps(), beds: map[string]*bed{}, last: map[string]*Result{}, markdown: newMarkdown()}
 	if s.keys, err = newKeys(); err != nil {
 		return nil, err
 	}
@@ -133,7 +135,7 @@ func (s *Sandbox) Handler() http.Handler { return s.handler }
 func (s *Sandbox) Client() ClientRegistration {
 	return ClientRegistration{
 		Name: "sandbox", Issuer: s.base.String(), JWKSURL: s.base.String() + "/jwks.json", JWKS: string(s.keys.jwks),
-		FHIRBase: s.fhirBase(), Origin: s.base.Scheme + "://" + s.base.Host,
+		FHIRBase: s.fhirBase(), Origin: s.base.Scheme + "://" + s.base.Host, AppID: appID,
 	}
 }
 
