@@ -117,6 +117,8 @@ func TestPostgres(t *testing.T) { audittest.Run(t, newPlace) }
 
 func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
 
+func BenchmarkQuestions(b *testing.B) { audittest.Scale(b, newPlace) }
+
 func TestPostgresRefusesAServerThatMayForget(t *testing.T) {
 	p := newSchema(t)
 	u, err := url.Parse(string(p))

@@ -80,6 +80,8 @@ func TestSQLite(t *testing.T) { audittest.Run(t, newPlace) }
 
 func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
 
+func BenchmarkQuestions(b *testing.B) { audittest.Scale(b, newPlace) }
+
 func TestOpenRefusesAFileThatIsNoLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.db")
 	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, audit.ErrMissing) {

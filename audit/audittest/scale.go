@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package audittest
+
+// This file: what questions cost on a log of a given size, each asked many times
+// with other values: the middle and the slowest twentieth of what was waited.
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/query"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
+)
+
+// scaleBody is the size of a body. A packed receipt of a whole chart is ten times
+// as large; questions read no body.
+const scaleBody = 2 << 10
+
+// asks is how often each question is asked.
+const asks = 60
+
+// Scale fills a log with as many entries of a made-up hospital as
+// SEPSISAGENT_SCALE says, and asks. It prints a row of a table for each question.
+func Scale(b *testing.B, place func(testing.TB) Place) {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("SEPSISAGENT_SCALE"), "10000"))
+	if err != nil || n < 100 {
+		b.Fatalf("SEPSISAGENT_SCALE: want a number of entries, at least 100: %v", err)
+	}
+	h := newHouse(b, place)
+	began := time.Now()
+	fill(b, h, n)
+	b.Logf("%d entries in %v, %.0f/s", n, time.Since(began).Round(time.Second), float64(n)/time.Since(began).Seconds())
+	debug.FreeOSMemory()
+	for _, s := range questions(n) {
+		waited := make([]time.Duration, asks)
+		found := 0
+		for i := range waited {
+			rng := rand.New(rand.NewPCG(uint64(i), 7))
+			began := time.Now()
+			k, err := s.ask(b, h, rng)
+			waited[i] = time.Since(began)
+			if err != nil {
+				b.Fatalf("%s: %v", s.name, err)
+			}
+			found += k
+		}
+		slices.Sort(waited)
+		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+		fmt.Printf("| %d | %s | %.1f | %.1f | %.1f | %.0f |\n", n, s.name, ms(waited[asks/2]), ms(waited[asks*95/100]), ms(waited[asks-1]), float64(found)/asks)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// scaleStart is when the hospital begins; an entry comes every three seconds.
+var scaleStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func scaleTime(i int) time.Time { return scaleStart.Add(time.Duration(i) * 3 * time.Second) }
+
+func scaleModel(k int) string {
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "model %d", k)))
+}
+
+// scaleEntry is the i-th of n entries: 50 of a patient, four in five decisions,
+// three models one after the other.
+func scaleEntry(i, n int, body []byte) audit.Entry {
+	rng := rand.New(rand.NewPCG(uint64(i), 1))
+	salt := sha256.Sum256(fmt.Appendf(nil, "salt %d", i))
+	ix := audit.Index{
+		ID: fmt.Sprintf("01920000-0000-7000-8000-%012d", i), Time: scaleTime(i).Add(time.Duration(rng.IntN(8000)-4000) * time.Millisecond),
+		Kind: "decision", Client: []string{"ehr-a", "ehr-b"}[rng.IntN(2)], Service: "sepsis-treatment", User: fmt.Sprintf("Practitioner/%d", rng.IntN(400)),
+		// Patients come and go: those of one time are near each other.
+		Patient: fmt.Sprintf("Patient/%07d", max(0, i/50+rng.IntN(200)-100)), HTTP: 200, Display: "suggest",
+	}
+	switch p := rng.Float64(); {
+	case p < 0.05:
+		ix.Kind = "read"
+		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+	case p < 0.17:
+		ix.Kind, ix.Outcome, ix.Refers = "feedback", "accepted", fmt.Sprintf("01920000-0000-7000-8000-%012d", max(0, i-rng.IntN(100)))
+		if rng.IntN(3) == 0 {
+			ix.Outcome, ix.Reasons = "overridden", []string{fmt.Sprintf("reason-%d", rng.IntN(8))}
+		}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+	case p < 0.19:
+		ix.Kind, ix.HTTP, ix.Reasons = "refusal", 401, []string{"signature"}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+	case p < 0.2:
+		ix.Kind, ix.HTTP, ix.Reasons = "failure", 412, []string{"unobtainable"}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+	}
+	ix.Unit = fmt.Sprintf("Unit %d", rng.IntN(6))
+	ix.Model, ix.RulesHash, ix.CodeMaps = scaleModel(i*3/n), "rules-1", "maps-1"
+	ix.Status = []string{"suggest", "affirm", "abstain", "abstain", "not-applicable"}[rng.IntN(5)]
+	ix.Topic = "treatment"
+	for r := range 20 {
+		if rng.IntN(20) <= r/4 {
+			ix.Rules = append(ix.Rules, fmt.Sprintf("V%d", r))
+		}
+	}
+	if ix.Status == "suggest" {
+		ix.Drugs = []string{[]string{"norepinephrine", "norepinephrine", "balanced crystalloid", "vasopressin"}[rng.IntN(4)]}
+		ix.Shown, ix.Cards = true, []string{fmt.Sprintf("card-%d", i)}
+	}
+	if rng.IntN(4) == 0 {
+		ix.Reasons = append(ix.Reasons, query.Blocked)
+	}
+	if rng.IntN(30) == 0 {
+		ix.Reasons = append(ix.Reasons, query.Suppressed)
+	}
+	return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+}
+
+func fill(b *testing.B, h *house, n int) {
+	l := h.another(sqllog.Options{Key: h.key, Batch: 512})
+	body := make([]byte, scaleBody)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 512 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if _, err := l.Append(b.Context(), scaleEntry(i, n, body)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// scaled is one question, with values drawn by rng; it says how much was found.
+type scaled struct {
+	name string
+	ask  func(b *testing.B, h *house, rng *rand.Rand) (int, error)
+}
+
+func questions(n int) []scaled {
+	run := func(name string, of func(rng *rand.Rand) query.Query) scaled {
+		return scaled{name, func(b *testing.B, h *house, rng *rand.Rand) (int, error) {
+			p, err := query.Run(b.Context(), h.Log, of(rng))
+			return len(p.Entries), err
+		}}
+	}
+	patient := func(rng *rand.Rand) string { return fmt.Sprintf("Patient/%07d", rng.IntN(max(1, n/50))) }
+	day := func(rng *rand.Rand) (time.Time, time.Time) {
+		at := scaleTime(rng.IntN(n))
+		return at, at.Add(24 * time.Hour)
+	}
+	rule := func(rng *rand.Rand) string { return fmt.Sprintf("V%d", rng.IntN(20)) }
+	unit := func(rng *rand.Rand) string { return fmt.Sprintf("Unit %d", rng.IntN(6)) }
+	out := []scaled{
+		run("a patient", func(r *rand.Rand) query.Query { return query.Query{Patient: patient(r)} }),
+		run("a clinician", func(r *rand.Rand) query.Query {
+			return query.Query{Clinician: fmt.Sprintf("Practitioner/%d", r.IntN(400))}
+		}),
+		run("a unit", func(r *rand.Rand) query.Query { return query.Query{Unit: unit(r)} }),
+		run("a drug", func(r *rand.Rand) query.Query {
+			return query.Query{Drug: []string{"norepinephrine", "vasopressin"}[r.IntN(2)]}
+		}),
+		run("a rule", func(r *rand.Rand) query.Query { return query.Query{Rule: rule(r)} }),
+		run("a model, by the beginning of its hash", func(r *rand.Rand) query.Query { return query.Query{Model: scaleModel(r.IntN(3))[:12]} }),
+		run("a day", func(r *rand.Rand) query.Query { s, u := day(r); return query.Query{Since: s, Until: u} }),
+		run("an outcome", func(r *rand.Rand) query.Query {
+			return query.Query{Outcome: query.Outcomes()[r.IntN(len(query.Outcomes()))]}
+		}),
+		run("overrides with a reason", func(r *rand.Rand) query.Query {
+			return query.Query{Outcome: query.Override, Reason: fmt.Sprintf("reason-%d", r.IntN(8))}
+		}),
+		run("who read about a patient", func(r *rand.Rand) query.Query { return query.Query{Kind: "read", Patient: patient(r)} }),
+		run("a patient, a drug, since a day", func(r *rand.Rand) query.Query {
+			s, _ := day(r)
+			return query.Query{Patient: patient(r), Drug: "norepinephrine", Since: s}
+		}),
+		run("a unit, abstentions of a day", func(r *rand.Rand) query.Query {
+			s, u := day(r)
+			return query.Query{Unit: unit(r), Outcome: query.Abstain, Since: s, Until: u}
+		}),
+		run("a rule and a clinician, blocked", func(r *rand.Rand) query.Query {
+			return query.Query{Rule: rule(r), Clinician: fmt.Sprintf("Practitioner/%d", r.IntN(400)), Outcome: query.Blocked}
+		}),
+		run("the first model and the last day", func(r *rand.Rand) query.Query {
+			return query.Query{Model: scaleModel(0), Since: scaleTime(n - 28_800)}
+		}),
+		run("what never was: affirmed with vasopressin", func(*rand.Rand) query.Query {
+			return query.Query{Outcome: query.Affirm, Drug: "vasopressin"}
+		}),
+		run("a card", func(r *rand.Rand) query.Query { return query.Query{Card: fmt.Sprintf("card-%d", r.IntN(n))} }),
+	}
+	return append(out,
+		scaled{"a page of a recall by model", func(b *testing.B, h *house, r *rand.Rand) (int, error) {
+			p, err := query.Recall(b.Context(), h.Log, query.Query{Model: scaleModel(r.IntN(3))})
+			return len(p.Patients), err
+		}},
+		scaled{"the twentieth page of a unit", func(b *testing.B, h *house, r *rand.Rand) (int, error) {
+			leaf := int64(max(1, n-20*100*7))
+			rows, _, err := h.Page(b.Context(), audit.Filter{Unit: unit(r), After: &leaf}, query.Budget)
+			return len(rows), err
+		}},
+		scaled{"a receipt with its proof", func(b *testing.B, h *house, r *rand.Rand) (int, error) {
+			record, err := h.Get(b.Context(), fmt.Sprintf("01920000-0000-7000-8000-%012d", r.IntN(n)))
+			if err != nil {
+				return 0, err
+			}
+			_, err = h.ProveInclusion(b.Context(), record.Leaf)
+			return 1, err
+		}})
+}
