@@ -64,7 +64,7 @@ var importTable = map[string][]string{
 	"policy":                   {"engine/state", "engine/world"},
 	"audit":                    {},
 	// The suite of every store is a package, so that both can run it.
-	"audit/audittest": {"audit", "audit/sqllog", "audit/witness"},
+	"audit/audittest": {"audit", "audit/query", "audit/sqllog", "audit/witness"},
 	"audit/sqllog":    {"audit"},
 	"audit/witness":   {"audit"},
 	"audit/sqlite":    {"audit", "audit/sqllog"},
