@@ -168,7 +168,7 @@ func (s *Service) launchedPage(ctx context.Context, who launch.Launched) (of aud
 // err, or why it could not be recorded.
 func (s *Service) recordRefusedVisit(ctx context.Context, of audit.Index, user, reason string, err error) error {
 	r := Record{
-		Kind: KindRefusal, Status: http.StatusForbidden, Reason: reason,
+		Kind: KindRefusal, Status: http.StatusForbidden, Reason: reason, Detail: err.Error(),
 		Request: RequestMeta{Service: "evidence", Client: of.Client, Patient: of.Patient, User: user},
 	}
 	if recordErr := s.recordVisit(ctx, &r, of.ID); recordErr != nil {
