@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -178,6 +180,15 @@ func printReport(w io.Writer, r audit.Report, asJSON bool) error {
 			fmt.Fprintf(w, "NOT OK: %d problems in %d records\n", r.Problems, r.Size)
 		}
 		fmt.Fprintf(w, "root %s\norigin %s\n", r.Root, r.Origin)
+		if r.Erased > 0 {
+			fmt.Fprintf(w, "erased %d: checked by their digests, and against the records of their erasure\n", r.Erased)
+		}
+		if r.Encrypted > 0 {
+			fmt.Fprintf(w, "encrypted %d: %d opened and compared, of %d the digest was checked and not what is stored (their key is not here)\n", r.Encrypted, r.Encrypted-r.Unopened, r.Unopened)
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.Witnessed)) {
+			fmt.Fprintf(w, "witness %s signed up to record %d\n", name, r.Witnessed[name])
+		}
 		for _, f := range r.Findings {
 			fmt.Fprintf(w, "record %d %s: %s\n", f.Leaf, f.ID, f.Problem)
 		}

@@ -49,7 +49,7 @@ func (a AuditConfig) validate() error {
 	if err := a.Access.Validate(); err != nil {
 		return fmt.Errorf("audit.access: %w", err)
 	}
-	return nil
+	return a.validateKeeping()
 }
 
 // address is where in PostgreSQL the log is.
@@ -93,7 +93,23 @@ func (a AuditConfig) create(ctx context.Context, key *audit.Key) error {
 
 // open opens the log for appending: reading it is logged in it.
 func (a AuditConfig) open(ctx context.Context, key *audit.Key) (*sqllog.Log, error) {
-	opts := sqllog.Options{Key: key, Seen: a.SeenFile}
+	opts, err := a.keeping(sqllog.Options{Key: key, Seen: a.SeenFile})
+	if err != nil {
+		return nil, err
+	}
+	return a.openWith(ctx, opts)
+}
+
+// openReading opens the log for reading only. v may be nil.
+func (a AuditConfig) openReading(ctx context.Context, v *audit.Verifier) (*sqllog.Log, error) {
+	opts, err := a.keeping(sqllog.Options{Verifier: v})
+	if err != nil {
+		return nil, err
+	}
+	return a.openWith(ctx, opts)
+}
+
+func (a AuditConfig) openWith(ctx context.Context, opts sqllog.Options) (*sqllog.Log, error) {
 	if !a.inPostgres() {
 		return sqlite.Open(ctx, a.Path, opts)
 	}
@@ -106,7 +122,10 @@ func (a AuditConfig) open(ctx context.Context, key *audit.Key) (*sqllog.Log, err
 
 // verify checks every record of the log. v may be nil; so may kept.
 func (a AuditConfig) verify(ctx context.Context, v *audit.Verifier, kept []byte) (audit.Report, error) {
-	opts := sqllog.Options{Verifier: v}
+	opts, err := a.keeping(sqllog.Options{Verifier: v})
+	if err != nil {
+		return audit.Report{}, err
+	}
 	if !a.inPostgres() {
 		return sqlite.VerifyFile(ctx, a.Path, opts, kept)
 	}

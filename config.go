@@ -106,6 +106,23 @@ type AuditConfig struct {
 	// an older backup is refused. Empty: not remembered. Default
 	// sepsisagent-audit.seen. Keep it on another disk than the log.
 	SeenFile string `yaml:"seen_file"`
+	// EncryptionKeyFiles hold keys for the bodies of records, made by `sepsisagent
+	// audit encryption-key`, mode 0600 or 0440. The first encrypts, all open: to
+	// change the key, put the new one first, run `audit reseal`, and take the old
+	// one away. The searchable fields, patient and user among them, are not
+	// encrypted. Without its key a body cannot be read by anybody. Empty: bodies
+	// lie as they are; a log that has encrypted ones is not served then.
+	EncryptionKeyFiles []string `yaml:"encryption_key_files"`
+	// Retention says for how long records of a kind are kept; a kind that is not
+	// named is kept for ever. Nothing is erased by the service: `sepsisagent
+	// audit erase --retention` does it, and says before what it would do.
+	Retention []RetentionConfig `yaml:"retention"`
+	// Witnesses sign the log's checkpoints, so that not even who has our key and
+	// our disk can rewrite what they saw. They are trusted to remember. Default:
+	// none.
+	Witnesses []WitnessConfig `yaml:"witnesses"`
+	// WitnessEvery is how often they are asked. Default 5 min.
+	WitnessEvery time.Duration `yaml:"witness_every"`
 	// Origin names the log in its checkpoints, e.g. hospital.example/sepsis.
 	// Used by `audit init` only. Default sepsisagent.
 	Origin string `yaml:"origin"`
@@ -156,6 +173,8 @@ func defaultConfig() Config {
 			KeyFile:  "sepsisagent-audit.key",
 			SeenFile: "sepsisagent-audit.seen",
 			Origin:   "sepsisagent",
+
+			WitnessEvery: 5 * time.Minute,
 		},
 		CDSHooks: cdshooks.DefaultConfig(),
 		State:    state.DefaultConfig(),

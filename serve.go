@@ -116,6 +116,11 @@ func serve(ctx context.Context, cfg Config, load func() (Config, error), cmd *co
 	if check {
 		return s.check(ctx, cert, cmd.OutOrStdout())
 	}
+	unwatch, err := cfg.Audit.keepWitnessed(ctx, log, logger)
+	if err != nil {
+		return err
+	}
+	defer unwatch()
 	ln, err := net.Listen("tcp", cfg.HTTP.Addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w (hint: is another service there? choose another with --addr)", err)

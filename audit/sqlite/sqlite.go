@@ -122,6 +122,36 @@ func Migrate(ctx context.Context, path string) (from, to int64, err error) {
 	return sqllog.Migrate(ctx, db, dialect)
 }
 
+// Backup copies a log, also one that is written to, into a new file as it is at
+// one moment. A file that is there is never overwritten (audit.ErrExists).
+func Backup(ctx context.Context, path, to string) (err error) {
+	if err := present(path); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("backup: %s: %w", to, audit.ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if err != nil {
+			err = errors.Join(fmt.Errorf("backup: %w", err), os.Remove(to))
+		}
+	}()
+	db, err := connect(path, sqllog.DefaultBusy)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, to); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
 func open(path string, opts Options) (sqllog.Store, error) {
 	if err := present(path); err != nil {
 		return sqllog.Store{}, err

@@ -64,13 +64,8 @@ func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
 
 func (p place) Copy(t *testing.T) audittest.Place {
 	t.Helper()
-	db, err := p.DB()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
 	backup := place(filepath.Join(t.TempDir(), "backup.db"))
-	if _, err := db.Exec(`VACUUM INTO ?`, string(backup)); err != nil {
+	if err := Backup(t.Context(), string(p), string(backup)); err != nil {
 		t.Fatal(err)
 	}
 	return backup

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+// This file: `audit backup`, and the commands for the key of encrypted bodies.
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqllog"
+)
+
+func auditBackup() *cobra.Command {
+	var f auditFlags
+	var out string
+	cmd := &cobra.Command{
+		Use: "backup", Short: "Copy the log of a running service into a new file, and verify the copy", Args: noArgs,
+		Long: "Copy a SQLite log, also of a running service, into a new file as it is at one moment, and verify the copy.\n" +
+			"Nothing is ever overwritten. For PostgreSQL use pg_dump. Encrypted bodies stay encrypted; back up their\n" +
+			"keys and the signing key elsewhere.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := require(cmd, "out"); err != nil {
+				return err
+			}
+			a, err := f.resolve()
+			if err != nil {
+				return err
+			}
+			if a.inPostgres() {
+				return errors.New("the log is in PostgreSQL (hint: back it up with pg_dump, see docs/audit.md)")
+			}
+			v, _, err := verifierOf(a, "")
+			if err != nil {
+				return err
+			}
+			if err := sqlite.Backup(cmd.Context(), a.Path, out); err != nil {
+				return err
+			}
+			copied := a
+			copied.Path = out
+			report, err := copied.verify(cmd.Context(), v, nil)
+			if err != nil {
+				return err
+			}
+			return printReport(cmd.OutOrStdout(), report, f.json)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "file to make")
+	return cmd
+}
+
+func auditEncryptionKey() *cobra.Command {
+	var out string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "encryption-key", Short: "Make a key for encrypting the bodies of records", Args: noArgs,
+		Long: "Make a key for bodies (AES-256-GCM) in a new file of mode 0600. Put it first in\n" +
+			"audit.encryption_key_files; new records are encrypted with it from the next start on, older ones by\n" +
+			"`audit reseal`. Without the key nobody reads them again: back it up, elsewhere than the log.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := require(cmd, "out"); err != nil {
+				return err
+			}
+			id, err := audit.CreateBodyKeyFile(out)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"key_id": id, "file": out})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "key %s in %s\n", id, out)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "file to make")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func auditReseal() *cobra.Command {
+	var f auditFlags
+	cmd := &cobra.Command{
+		Use: "reseal", Short: "Encrypt all bodies with the newest key", Args: noArgs,
+		Long: "Encrypt every body that is stored plain or under an older key with the first key of\n" +
+			"audit.encryption_key_files; the others must still be there to open with. Records and tree do not change.\n" +
+			"It may be interrupted, and run beside the service. In PostgreSQL the account must own the tables.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.with(cmd, func(l *sqllog.Log) error {
+				n, err := l.Reseal(cmd.Context())
+				if err != nil {
+					return fmt.Errorf("%d bodies resealed: %w", n, err)
+				}
+				if f.json {
+					return printJSON(cmd.OutOrStdout(), map[string]int64{"resealed": n})
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d bodies resealed\n", n)
+				return err
+			})
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
