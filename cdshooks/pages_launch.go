@@ -87,16 +87,16 @@ func framedBy(c *gin.Context, client *trust.Client) {
 
 // serveLaunch begins a launch by an EHR.
 func (s *Service) serveLaunch(c *gin.Context) {
-	framedBy(c, nil)
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.Config.Deadline)
 	defer cancel()
-	location, cookie, err := s.launch.Begin(ctx, c.Request.URL.Query())
+	begun, err := s.launch.Begin(ctx, c.Request.URL.Query())
+	framedBy(c, begun.Client)
 	if err != nil {
 		s.notLaunched(c, err)
 		return
 	}
-	http.SetCookie(c.Writer, cookie)
-	c.Redirect(http.StatusFound, location)
+	http.SetCookie(c.Writer, begun.Cookie)
+	c.Redirect(http.StatusFound, begun.Location)
 }
 
 // serveLaunched ends a launch: the browser comes back from the EHR.

@@ -168,39 +168,47 @@ func (a *App) RedirectURL(client string) string {
 	return a.cfg.PublicURL + Path + "/" + client + "/callback"
 }
 
-// Begin takes a launch by an EHR and says where to send the browser, with the
-// cookie that it must bring back. iss must be the registered fhir_server,
-// letter by letter.
-func (a *App) Begin(ctx context.Context, query url.Values) (location string, cookie *http.Cookie, err error) {
+// Begun is a launch that was taken.
+type Begun struct {
+	Client   *trust.Client
+	Location string       // where to send the browser
+	Cookie   *http.Cookie // that it must bring back
+}
+
+// Begin takes a launch by an EHR. iss must be the registered fhir_server,
+// letter by letter. out names the registration where that is known, also
+// beside an error.
+func (a *App) Begin(ctx context.Context, query url.Values) (out Begun, err error) {
 	iss, err := one(query, "iss", maxParameter)
 	if err != nil {
-		return "", nil, refuse("iss", err)
+		return out, refuse("iss", err)
 	}
 	e := a.byISS[iss]
 	if e == nil {
-		return "", nil, refuse("unknown-iss", nil)
+		return out, refuse("unknown-iss", nil)
 	}
+	out.Client = e.client
 	handle, err := one(query, "launch", maxParameter)
 	if err != nil {
-		return "", nil, refuse("launch", err)
+		return out, refuse("launch", err)
 	}
 	found, err := e.endpoints(ctx, a.cfg.Now())
 	if err != nil {
-		return "", nil, err
+		return out, err
 	}
 	p := pending{Client: e.client.Name, Until: a.cfg.Now().Add(PendingLife).Unix()}
 	for _, into := range []*string{&p.State, &p.Nonce, &p.Verifier} {
 		if *into, err = a.random(); err != nil {
-			return "", nil, err
+			return out, err
 		}
 	}
-	if cookie, err = a.pendingCookie(p, len(e.client.Framers()) > 0); err != nil {
-		return "", nil, err
+	if out.Cookie, err = a.pendingCookie(p, len(e.client.Framers()) > 0); err != nil {
+		return out, err
 	}
 	challenge := sha256.Sum256([]byte(p.Verifier))
 	u, err := url.Parse(found.authorize)
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: authorization_endpoint", ErrUnavailable)
+		return out, fmt.Errorf("%w: authorization_endpoint", ErrUnavailable)
 	}
 	q := u.Query()
 	for name, value := range map[string]string{
@@ -211,7 +219,8 @@ func (a *App) Begin(ctx context.Context, query url.Values) (location string, coo
 		q.Set(name, value)
 	}
 	u.RawQuery = q.Encode()
-	return u.String(), cookie, nil
+	out.Location = u.String()
+	return out, nil
 }
 
 // Launched is what an EHR said of a launch that was let in.

@@ -44,13 +44,14 @@ func client(name string) *trust.Client {
 
 func TestALaunchOfOneEHRIsNotFinishedAtAnother(t *testing.T) {
 	a := app(t, "https://cds.example.org/base", client("north"), client("south"))
-	location, cookie, err := a.Begin(t.Context(), url.Values{"iss": {"https://north.example.org/fhir"}, "launch": {"x"}})
+	begun, err := a.Begin(t.Context(), url.Values{"iss": {"https://north.example.org/fhir"}, "launch": {"x"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent, err := url.Parse(location)
+	cookie := begun.Cookie
+	sent, err := url.Parse(begun.Location)
 	if err != nil || sent.Host != "north" || sent.Query().Get("tenant") != "1" || sent.Query().Get("redirect_uri") != "https://cds.example.org/base/launch/north/callback" {
-		t.Fatalf("%s, %v", location, err)
+		t.Fatalf("%s, %v", begun.Location, err)
 	}
 	var refused *Refusal
 	back := url.Values{"state": {sent.Query().Get("state")}, "code": {"c"}}
@@ -70,11 +71,11 @@ func TestSeveralTabsLaunchAtOnce(t *testing.T) {
 	a := app(t, "https://cds.example.org", client("north"))
 	names := map[string]bool{}
 	for range 3 {
-		_, cookie, err := a.Begin(t.Context(), url.Values{"iss": {"https://north.example.org/fhir"}, "launch": {"x"}})
+		begun, err := a.Begin(t.Context(), url.Values{"iss": {"https://north.example.org/fhir"}, "launch": {"x"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		names[cookie.Name] = true
+		names[begun.Cookie.Name] = true
 	}
 	if len(names) != 3 {
 		t.Errorf("cookies %v", names)
