@@ -22,6 +22,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/audit/query"
+	"github.com/sepsisagent/sepsisagent/audit/story"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
@@ -45,6 +46,7 @@ func (s auditSurface) mountAPI(mux *http.ServeMux) {
 		"GET /audit/records":            s.records,
 		"GET /audit/records/{id}":       s.record,
 		"GET /audit/records/{id}/proof": s.recordProof,
+		"GET /audit/records/{id}/story": s.story,
 		"GET /audit/patients":           s.patients,
 		"GET /audit/rates":              s.rates,
 		"GET /audit/checkpoint":         s.checkpoint,
@@ -112,7 +114,7 @@ func statusOf(err error) int {
 		return http.StatusTooManyRequests
 	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrReason):
 		return http.StatusForbidden
-	case errors.Is(err, errNotThere), errors.Is(err, audit.ErrNotFound):
+	case errors.Is(err, errNotThere), errors.Is(err, audit.ErrNotFound), errors.Is(err, cdshooks.ErrRecord):
 		return http.StatusNotFound
 	case errors.Is(err, audit.ErrInvalid), errors.Is(err, audit.ErrCheckpoint):
 		return http.StatusBadRequest
@@ -213,6 +215,16 @@ func (s auditSurface) recordProof(ctx context.Context, c *auditCall) (any, error
 		return nil, err
 	}
 	return s.log.ProveInclusion(ctx, record.Leaf)
+}
+
+// story tells one call for a review: GET /audit/records/{id}/story
+func (s auditSurface) story(ctx context.Context, c *auditCall) (any, error) {
+	record, err := s.visible(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	r := s.rooms()
+	return story.Tell(ctx, story.Deps{Log: s.log, Charts: cdshooks.MappedCharts{Mapper: r.mapper}, State: r.cfg.State}, record.Index.ID)
 }
 
 // patients lists whom a question is about, a recall: GET /audit/patients?model=…

@@ -70,6 +70,7 @@ var importTable = map[string][]string{
 	"audit/sqlite":    {"audit", "audit/sqllog"},
 	"audit/postgres":  {"audit", "audit/sqllog"},
 	"audit/query":     {"audit"},
+	"audit/story":     {"audit", "audit/query", "cdshooks", "engine", "engine/state", "engine/agent", "policy"},
 	// An export reads bodies with the codec that wrote them.
 	"audit/export": {"audit", "cdshooks"},
 	// Tokens of readers are checked by the code that checks those of clients.
