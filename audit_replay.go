@@ -23,18 +23,30 @@ type replaySummary struct {
 	Same     int                     `json:"same"`
 	Nothing  int                     `json:"nothing"` // calls that ended before a decision
 	Reports  []cdshooks.ReplayReport `json:"reports"` // of those that differ, or of the one asked for
+	Study    *cdshooks.Study         `json:"study"`   // what changed in what is said
 }
 
 func auditReplay() *cobra.Command {
 	var f auditFlags
 	var q filterFlags
-	var model string
+	var model, reportFile string
+	var tolerance float64
 	cmd := &cobra.Command{
 		Use: "replay [ID...]", Short: "Decide recorded calls again and compare every byte", Args: cobra.ArbitraryArgs,
 		Long: "Decide recorded calls again, from the chart as it was received, and compare every byte of decision and\n" +
-			"answer. Without ids, every decision that the flags select. With --with-model, the same calls with another\n" +
-			"model: what would it have said? The reading is itself recorded in the log.",
+			"answer. Without ids, every decision that the flags select. On another kind of processor, whose arithmetic may\n" +
+			"round otherwise, give --tolerance 1e-9. With --with-model, the same calls with another model: how many decisions\n" +
+			"would say something else, and what? --report writes that down for `sepsisagent model accept`. The reading is\n" +
+			"itself recorded in the log.",
 		RunE: func(cmd *cobra.Command, ids []string) error {
+			if tolerance < 0 || tolerance > 1e-6 {
+				return misuse("--tolerance is from 0 to 1e-6")
+			}
+			if reportFile != "" {
+				if _, err := os.Lstat(reportFile); err == nil {
+					return misuse("%s is there already", reportFile)
+				}
+			}
 			filter, err := q.resolve()
 			if err != nil {
 				return err
@@ -52,6 +64,7 @@ func auditReplay() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer r.close()
 			log, err := openAudit(cmd.Context(), a)
 			if err != nil {
 				return err
@@ -65,9 +78,21 @@ func auditReplay() *cobra.Command {
 					return err
 				}
 			}
-			summary, err := replayAll(cmd.Context(), r, log, ids, newProgress(cmd.ErrOrStderr(), "replayed", int64(len(ids))))
+			summary, err := replayWithin(cmd.Context(), r, log, ids, tolerance, newProgress(cmd.ErrOrStderr(), "replayed", int64(len(ids))))
 			if err != nil {
 				return err
+			}
+			if reportFile != "" {
+				text, err := studyText(summary.Study)
+				if err != nil {
+					return err
+				}
+				if err := writeNew(reportFile, text); err != nil {
+					return err
+				}
+			}
+			if model != "" {
+				return summary.printStudy(cmd, f.json)
 			}
 			return summary.print(cmd, f.json)
 		},
@@ -75,6 +100,8 @@ func auditReplay() *cobra.Command {
 	f.register(cmd)
 	q.register(cmd)
 	cmd.Flags().StringVar(&model, "with-model", "", "folder of another model")
+	cmd.Flags().StringVar(&reportFile, "report", "", "new file for the counts of what changed, without anything about a patient")
+	cmd.Flags().Float64Var(&tolerance, "tolerance", 0, "how far numbers may lie apart, relative to the larger of them and 1")
 	return cmd
 }
 
@@ -101,9 +128,14 @@ func decisions(ctx context.Context, log *sqllog.Log, filter audit.Filter, all bo
 	}
 }
 
+// replayAll makes decisions again that must be the same to the byte.
 func replayAll(ctx context.Context, r *rooms, log *sqllog.Log, ids []string, bar *progress) (replaySummary, error) {
-	summary := replaySummary{OK: true, Reports: []cdshooks.ReplayReport{}}
-	deps := cdshooks.ReplayDeps{Charts: r.mapper, State: r.cfg.State, Decider: r.decider, Hashes: r.hashes}
+	return replayWithin(ctx, r, log, ids, 0, bar)
+}
+
+func replayWithin(ctx context.Context, r *rooms, log *sqllog.Log, ids []string, tolerance float64, bar *progress) (replaySummary, error) {
+	summary := replaySummary{OK: true, Reports: []cdshooks.ReplayReport{}, Study: cdshooks.NewStudy(r.hashes)}
+	deps := cdshooks.ReplayDeps{Charts: r.mapper, State: r.cfg.State, Decider: r.decider, Hashes: r.hashes, Tolerance: tolerance}
 	for _, id := range ids {
 		record, err := log.Get(ctx, id)
 		if err != nil {
@@ -114,6 +146,7 @@ func replayAll(ctx context.Context, r *rooms, log *sqllog.Log, ids []string, bar
 			return summary, fmt.Errorf("replay %s: %w", id, err)
 		}
 		summary.Replayed++
+		summary.Study.Add(report)
 		switch {
 		case !report.Decided:
 			summary.Nothing++
@@ -128,6 +161,7 @@ func replayAll(ctx context.Context, r *rooms, log *sqllog.Log, ids []string, bar
 		bar.add(1)
 	}
 	bar.finish()
+	summary.Study.Sort()
 	return summary, nil
 }
 

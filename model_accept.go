@@ -3,8 +3,7 @@
 package main
 
 // This file: `model accept`, by which somebody answers for a model on this
-// hospital's own patients. What comparing the new model's decisions with those
-// in the audit log will say belongs before the signature too; it is not here.
+// hospital's own patients and its own recorded decisions.
 
 import (
 	"cmp"
@@ -21,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/cohort"
@@ -34,8 +34,9 @@ var errNotAccepted = errors.New("the model is not accepted, nothing was signed")
 // acceptFlags are the flags of `model accept`.
 type acceptFlags struct {
 	cohort, model, config, bars, key, operator, site, out string
+	replayed, report                                      string
 	units, clients                                        []string
-	days, burden                                          int
+	days, burden, replay                                  int
 	newKey, asJSON                                        bool
 }
 
@@ -45,6 +46,7 @@ type acceptance struct {
 	Reasons  []string           `json:"reasons"`
 	Record   *validation.Record `json:"record"`
 	File     string             `json:"file,omitempty"`
+	Study    *cdshooks.Study    `json:"study,omitempty"` // of the decisions made again
 	Key      string             `json:"public_key"`
 }
 
@@ -55,6 +57,10 @@ func modelAccept() *cobra.Command {
 		Long: "Score the model on a cohort of this hospital, on patients it has never seen, hold the numbers against\n" +
 			"minimum bars, and where all are cleared write a signed record that names model, rules, code maps, settings,\n" +
 			"units, numbers, who accepted it and until when. Display mode suggest needs such a record (docs/display.md).\n" +
+			"The newest decisions of the configured audit log are made again with the model: what it would have said\n" +
+			"otherwise is printed, written to --report, and its digest signed. A decision that cannot be made again is a\n" +
+			"reason not to accept. Where the log is on another machine than the key, make the report there with\n" +
+			"`sepsisagent audit replay --with-model DIR --report FILE` and give it with --replayed.\n" +
 			"Where a bar is not cleared the reasons are printed, nothing is signed, and the exit status is 1.\n\n" +
 			"--new-key makes the signing key in the file that --key names and prints its public half, which goes into\n" +
 			"cdshooks.validation.key. Nothing is ever overwritten. Give --config the configuration that serves: what\n" +
@@ -69,14 +75,21 @@ func modelAccept() *cobra.Command {
 			if err := require(cmd, "cohort", "operator", "out"); err != nil {
 				return err
 			}
-			if f.burden < 0 {
-				return misuse("--burden must not be negative")
+			switch {
+			case f.burden < 0 || f.replay < 0:
+				return misuse("--burden and --replay must not be negative")
+			case f.replayed != "" && (cmd.Flags().Changed("replay") || f.report != ""):
+				return misuse("--replayed brings a report; leave --replay and --report out")
+			case f.replayed != "":
+				f.replay = 0
 			}
 			if f.days < 1 || f.days > int(validation.MaxLife.Hours()/24) {
 				return misuse("--days is between 1 and %d", int(validation.MaxLife.Hours()/24))
 			}
-			if _, err := os.Lstat(f.out); err == nil {
-				return misuse("%s is there already (hint: write the new record beside it, then move it over)", f.out)
+			for _, file := range []string{f.out, f.report} {
+				if _, err := os.Lstat(file); file != "" && err == nil {
+					return misuse("%s is there already (hint: write the new record beside it, then move it over)", file)
+				}
 			}
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), time.Now())
 		},
@@ -93,6 +106,9 @@ func modelAccept() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.clients, "client", nil, "registered client that is covered; repeatable (default: every client)")
 	cmd.Flags().IntVar(&f.days, "days", 180, "days until it expires")
 	cmd.Flags().IntVar(&f.burden, "burden", 200, "stays to decide for, to count cards and abstentions; 0 counts none")
+	cmd.Flags().IntVar(&f.replay, "replay", 500, "newest decisions of the audit log to make again; 0 makes none")
+	cmd.Flags().StringVar(&f.replayed, "replayed", "", "report of `audit replay --report` to sign for, instead")
+	cmd.Flags().StringVar(&f.report, "report", "", "new file for what the replay found")
 	cmd.Flags().StringVar(&f.out, "out", "", "file to write (required)")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -147,7 +163,11 @@ func (f *acceptFlags) run(ctx context.Context, w, stderr io.Writer, now time.Tim
 	if err != nil {
 		return err
 	}
-	a, err := f.conclude(r, scores, counted, bars, key, now)
+	study, replay, err := f.replays(ctx, r, stderr)
+	if err != nil {
+		return err
+	}
+	a, err := f.conclude(r, scores, counted, bars, key, now, study, replay)
 	if err != nil {
 		return err
 	}
@@ -164,11 +184,15 @@ func (f *acceptFlags) run(ctx context.Context, w, stderr io.Writer, now time.Tim
 
 // conclude holds what was scored against the bars and signs where all are
 // cleared.
-func (f *acceptFlags) conclude(r *rooms, scores *world.Evaluation, counted []validation.Measure, bars validation.Bars, key *audit.Key, now time.Time) (*acceptance, error) {
-	a := &acceptance{Record: f.record(r, scores, now), Key: key.Verifier().String(), Reasons: []string{}}
+func (f *acceptFlags) conclude(r *rooms, scores *world.Evaluation, counted []validation.Measure, bars validation.Bars, key *audit.Key, now time.Time, study *cdshooks.Study, replay *validation.Replay) (*acceptance, error) {
+	a := &acceptance{Record: f.record(r, scores, now), Key: key.Verifier().String(), Reasons: []string{}, Study: study}
+	a.Record.Replay = replay
 	a.Record.Site = cmp.Or(a.Record.Site, key.Name())
 	measures, reasons := bars.Judge(found(scores))
 	a.Record.Measures = append(measures, counted...)
+	if study != nil && study.Unmade > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d of %d recorded decisions could not be made again with it", study.Unmade, study.Replayed))
+	}
 	if a.Reasons = append(a.Reasons, reasons...); len(reasons) > 0 {
 		return a, nil
 	}
@@ -204,6 +228,30 @@ func (f *acceptFlags) count(ctx context.Context, r *rooms, stderr io.Writer) ([]
 		{Name: "burden_decisions", Value: float64(e.Decisions)}, {Name: "cards_per_patient_day", Value: float64(e.CardsPerPatientDay)},
 		{Name: "suggest_share", Value: share(e.Suggest)}, {Name: "abstain_share", Value: share(e.Abstain)}, {Name: "not_applicable_share", Value: share(e.NotApplicable)},
 	}, nil
+}
+
+// replays makes recorded decisions again, or reads what came of it elsewhere; nil
+// where neither was asked for. The report is written before anything is signed.
+func (f *acceptFlags) replays(ctx context.Context, r *rooms, stderr io.Writer) (*cdshooks.Study, *validation.Replay, error) {
+	h := r.hashes
+	switch {
+	case f.replayed != "":
+		return readReplayed(f.replayed, validation.Covers{Model: h.Model, Actor: h.Actor, Rules: h.Rules, CodeMaps: h.CodeMaps, Config: h.Config, Prompts: h.Prompts})
+	case f.replay == 0:
+		return nil, nil, nil
+	}
+	study, err := r.study(ctx, f.replay, stderr)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := studyText(study)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.report != "" {
+		err = writeNew(f.report, text)
+	}
+	return study, replayOf(study, text), err
 }
 
 // record is the record but for what was measured.
@@ -272,6 +320,11 @@ func printAcceptance(w io.Writer, a *acceptance, e *world.Evaluation) error {
 	}
 	fmt.Fprintf(t, "model\t%s\nrules\t%s\ncohort\t%s\n", r.Covers.Model, r.Covers.Rules, r.Cohort)
 	if err := t.Flush(); err != nil {
+		return err
+	}
+	if a.Study == nil {
+		fmt.Fprintln(w, "no recorded decision was made again, and the record says so by saying nothing of it")
+	} else if err := printStudy(w, a.Study); err != nil {
 		return err
 	}
 	for _, reason := range a.Reasons {

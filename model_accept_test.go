@@ -49,7 +49,7 @@ func TestAModelThatDoesNotClearTheBarsIsNotSignedFor(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "v.note")
 	file := simulatedCohort(t, 30)
 	var said acceptance
-	sepsisagent(t, "model", "accept", "--key", key, "--cohort", file, "--operator", "Dr Example", "--burden", "3", "--out", out, "--json").want(exitFailed).
+	sepsisagent(t, "model", "accept", "--key", key, "--cohort", file, "--operator", "Dr Example", "--burden", "3", "--replay", "0", "--out", out, "--json").want(exitFailed).
 		says("nothing was signed").object(&said)
 	if said.Accepted || len(said.Reasons) < 2 || !strings.Contains(strings.Join(said.Reasons, "\n"), "simulated patients only") || said.Record.Patients != 30 || len(said.Record.Measures) < 4 {
 		t.Errorf("%+v", said)
@@ -91,7 +91,7 @@ func TestAnAcceptedModelIsShownInSuggestMode(t *testing.T) {
 		Bootstrap: map[string]world.Interval{"interval80_coverage": interval(0.79, 0.81)},
 	}}
 	f := acceptFlags{operator: "Dr Example", days: 30, out: note}
-	a, err := f.conclude(r, scores, nil, validation.DefaultBars(), key, time.Now())
+	a, err := f.conclude(r, scores, nil, validation.DefaultBars(), key, time.Now(), nil, nil)
 	if err != nil || !a.Accepted {
 		t.Fatalf("%+v, %v", a, err)
 	}

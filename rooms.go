@@ -24,14 +24,15 @@ import (
 
 // rooms are what a decision needs.
 type rooms struct {
-	cfg     Config
-	model   world.Stored
-	actor   *agent.Actor // nil: the agent runs with guideline moves alone
-	rules   *policy.Pack
-	maps    *fhir.CodeMaps
-	mapper  *fhir.Mapper
-	hashes  engine.Hashes
-	decider *engine.Decider
+	cfg      Config
+	modelDir string // that the model was read from; empty: the embedded one
+	model    world.Stored
+	actor    *agent.Actor // nil: the agent runs with guideline moves alone
+	rules    *policy.Pack
+	maps     *fhir.CodeMaps
+	mapper   *fhir.Mapper
+	hashes   engine.Hashes
+	decider  *engine.Decider
 	// consulted hears how each consultation of a language model went. Set
 	// before the first decision, or never.
 	consulted func(llm.Observation)
@@ -84,7 +85,7 @@ func openRooms(cfg Config, modelDir string) (*rooms, error) {
 	if modelDir == "" {
 		modelDir = cfg.Files.Model
 	}
-	r := &rooms{cfg: cfg}
+	r := &rooms{cfg: cfg, modelDir: modelDir}
 	var err error
 	if r.model, err = openModel(modelDir); err != nil {
 		return nil, fmt.Errorf("model %s: %w", cmp.Or(modelDir, "built in"), err)

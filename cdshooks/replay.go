@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/sepsisagent/sepsisagent/engine"
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -23,6 +24,10 @@ type ReplayDeps struct {
 	State   state.Config
 	Decider Decider
 	Hashes  engine.Hashes
+	// Tolerance is how far numbers may lie apart and still be the same, relative
+	// to the larger of them and 1: 0 for the same build on the same kind of
+	// processor, 1e-9 for another, whose arithmetic may round otherwise.
+	Tolerance float64
 }
 
 // ReplayReport says whether a replay came to the same result.
@@ -36,6 +41,15 @@ type ReplayReport struct {
 	// "build". A difference is then no surprise.
 	Hashes      []string     `json:"hashes,omitempty"`
 	Differences []Difference `json:"differences,omitempty"` // at most MaxDifferences
+	// Near is how many values differ within the tolerance. The digest of the
+	// timeline is one of them where everything that was decided from it is the same.
+	Near int `json:"near,omitempty"`
+	// Was and Now are what was said and what would be said now. Now is nil where no
+	// decision could be made again.
+	Was *Said `json:"was,omitempty"`
+	Now *Said `json:"now,omitempty"`
+
+	tolerance float64
 }
 
 // Difference is one place where replay and record differ.
@@ -55,7 +69,7 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 	if err != nil {
 		return ReplayReport{}, err
 	}
-	report := ReplayReport{ID: r.ID, Kind: r.Kind, OK: true}
+	report := ReplayReport{ID: r.ID, Kind: r.Kind, OK: true, tolerance: deps.Tolerance}
 	if r.Receipt == nil {
 		return report, nil
 	}
@@ -64,6 +78,7 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 	}
 	report.Decided = true
 	report.Hashes = otherHashes(r.Receipt.Hashes, deps.Hashes)
+	report.Was = said(r.Receipt.Outcome)
 	tl, err := rebuild(deps.Charts, deps.State, r)
 	if err != nil {
 		report.add("receipt.records", "a chart", "error: "+err.Error())
@@ -73,7 +88,13 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 	if err != nil {
 		return report, fmt.Errorf("digest: %w", err)
 	}
-	report.same("receipt.timelinedigest", r.Receipt.TimelineDigest, digest)
+	if r.Receipt.TimelineDigest != digest {
+		if deps.Tolerance == 0 {
+			report.add("receipt.timelinedigest", r.Receipt.TimelineDigest, digest)
+		} else {
+			report.Near++ // numbers in it differ; what is decided from it is compared
+		}
+	}
 
 	c := r.Receipt.Case
 	c.Timeline = tl
@@ -90,6 +111,7 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 		report.add("receipt.outcome", "a decision", "error: "+err.Error())
 		return report, nil
 	}
+	report.Now = said(outcome)
 	if err := report.compare("receipt.outcome", r.Receipt.Outcome, outcome); err != nil {
 		return report, err
 	}
@@ -102,18 +124,20 @@ func Replay(ctx context.Context, body []byte, deps ReplayDeps) (ReplayReport, er
 		Model: r.Receipt.Model, Hashes: r.Receipt.Hashes, Settings: *r.Settings,
 	})
 	if err != nil {
+		report.Now = nil
 		report.add("response", "a response", "error: "+err.Error())
 		return report, nil
 	}
 	sent, err := response.Encode()
 	if err != nil {
+		report.Now = nil
 		report.add("response", "a response", "error: "+err.Error())
 		return report, nil
 	}
 	if len(r.Response) > 0 && !bytes.Equal(sent, r.Response) {
-		before := len(report.Differences)
+		before, near := len(report.Differences), report.Near
 		report.walk("response", parsed(r.Response), parsed(sent))
-		if len(report.Differences) == before {
+		if len(report.Differences) == before && report.Near == near && report.OK {
 			report.add("response", "other bytes", "of the same meaning")
 		}
 	}
@@ -159,7 +183,9 @@ func (r *ReplayReport) compare(path string, stored, replayed any) error {
 		return fmt.Errorf("compare %s: %w", path, err)
 	}
 	if !bytes.Equal(a, b) {
-		r.OK = false
+		if r.tolerance == 0 {
+			r.OK = false
+		}
 		r.walk(path, parsed(a), parsed(b))
 	}
 	return nil
@@ -199,10 +225,29 @@ func (r *ReplayReport) walk(path string, a, b any) {
 			return
 		}
 	}
+	if r.near(a, b) {
+		return
+	}
 	x, y := compact(a), compact(b)
 	if x != y {
 		r.add(path, x, y)
 	}
+}
+
+// near counts two numbers that differ within the tolerance.
+func (r *ReplayReport) near(a, b any) bool {
+	m, ok := a.(json.Number)
+	n, also := b.(json.Number)
+	if !ok || !also || m == n || r.tolerance == 0 {
+		return false
+	}
+	x, err := m.Float64()
+	y, errOther := n.Float64()
+	if err != nil || errOther != nil || math.Abs(x-y) > r.tolerance*max(1, math.Abs(x), math.Abs(y)) {
+		return false
+	}
+	r.Near++
+	return true
 }
 
 func compact(v any) string {

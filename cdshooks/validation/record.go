@@ -64,6 +64,29 @@ type Measure struct {
 	AtMost  *float64 `json:"atMost,omitempty"`
 }
 
+// Replay is what became of this hospital's own recorded decisions when they were
+// made again with what is accepted. Decisions = Identical + Alike + Changed: where
+// one could not be made again, nothing is signed.
+type Replay struct {
+	Report    string `json:"report"`    // SHA-256 of the file that `audit replay --report` or `model accept` wrote
+	Decisions int    `json:"decisions"` // 0: the log held none
+	Identical int    `json:"identical"`
+	Alike     int    `json:"alike"`   // other numbers, and the same said
+	Changed   int    `json:"changed"` // something else said
+}
+
+func (r *Replay) validate() error {
+	switch {
+	case r == nil:
+		return nil
+	case !isHash(r.Report):
+		return fmt.Errorf("%w: the replay report is no SHA-256 hash", ErrRecord)
+	case min(r.Identical, r.Alike, r.Changed) < 0 || r.Decisions != r.Identical+r.Alike+r.Changed:
+		return fmt.Errorf("%w: the counts of the replay cannot be", ErrRecord)
+	}
+	return nil
+}
+
 // Record is one acceptance.
 type Record struct {
 	Site      string    `json:"site"`
@@ -79,6 +102,7 @@ type Record struct {
 	Stays     int       `json:"stays"`
 	Decisions int       `json:"decisions"` // decision times that were scored
 	Measures  []Measure `json:"measures"`
+	Replay    *Replay   `json:"replay,omitempty"` // absent: no decision was made again
 }
 
 // Validate reports the first thing that cannot be right. Errors wrap ErrRecord.
@@ -126,7 +150,7 @@ func (r *Record) Validate() error {
 			return err
 		}
 	}
-	return nil
+	return r.Replay.validate()
 }
 
 func (m *Measure) validate() error {
