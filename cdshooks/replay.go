@@ -243,7 +243,7 @@ func (r *ReplayReport) near(a, b any) bool {
 	}
 	x, err := m.Float64()
 	y, errOther := n.Float64()
-	if err != nil || errOther != nil || math.Abs(x-y) > r.tolerance*max(1, math.Abs(x), math.Abs(y)) {
+	if err != nil || errOther != nil || !(math.Abs(x-y) <= r.tolerance*max(1, math.Abs(x), math.Abs(y))) {
 		return false
 	}
 	r.Near++
