@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,7 @@ func Run(t *testing.T, place func(testing.TB) Place) {
 		"kill -9 loses nothing that was answered":            kill,
 		"what is erased is gone, and the log verifies":       erasure,
 		"erasure takes what is selected and nothing else":    erasing,
+		"a backup of a log in use verifies and is restored":  backups,
 		"a legal hold beats erasure":                         holding,
 		"an erasure without a record of it shows":            falseErasure,
 		"a log goes on after erasures":                       afterErasure,
@@ -168,6 +170,22 @@ func (h *house) add(n int) {
 			h.t.Fatalf("entry %d went to leaf %d of %d", i, got.Leaf, got.Size)
 		}
 	}
+}
+
+// addTogether adds the entries 0 to n-1 in no order.
+func (h *house) addTogether(n int) {
+	h.t.Helper()
+	var wg sync.WaitGroup
+	for c := range 64 {
+		wg.Go(func() {
+			for i := c; i < n; i += 64 {
+				if _, err := h.Append(h.t.Context(), Entry(i)); err != nil {
+					h.t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // report verifies with the public key alone.

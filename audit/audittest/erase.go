@@ -282,6 +282,7 @@ func falseErasure(t *testing.T, place func(testing.TB) Place) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHouse(t, place)
 			h.add(10)
 			h.erase(audit.Selection{ID: Entry(2).Index.ID})
@@ -301,7 +302,7 @@ func falseErasure(t *testing.T, place func(testing.TB) Place) {
 // afterErasure has a log go on, be closed, copied and opened again.
 func afterErasure(t *testing.T, place func(testing.TB) Place) {
 	h := newHouse(t, place)
-	h.add(450)
+	h.addTogether(450)
 	done := h.erase(audit.Selection{Before: Entry(430).Index.Time})
 	if done.Records != 430 || len(done.Receipts) != 3 {
 		t.Fatalf("%+v", done)

@@ -152,6 +152,7 @@ func encryptedTampering(t *testing.T, place func(testing.TB) Place) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			keys := bodyKeys(t, bodyKey(t))
 			h := newSealedHouse(t, place, keys)
 			h.add(6)

@@ -321,6 +321,7 @@ func cosignatureTampering(t *testing.T, place func(testing.TB) Place) {
 		"a cosignature replaced by what is not": {do(`UPDATE cosignature SET line = ''`), 3},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h, _, w := witnessed(t, place)
 			h.add(4)
 			if _, err := w.Cosign(t.Context(), h.Log); err != nil {

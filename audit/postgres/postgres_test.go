@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,16 +101,60 @@ func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
+// Copy is what docs/audit.md says of backups: pg_dump, and psql into a database of
+// its own. Where these are not installed, one transaction copies the tables.
 func (p place) Copy(t *testing.T) audittest.Place {
 	t.Helper()
-	backup := newSchema(t)
 	u, err := url.Parse(string(p))
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := u.Query().Get("search_path")
+	schema := u.Query().Get("search_path")
+	u.RawQuery = ""
+	if _, err := exec.LookPath("pg_dump"); err != nil {
+		return p.copyTables(t, schema)
+	}
+	name := fmt.Sprintf("restored_%d_%d", os.Getpid(), places.Add(1))
+	root := place(u.String())
+	root.exec(t, `CREATE DATABASE `+name)
+	t.Cleanup(func() { root.exec(t, `DROP DATABASE `+name+` WITH (FORCE)`) })
+	dump := filepath.Join(t.TempDir(), "dump.sql")
+	run := func(program string, args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", program, err, out)
+		}
+	}
+	run("pg_dump", "--schema="+schema, "--file="+dump, u.String())
+	u.Path = "/" + name
+	run("psql", "--quiet", "--set=ON_ERROR_STOP=1", "--file="+dump, u.String())
+	u.RawQuery = url.Values{"search_path": {schema}}.Encode()
+	return place(u.String())
+}
+
+// copyTables copies every table as it is at one moment, guards left out.
+func (p place) copyTables(t *testing.T, from string) place {
+	t.Helper()
+	backup := newSchema(t)
+	db, err := backup.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
 	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "block_time", "used_token", "goose_db_version"} {
-		backup.exec(t, fmt.Sprintf(`CREATE TABLE %s (LIKE %s.%s INCLUDING ALL)`, table, from, table), fmt.Sprintf(`INSERT INTO %s SELECT * FROM %s.%s`, table, from, table))
+		for _, stmt := range []string{`CREATE TABLE %s (LIKE %[2]s.%[1]s INCLUDING ALL)`, `INSERT INTO %s SELECT * FROM %[2]s.%[1]s`} {
+			if _, err := tx.ExecContext(t.Context(), fmt.Sprintf(stmt, table, from)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
 	}
 	return backup
 }

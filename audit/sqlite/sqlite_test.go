@@ -5,11 +5,13 @@ package sqlite
 // This file: the suite of every store, on files; and what only files have.
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"database/sql"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -210,4 +212,56 @@ func tables(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestErasedBytesAreGoneFromTheFiles looks into the files themselves: SQLite would
+// otherwise only forget where deleted bytes lie.
+func TestErasedBytesAreGoneFromTheFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	key, _, err := audit.NewKey(nil, "erase")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(t.Context(), path, Options{Key: key}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(t.Context(), path, Options{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i := range 400 {
+		e := audittest.Entry(i)
+		e.Index.Patient = fmt.Sprintf("Patient/kept-%d", i)
+		if i%7 == 3 {
+			e.Index.Patient, e.Index.User, e.Index.Drugs = "Patient/forgetme", "Practitioner/forgetme", []string{"drug-forgetme"}
+			e.Body = bytes.Repeat([]byte("forgetme "), 1+i*20)
+		}
+		if _, err := l.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() (n int) {
+		for _, name := range []string{path, path + "-wal"} {
+			data, err := os.ReadFile(name)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+			n += bytes.Count(data, []byte("forgetme"))
+		}
+		return n
+	}
+	if count() == 0 {
+		t.Fatal("nothing to erase: the test looks in the wrong place")
+	}
+	done, err := l.Erase(t.Context(), audit.Selection{Patient: "Patient/forgetme"}, audit.Why{Operator: "o", Reason: "r"})
+	if err != nil || done.Records != 57 || done.Remains != "" {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if n := count(); n > 0 {
+		t.Errorf("erased bytes lie in the files still, %d times", n)
+	}
+	if r, err := l.Verify(t.Context()); err != nil || !r.OK || r.Erased != 57 {
+		t.Errorf("report %+v, %v", r, err)
+	}
 }

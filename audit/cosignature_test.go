@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+// This file: keys and lines of witnesses, keys for bodies, and digests of erased
+// entries, good and bad.
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// testWitness is a witness with a fixed key.
+func testWitness(name string) (vkey string, sign func(text string, at uint64) string) {
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, ed25519.SeedSize))
+	raw := append([]byte{4}, key.Public().(ed25519.PublicKey)...)
+	sum := sha256.Sum256(append([]byte(name+"\n"), raw...))
+	sign = func(text string, at uint64) string {
+		sig := append(binary.BigEndian.AppendUint64(bytes.Clone(sum[:4]), at), ed25519.Sign(key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", at, text))...)
+		return "\u2014 " + name + " " + base64.StdEncoding.EncodeToString(sig) + "\n"
+	}
+	return fmt.Sprintf("%s+%x+%s", name, sum[:4], base64.StdEncoding.EncodeToString(raw)), sign
+}
+
+func TestCosignature(t *testing.T) {
+	vkey, sign := testWitness("witness.example/w1")
+	w, err := ParseWitnessKey(vkey + "\n")
+	if err != nil || w.String() != vkey || w.Name() != "witness.example/w1" {
+		t.Fatalf("%v, %v", w, err)
+	}
+	key, _, err := NewKey(nil, "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Checkpoint{Origin: "log", Size: 7, Root: tlog.RecordHash([]byte("x"))}
+	signed, err := c.Sign(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Find(signed, []byte(sign(c.Text(), 1_800_000_000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := got.Check(signed); err != nil || !at.Equal(time.Unix(1_800_000_000, 0)) {
+		t.Errorf("%s, %v", at, err)
+	}
+	for name, line := range map[string]string{
+		"of another tree": sign("log\n8\n"+c.Root.String()+"\n", 1), "of a time beyond counting": sign(c.Text(), 1<<63), "of nothing": "", "with words": "signed!\n",
+	} {
+		if _, err := w.Find(signed, []byte(line)); !errors.Is(err, ErrWitness) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	for name, bad := range map[string]string{
+		"nothing": "", "a key that signs notes": key.Verifier().String(), "another hash": strings.Replace(vkey, "+", "+0", 1),
+		"no base64": "w+00000000+!", "an empty key": "w+00000000+", "a name with a space": "a b" + vkey[strings.Index(vkey, "+"):],
+	} {
+		if _, err := ParseWitnessKey(bad); !errors.Is(err, ErrKey) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func FuzzFindCosignature(f *testing.F) {
+	vkey, sign := testWitness("w")
+	w, err := ParseWitnessKey(vkey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, _, err := NewKey(bytes.NewReader(bytes.Repeat([]byte{1}, 64)), "log")
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := Checkpoint{Origin: "log", Size: 3}
+	signed, err := c.Sign(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := sign(c.Text(), 9)
+	f.Add([]byte(good))
+	f.Add([]byte("\u2014 other AAAA\n" + good))
+	f.Add([]byte(sign("log\n4\n", 9)))
+	f.Fuzz(func(t *testing.T, lines []byte) {
+		got, err := w.Find(signed, lines)
+		if err == nil && got.Line != good {
+			t.Errorf("a line nobody signed was found: %q", got.Line)
+		}
+	})
+}
+
+func FuzzParseLeaf(f *testing.F) {
+	leaf, err := LeafOf(sample())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(leaf.Bytes())
+	f.Add([]byte("sepsisagent-leaf/1\n\n\n\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := ParseLeaf(data)
+		if err == nil && !bytes.Equal(l.Bytes(), data) {
+			t.Errorf("%q was read as %q", data, l.Bytes())
+		}
+	})
+}
+
+func FuzzParseWitnessKey(f *testing.F) {
+	vkey, _ := testWitness("w")
+	f.Add(vkey)
+	f.Add("w+00000000+BA==")
+	f.Fuzz(func(t *testing.T, text string) {
+		w, err := ParseWitnessKey(text)
+		if err == nil && (w.Name() == "" || w.String() != strings.TrimSpace(text)) {
+			t.Errorf("%q was read as %q of %q", text, w.String(), w.Name())
+		}
+	})
+}
+
+func TestBodyKeysOpenWhatTheySealedForOneEntryAlone(t *testing.T) {
+	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	k, err := NewBodyKeys(one, two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("d"))
+	id, box := k.Seal("entry", digest, []byte("body"))
+	_, again := k.Seal("entry", digest, []byte("body"))
+	if bytes.Equal(box, again) || bytes.Contains(box, []byte("body")) || id != k.Current() {
+		t.Error("boxes repeat, or show the body")
+	}
+	if body, err := k.Open(id, "entry", digest, box); err != nil || string(body) != "body" {
+		t.Errorf("%q, %v", body, err)
+	}
+	second, err := NewBodyKeys(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Open(id, "entry", digest, box); !errors.Is(err, ErrSealed) {
+		t.Errorf("another key: error %v", err)
+	}
+	if _, err := (*BodyKeys)(nil).Open(id, "entry", digest, box); !errors.Is(err, ErrSealed) {
+		t.Errorf("no key: error %v", err)
+	}
+	flipped := bytes.Clone(box)
+	flipped[len(flipped)-1] ^= 1
+	for name, try := range map[string]func() ([]byte, error){
+		"another entry":  func() ([]byte, error) { return k.Open(id, "other", digest, box) },
+		"another digest": func() ([]byte, error) { return k.Open(id, "entry", sha256.Sum256(nil), box) },
+		"a changed bit":  func() ([]byte, error) { return k.Open(id, "entry", digest, flipped) },
+		"no box":         func() ([]byte, error) { return k.Open(id, "entry", digest, nil) },
+		"the other key":  func() ([]byte, error) { return k.Open(second.Current(), "entry", digest, box) },
+	} {
+		if _, err := try(); !errors.Is(err, ErrProof) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if strings.Contains(fmt.Sprintf("%v %+v", k, k), string(one)) {
+		t.Error("printed keys show themselves")
+	}
+	if _, err := NewBodyKeys([]byte("short")); !errors.Is(err, ErrKey) {
+		t.Errorf("a short key: error %v", err)
+	}
+}
+
+func TestBodyKeyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "body.key")
+	id, err := CreateBodyKeyFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CreateBodyKeyFile(path); !errors.Is(err, ErrExists) {
+		t.Errorf("made twice: error %v", err)
+	}
+	k, err := ReadBodyKeyFiles([]string{path})
+	if err != nil || k.Current() != id {
+		t.Fatalf("%v, %v", k, err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadBodyKeyFiles([]string{path}); !errors.Is(err, ErrKey) {
+		t.Errorf("open to others: error %v", err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad")
+	for _, text := range []string{"", "sepsisagent-body-key/1 ", "sepsisagent-body-key/1 c2hvcnQ=", "c2VjcmV0"} {
+		if err := os.WriteFile(bad, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadBodyKeyFiles([]string{bad}); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "c2") {
+			t.Errorf("%q: error %v", text, err)
+		}
+	}
+}
