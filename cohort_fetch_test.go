@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -26,13 +27,22 @@ import (
 	"github.com/sepsisagent/sepsisagent/fhir/sandbox"
 )
 
+// The synthetic folder as resources, read once for all servers; nobody writes to it.
+var (
+	readExported  sync.Once
+	exportedLines []json.RawMessage
+	exportedErr   error
+)
+
 // exportServer serves the synthetic patients as a bulk export.
 func exportServer(t *testing.T, change func(*sandbox.ExportConfig)) string {
 	t.Helper()
-	resources, err := sandbox.FolderResources(synthetic(t))
-	if err != nil {
-		t.Fatal(err)
+	folder := synthetic(t)
+	readExported.Do(func() { exportedLines, exportedErr = sandbox.FolderResources(folder) })
+	if exportedErr != nil {
+		t.Fatal(exportedErr)
 	}
+	resources := exportedLines
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)

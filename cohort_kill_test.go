@@ -86,6 +86,9 @@ func TestACohortBuildThatWasKilledGoesOn(t *testing.T) {
 }
 
 func TestASecondBuildOfOneFileIsRefusedWhileOneRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; left out by -short")
+	}
 	out := filepath.Join(t.TempDir(), "c.parquet")
 	release, err := claim.Folder(workFolder(out))
 	if err != nil {

@@ -100,6 +100,9 @@ func TestCoverageCountsWhatBecameKnownOnlyLater(t *testing.T) {
 }
 
 func TestCohortBuildPrintsTheTablesOfTheResults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; left out by -short")
+	}
 	out := filepath.Join(t.TempDir(), "c.parquet")
 	sepsisagent(t, "cohort", "build", "--fhir", synthetic(t), "--out", out, "--markdown").want(exitOK).prints(
 		"# Reading real charts", "### Feature coverage", "| norepinephrine |", "### When values became known", "| lab |")

@@ -51,6 +51,9 @@ func synthetic(t *testing.T) string {
 }
 
 func TestCohortSynthRepeatsItsBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; left out by -short")
+	}
 	again := filepath.Join(t.TempDir(), "fhir")
 	sepsisagent(t, "cohort", "synth", "--patients", "12", "--seed", "3", "--out", again).want(exitOK).prints("Observation.ndjson.gz")
 	files, err := filepath.Glob(filepath.Join(synthetic(t), "*"))

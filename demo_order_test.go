@@ -19,6 +19,9 @@ import (
 var _ engine.Assessor = (*llm.Agent)(nil)
 
 func TestDemoChecksOrdersOfEveryPatient(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; left out by -short")
+	}
 	d := startDemo(t)
 	urgent := map[string]int{}
 	for _, id := range d.ehr.PatientIDs() {
