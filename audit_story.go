@@ -180,18 +180,29 @@ func printAfterwards(line func(string, ...any), s *story.Story) {
 		line("%s\tordered (%s)\t%s %s\t%s\t%s", clockTime(o.At), o.Hook, o.Drug, o.Received, o.Severity, o.Receipt)
 	}
 	if v := a.Vasopressor; v != nil {
-		line("suggested %s %s, %.3g to %.3g ug/kg/min: %s%s", v.Direction, v.Drug, v.FromUgKgMin, v.ToUgKgMin, v.Became, givenWords(v))
+		line("suggested %s: %s%s", suggestedWords(v), v.Became, givenWords(v))
 	}
 	if f := a.Fluid; f != nil {
 		line("suggested a bolus of %.0f mL: %s charted as boluses since", f.SuggestedMl, amount(f.GivenMl, "mL"))
 	}
 }
 
+func suggestedWords(v *story.Vasopressor) string {
+	if v.ToUMin > 0 {
+		return fmt.Sprintf("%s to %.3g U/min", v.Direction, v.ToUMin)
+	}
+	return fmt.Sprintf("%s %s from %.3g to %.3g ug/kg/min", v.Direction, v.Drug, v.FromUgKgMin, v.ToUgKgMin)
+}
+
 func givenWords(v *story.Vasopressor) string {
 	if v.Charted.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(", %.3g ug/kg/min charted after %.0f min, MAP %s before and %s after", v.GivenUgKgMin, v.AfterMin, amount(v.MAPBeforeMmHg, "mmHg"), amount(v.MAPAfterMmHg, "mmHg"))
+	given := fmt.Sprintf("%.3g ug/kg/min", v.GivenUgKgMin)
+	if v.ToUMin > 0 {
+		given = fmt.Sprintf("%.3g U/min", v.GivenUMin)
+	}
+	return ", " + given + fmt.Sprintf(" charted after %.0f min, MAP %s before and %s after", v.AfterMin, amount(v.MAPBeforeMmHg, "mmHg"), amount(v.MAPAfterMmHg, "mmHg"))
 }
 
 // amount words a number that may be unknown.
@@ -287,7 +298,7 @@ func printSuggested(out io.Writer, rows []afterwardsRow, became map[string]int) 
 	for _, r := range rows {
 		suggested, was := "-", "-"
 		if v := r.Vasopressor; v != nil {
-			suggested, was = fmt.Sprintf("%s %s to %.3g", v.Direction, v.Drug, v.ToUgKgMin), v.Became+givenWords(v)
+			suggested, was = suggestedWords(v), v.Became+givenWords(v)
 		}
 		bolus, given := "-", "-"
 		if r.Fluid != nil {

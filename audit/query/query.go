@@ -128,7 +128,7 @@ func Run(ctx context.Context, log Log, q Query) (Page, error) {
 }
 
 // Budget is how many entries one page looks at, at most.
-const Budget = 20_000
+const Budget = 10_000
 
 // texts are the parameters that are plain text, by the name they have in a URL.
 func (q *Query) texts() map[string]*string {

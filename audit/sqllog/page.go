@@ -41,7 +41,7 @@ func (l *Log) Page(ctx context.Context, f audit.Filter, budget int) (rows []audi
 	if err == nil {
 		rows, more, err = w.page(ctx)
 	}
-	if err == nil {
+	if err == nil && len(rows) > 0 {
 		rows, err = l.withHashes(ctx, rows)
 	}
 	if err != nil {
@@ -114,12 +114,12 @@ type walk struct {
 
 // stretches are the runs of leaves to look in, in the order of the search.
 func (w *walk) stretches(ctx context.Context) ([]span, error) {
-	var size int64
-	if err := w.l.store.Read.QueryRowContext(ctx, `SELECT COALESCE(MAX(leaf)+1, 0) FROM entry`).Scan(&size); err != nil {
-		return nil, err
-	}
-	runs := []span{{0, size}}
+	runs := []span{{0, math.MaxInt64}}
 	if len(w.lists) == 0 || !w.lists[0].few {
+		var size int64
+		if err := w.l.store.Read.QueryRowContext(ctx, `SELECT COALESCE(MAX(leaf)+1, 0) FROM entry`).Scan(&size); err != nil {
+			return nil, err
+		}
 		var err error
 		if runs, err = w.l.spans(ctx, w.f, size); err != nil {
 			return nil, err

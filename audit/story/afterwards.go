@@ -74,8 +74,10 @@ type Vasopressor struct {
 	Direction      string    `json:"direction"`
 	FromUgKgMin    float64   `json:"fromUgKgMin"`
 	ToUgKgMin      float64   `json:"toUgKgMin"`
-	Became         string    `json:"became"` // Followed, Opposite, Unchanged or Unknown
+	ToUMin         float64   `json:"toUMin,omitempty"` // of vasopressin, U/min
+	Became         string    `json:"became"`           // Followed, Opposite, Unchanged or Unknown
 	GivenUgKgMin   float64   `json:"givenUgKgMin,omitempty"`
+	GivenUMin      float64   `json:"givenUMin,omitempty"`
 	Charted        time.Time `json:"charted,omitzero"`
 	AfterMin       float64   `json:"afterMin,omitempty"`
 	MAPBeforeMmHg  *float64  `json:"mapBeforeMmHg,omitempty"`
@@ -193,7 +195,7 @@ func (s *Story) compare(at time.Time, then *state.Timeline, advice agent.Advice)
 	if v == nil {
 		return
 	}
-	x := &Vasopressor{Drug: string(v.Drug), Direction: v.Direction, FromUgKgMin: v.FromUgKgMin, ToUgKgMin: v.ToUgKgMin, Became: Unknown}
+	x := &Vasopressor{Drug: string(v.Drug), Direction: v.Direction, FromUgKgMin: v.FromUgKgMin, ToUgKgMin: v.ToUgKgMin, ToUMin: v.UMin, Became: Unknown}
 	a.Vasopressor = x
 	if m, ok := mapOf(then); ok {
 		x.MAPBeforeMmHg = &m.Value
@@ -220,6 +222,9 @@ func (s *Story) compare(at time.Time, then *state.Timeline, advice agent.Advice)
 			x.Became = Opposite
 			if change*wanted > 0 {
 				x.Became = Followed
+			}
+			if v.UMin > 0 {
+				x.GivenUMin = now.amount
 			}
 			x.GivenUgKgMin, x.Charted, x.AfterMin = now.perKg, now.charted, now.charted.Sub(at).Minutes()
 		}
