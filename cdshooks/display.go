@@ -76,16 +76,16 @@ func (s *Service) switchThrown() bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// killed tells whether the kill switch is thrown, and leaves a receipt when that
-// has changed. Thrown, it acts at once, recorded or not; taken back, only once
-// that is recorded.
+// killed tells whether the kill switch is thrown, here or at another replica, and
+// leaves a receipt when it has changed here. Thrown, it acts at once, recorded or
+// not; taken back, only once that is recorded.
 func (s *Service) killed(ctx context.Context) bool {
 	thrown := s.switchThrown()
 	st := s.shown
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if thrown == st.killed {
-		return thrown
+	if thrown == st.thrown {
+		return thrown || st.killed
 	}
 	c := DisplayChange{What: ChangeKillSwitch, State: stateOf(thrown), Why: "the kill switch file is there: everything is silent"}
 	if thrown {
@@ -96,7 +96,7 @@ func (s *Service) killed(ctx context.Context) bool {
 	if !s.changed(ctx, c) {
 		return true
 	}
-	st.killed = thrown
+	st.thrown, st.killed = thrown, thrown
 	return thrown
 }
 

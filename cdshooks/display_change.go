@@ -90,14 +90,18 @@ type watched struct {
 // held while a change is appended: each change leaves one receipt.
 type shownState struct {
 	mu         sync.Mutex
-	killed     bool
+	thrown     bool   // the kill switch here, as last recorded
+	killed     bool   // the last word in the log about it, of whichever replica
 	validation string // code and digest
 	places     map[place]*watched
+
+	heard map[string]int64    // last leaf heard or loaded, by kind
+	own   map[string]struct{} // ids of entries that hear passes over: they are ours
 }
 
 // newShownState knows every place, and of none any harm.
 func newShownState(d Deps) (*shownState, error) {
-	st := &shownState{validation: string(validation.NotValidated) + " ", places: map[place]*watched{}}
+	st := &shownState{validation: string(validation.NotValidated) + " ", places: map[place]*watched{}, heard: map[string]int64{}, own: map[string]struct{}{}}
 	for _, c := range d.Trust.Clients() {
 		st.places[place{c.Name, ""}] = &watched{}
 		for unit := range c.DisplayByUnit {
@@ -121,6 +125,7 @@ func (s *Service) changed(ctx context.Context, c DisplayChange) bool {
 	if err == nil {
 		var body []byte
 		if body, err = json.Marshal(c); err == nil {
+			s.shown.own[id.String()] = struct{}{}
 			_, err = s.appendEntry(ctx, audit.Index{
 				ID: id.String(), Time: s.Now().UTC(), Kind: KindDisplay, Client: c.Client, Service: ServiceID, Unit: c.Unit, User: operatorUser(c.Operator),
 				Status: c.State, Reasons: []string{c.What}, Evidence: c.Digest,

@@ -24,10 +24,19 @@ func (s *Service) Load(ctx context.Context) error {
 	st := s.shown
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	// What comes after is heard, once, and not loaded.
+	newest, err := s.Log.Query(ctx, audit.Filter{Limit: 1})
+	if err != nil {
+		return err
+	}
+	for _, row := range newest {
+		st.heard[KindDisplay], st.heard[KindCalibration] = row.Leaf, row.Leaf
+	}
 	if last, err := s.lastChange(ctx, ChangeKillSwitch); err != nil {
 		return err
 	} else if last != nil {
 		st.killed = last.Status == stateOn
+		st.thrown = st.killed // if it is no longer there, look says so in the log
 	}
 	if last, err := s.lastChange(ctx, ChangeValidation); err != nil {
 		return err
@@ -65,6 +74,9 @@ func (s *Service) loadDrift(ctx context.Context, c *trust.Client) error {
 		return err
 	}
 	for _, row := range slices.Backward(rows) { // oldest first: the last word stands
+		if row.Leaf > s.shown.heard[KindDisplay] {
+			continue
+		}
 		w := s.shown.places[placeOf(c, row.Index.Unit)]
 		if row.Index.Status == stateOn {
 			w.drifted = row.Index.Time
@@ -91,6 +103,9 @@ func (s *Service) loadOutcomes(ctx context.Context, c *trust.Client) error {
 		filter.After = &page[len(page)-1].Leaf
 	}
 	for _, row := range slices.Backward(rows) {
+		if row.Leaf > s.shown.heard[KindCalibration] {
+			continue
+		}
 		w := s.shown.places[placeOf(c, row.Index.Unit)]
 		if row.Index.Time.Before(w.since) {
 			continue

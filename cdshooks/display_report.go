@@ -53,8 +53,11 @@ func (p place) String() string {
 // local validation. It is empty when every mode is as configured.
 func (s *Service) Lowered() []string {
 	var out []string
-	if s.switchThrown() {
+	switch {
+	case s.switchThrown():
 		out = append(out, "the kill switch is thrown: every display is silent")
+	case s.killedElsewhere():
+		out = append(out, "the kill switch is thrown at another replica: every display is silent")
 	}
 	for _, p := range s.drifts() {
 		if !p.drifted.IsZero() {
@@ -133,6 +136,6 @@ func (h displayHealth) Collect(to chan<- prometheus.Metric) {
 			gauge(displayInside, p.Inside, p.client, p.unit)
 		}
 	}
-	gauge(displayKilled, yes(h.of.switchThrown()))
+	gauge(displayKilled, yes(h.of.switchThrown() || h.of.killedElsewhere()))
 	gauge(displayValidated, yes(h.of.Validated(h.of.Now()).InForce()))
 }

@@ -29,7 +29,7 @@ const (
 	maxPatients = 20_000           // whose next comparison is remembered
 	oldest      = 24 * time.Hour   // forecasts before are not looked for
 	lookAgain   = 15 * time.Minute // where nothing could be compared
-	watchEvery  = 15 * time.Second // the switch and the validation are looked at, calls or not
+	watchEvery  = 15 * time.Second // the switch, the validation and other replicas are looked at, calls or not
 )
 
 // seen is what the worker needs of an answered call.
@@ -92,6 +92,7 @@ func (s *Service) watchOn(ctx context.Context) {
 func (s *Service) look(ctx context.Context) {
 	s.killed(ctx)
 	s.standing(ctx)
+	s.hear(ctx)
 }
 
 // close ends the worker, if there is one, and waits for it.
@@ -293,6 +294,10 @@ func (s *Service) noteComparison(ctx context.Context, one seen, c *Comparison) e
 	if c.Inside {
 		outcome = "inside"
 	}
+	st := s.shown
+	st.mu.Lock()
+	st.own[id.String()] = struct{}{}
+	st.mu.Unlock()
 	// No call waits for this entry: there is one worker, so the order of entries
 	// is that of the evidence.
 	if _, err := s.appendEntry(ctx, audit.Index{
@@ -302,17 +307,23 @@ func (s *Service) noteComparison(ctx context.Context, one seen, c *Comparison) e
 		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
 	s.metrics.compared.WithLabelValues(one.place.client, outcome).Inc()
-	st := s.shown
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	at := st.places[one.place]
-	at.detector.Add(c.outcome())
-	if at.drifted.IsZero() && at.detector.Evidence() >= float64(s.Config.Drift.FalseAlarm) {
-		// It acts whether or not its own receipt can be written: the receipts
-		// of the comparisons can, and lead to the same after a restart.
-		at.drifted = s.Now()
-		sum := at.detector.Summary()
-		s.changed(ctx, DisplayChange{What: ChangeDrift, State: stateOn, Client: one.place.client, Unit: one.place.unit, Why: "forecasts of the pressure four hours ahead no longer hold: silent until an operator looks", Evidence: &sum})
-	}
+	st.places[one.place].detector.Add(c.outcome())
+	s.weigh(ctx, one.place)
 	return nil
+}
+
+// weigh makes a place silent where the evidence amounts to drift. shown.mu is
+// held.
+func (s *Service) weigh(ctx context.Context, at place) {
+	w := s.shown.places[at]
+	if !w.drifted.IsZero() || w.detector.Evidence() < float64(s.Config.Drift.FalseAlarm) {
+		return
+	}
+	// It acts whether or not its own receipt can be written: the receipts of the
+	// comparisons can, and lead to the same after a restart.
+	w.drifted = s.Now()
+	sum := w.detector.Summary()
+	s.changed(ctx, DisplayChange{What: ChangeDrift, State: stateOn, Client: at.client, Unit: at.unit, Why: "forecasts of the pressure four hours ahead no longer hold: silent until an operator looks", Evidence: &sum})
 }
