@@ -37,6 +37,7 @@ func withAudit(next http.Handler, cfg access.Config, s auditSurface) (http.Handl
 	mux := http.NewServeMux()
 	s.mountAPI(mux)
 	s.mountFHIR(mux)
+	s.mountConsole(mux, s.gate, "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/audit/") || strings.HasPrefix(r.URL.Path, "/fhir/") {
 			mux.ServeHTTP(w, r)

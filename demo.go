@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/console"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
@@ -62,8 +63,8 @@ func serveDemo(ctx context.Context, cfg Config, stdout, stderr io.Writer, check 
 		_, err := fmt.Fprintln(stdout, "ok: the demonstration is ready to start")
 		return err
 	}
-	if _, err := fmt.Fprintf(stdout, "SepsisAgent CDS demonstration: synthetic patients, not for clinical use.\nOpen %s%s/ in a browser. Stop with Ctrl-C.\nCheck the log of this run with: sepsisagent audit verify --db %s --key %s\n",
-		d.base, ehrPath, d.log.Name(), filepath.Join(dir, demoKey)); err != nil {
+	if _, err := fmt.Fprintf(stdout, "SepsisAgent CDS demonstration: synthetic patients, not for clinical use.\nOpen %s%s/ in a browser. Stop with Ctrl-C.\nEverything it answers is in the log of this run: %s%s/\nCheck the log of this run with: sepsisagent audit verify --db %s --key %s\n",
+		d.base, ehrPath, d.base, console.Path, d.log.Name(), filepath.Join(dir, demoKey)); err != nil {
 		return err
 	}
 	return listen(ctx, cfg.HTTP, ln, d.handler)
@@ -76,6 +77,7 @@ type demo struct {
 	ehr     *sandbox.Sandbox
 	service *cdshooks.Service
 	rooms   *rooms
+	console *console.Console
 	handler http.Handler
 	logger  *zap.Logger
 }
@@ -129,8 +131,10 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	mux := http.NewServeMux()
 	mux.Handle("/", service.Handler())
 	mux.Handle(ehrPath+"/", ehr.Handler())
+	gate, token := console.DemoGate()
+	audited := auditSurface{log: log, appends: log, rooms: func() *rooms { return r }, logger: logger}.mountConsole(mux, gate, token)
 	mux.Handle("GET /{$}", http.RedirectHandler(ehrPath+"/", http.StatusFound))
-	return &demo{base: base, log: log, ehr: ehr, service: service, rooms: r, handler: ownHost(base, mux), logger: logger}, nil
+	return &demo{base: base, log: log, ehr: ehr, service: service, rooms: r, console: audited, handler: ownHost(base, mux), logger: logger}, nil
 }
 
 // ownHost refuses requests that name another host: a page of a stranger whose
@@ -159,6 +163,7 @@ func demoClient(c sandbox.ClientRegistration) trust.Client {
 }
 
 func (d *demo) close() {
+	d.console.Close()
 	d.service.Close()
 	d.rooms.close()
 	if err := d.log.Close(); err != nil {

@@ -75,7 +75,10 @@ var importTable = map[string][]string{
 	"audit/export": {"audit", "cdshooks"},
 	// Tokens of readers are checked by the code that checks those of clients.
 	"audit/access": {"audit", "cdshooks/trust", "configs"},
-	"configs":      {},
+	// The console shows what was recorded with the codec and the pages that the
+	// service has for it.
+	"audit/console": {"audit", "audit/access", "audit/export", "audit/query", "cdshooks", "cdshooks/evidence", "engine/state", "engine/figure"},
+	"configs":       {},
 }
 
 // source is one parsed Go file.

@@ -59,20 +59,7 @@ func Rates(ctx context.Context, log Log, filter audit.Filter) ([]Rate, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := map[string]map[string]audit.Index{} // decision, card
-	err = everyRow(ctx, log, audit.Filter{Kind: KindFeedback, Client: filter.Client, Since: filter.Since}, func(ix audit.Index) {
-		if of[ix.Refers] == nil || len(ix.Cards) == 0 {
-			return // an orphan, or about a decision that was not asked for
-		}
-		cards := last[ix.Refers]
-		if cards == nil {
-			cards = map[string]audit.Index{}
-			last[ix.Refers] = cards
-		}
-		if old, ok := cards[ix.Cards[0]]; !ok || ix.ID > old.ID { // ids begin with the time of the outcome
-			cards[ix.Cards[0]] = ix
-		}
-	})
+	last, err := lastOfEach(ctx, log, filter, func(decision string) bool { return of[decision] != nil })
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +79,26 @@ func Rates(ctx context.Context, log Log, filter audit.Filter) ([]Rate, error) {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Model, b.Model))
 	})
 	return out, nil
+}
+
+// lastOfEach gives the last word on each card of the decisions that are asked
+// for, by decision and card.
+func lastOfEach(ctx context.Context, log Log, filter audit.Filter, asked func(decision string) bool) (map[string]map[string]audit.Index, error) {
+	last := map[string]map[string]audit.Index{}
+	err := everyRow(ctx, log, audit.Filter{Kind: KindFeedback, Client: filter.Client, Since: filter.Since}, func(ix audit.Index) {
+		if !asked(ix.Refers) || len(ix.Cards) == 0 {
+			return // an orphan, or about a decision that was not asked for
+		}
+		cards := last[ix.Refers]
+		if cards == nil {
+			cards = map[string]audit.Index{}
+			last[ix.Refers] = cards
+		}
+		if old, ok := cards[ix.Cards[0]]; !ok || ix.ID > old.ID { // ids begin with the time of the outcome
+			cards[ix.Cards[0]] = ix
+		}
+	})
+	return last, err
 }
 
 // count adds what was said of the cards of one call.

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package console is the audit log in a browser: search, one receipt as a story,
+// the integrity of the log, how many cards were shown and what became of them, and
+// exports. Pages are made on the server and run no script.
+//
+// It trusts the gate to say who a reader is and what they may see, and the log for
+// what was recorded; a proof is checked here, on every page, before it is called
+// one. It trusts nothing in a request, and nothing that a record quotes: every text
+// is escaped. Nothing is sent before the reading of it is in the log.
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/access"
+	"github.com/sepsisagent/sepsisagent/audit/export"
+	"github.com/sepsisagent/sepsisagent/audit/query"
+	"github.com/sepsisagent/sepsisagent/cdshooks"
+	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
+	"github.com/sepsisagent/sepsisagent/engine/state"
+)
+
+// Path is where the console is mounted.
+const Path = "/audit/ui"
+
+// Log is what is read. sqllog.Log is one.
+type Log interface {
+	query.Log
+	cdshooks.Log
+	evidence.Prover
+	Head(ctx context.Context) (audit.Checkpoint, []byte, error)
+	Verify(ctx context.Context) (audit.Report, error)
+	Verifier() *audit.Verifier
+}
+
+// Gate says who a request is from. access.Gate is one.
+type Gate interface {
+	// Authenticate reads the bearer token of a request. Errors:
+	// access.ErrUnauthenticated, access.ErrTooMany.
+	Authenticate(r *http.Request) (access.Reader, error)
+	// Failed counts a request of a reader that was refused.
+	Failed(access.Reader)
+}
+
+// Chart is how stored records become a chart again: of the service as it runs at
+// the time of the call.
+type Chart struct {
+	Remapper cdshooks.Remapper
+	State    state.Config
+	Zone     *time.Location
+}
+
+// Deps are what a console is made of.
+type Deps struct {
+	Log     Log
+	Gate    Gate
+	Appends access.Appender // where readings are recorded
+	Chart   func() Chart
+	Site    export.Site
+	// Demo, when not empty, is a token that the gate takes: the sign-in page has a
+	// button that enters with it. For synthetic patients on loopback only.
+	Demo string
+	// Secure: the console is reached over https, and cookies are sent over nothing
+	// else.
+	Secure bool
+	Now    func() time.Time // nil: time.Now
+	// Failed is told of errors inside us; nil: nobody is.
+	Failed func(page string, err error)
+}
+
+// Console serves the pages. It is safe for concurrent use.
+type Console struct {
+	Deps
+	sessions *sessions
+	verified *verified
+	routes   http.Handler
+}
+
+// New makes a console.
+func New(d Deps) *Console {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Failed == nil {
+		d.Failed = func(string, error) {}
+	}
+	c := &Console{Deps: d, sessions: newSessions(d.Now), verified: newVerified(d.Log, d.Now)}
+	mux := http.NewServeMux()
+	for pattern, p := range map[string]page{
+		"GET /{$}":                  c.search,
+		"POST /search":              c.ask,
+		"GET /records/{id}":         c.record,
+		"GET /records/{id}/proof":   c.proof,
+		"POST /records/{id}/reason": c.breakGlass,
+		"GET /export":               c.export,
+		"GET /integrity":            c.integrity,
+		"GET /checkpoint":           c.checkpoint,
+		"GET /rates":                c.rates,
+		"POST /sign-out":            c.signOut,
+		"/":                         func(context.Context, *visit) (answer, error) { return answer{}, errNotThere },
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, pattern, p) })
+	}
+	mux.HandleFunc("POST /sign-in", c.signIn)
+	c.routes = http.StripPrefix(Path, http.NewCrossOriginProtection().Handler(mux))
+	return c
+}
+
+// Close ends a verification under way.
+func (c *Console) Close() { c.verified.close() }
+
+// ServeHTTP answers below Path.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if c.Secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	c.routes.ServeHTTP(w, r)
+}
+
+// maxForm is the longest body of a form, in bytes; a token is the longest part.
+const maxForm = 64 << 10
+
+// errNotThere: there is no such entry, or not for this reader. Nobody is told
+// which.
+var errNotThere = errors.New("not found")
+
+// errForm: a form is not one of ours, or of another session.
+var errForm = errors.New("form of another session")
+
+// visit is one call of somebody whose token holds.
+type visit struct {
+	r       *http.Request
+	reader  access.Reader
+	session *session
+	reading access.Reading // what will be recorded; serve fills in Reader, Via, Command and Status
+}
+
+// answer is what is sent.
+type answer struct {
+	body     []byte
+	kind     string // content type; empty: a page
+	file     string // name to save it under; empty: it is shown
+	location string // where to go instead, below Path
+}
+
+// page makes the answer to one call.
+type page func(ctx context.Context, v *visit) (answer, error)
+
+// serve answers one call: who asks, may they, what is the answer, is the reading
+// on record, and only then is it sent.
+func (c *Console) serve(w http.ResponseWriter, r *http.Request, pattern string, p page) {
+	v := &visit{r: r}
+	var err error
+	if v.reader, v.session, err = c.reader(w, r); err != nil {
+		c.refuse(w, nil, pattern, err)
+		return
+	}
+	var a answer
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !v.session.holds(r) {
+		err = errForm
+	} else {
+		a, err = p(r.Context(), v)
+	}
+	status := statusOf(err)
+	if status < http.StatusInternalServerError {
+		v.reading.Reader, v.reading.Via, v.reading.Command, v.reading.Status = v.reader, "console", pattern, status
+		if recorded := access.Record(r.Context(), c.Appends, v.reading); recorded != nil {
+			err = recorded
+		}
+	}
+	if status == http.StatusForbidden || status == http.StatusNotFound {
+		c.Gate.Failed(v.reader)
+	}
+	if err != nil {
+		c.refuse(w, v, pattern, err)
+		return
+	}
+	c.send(w, http.StatusOK, a)
+}
+
+// statusOf is the status that an error is answered with.
+func statusOf(err error) int {
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.Is(err, access.ErrUnauthenticated):
+		return http.StatusUnauthorized
+	case errors.Is(err, access.ErrTooMany):
+		return http.StatusTooManyRequests
+	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrReason), errors.Is(err, errForm):
+		return http.StatusForbidden
+	case errors.Is(err, errNotThere), errors.Is(err, audit.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, audit.ErrInvalid), errors.Is(err, export.ErrFormat):
+		return http.StatusBadRequest
+	case errors.Is(err, audit.ErrSealed):
+		return http.StatusConflict
+	}
+	return http.StatusInternalServerError
+}
+
+// refuse answers an error with a page that says no more than it must.
+func (c *Console) refuse(w http.ResponseWriter, v *visit, pattern string, err error) {
+	status := statusOf(err)
+	switch {
+	case status >= http.StatusInternalServerError:
+		c.Failed(pattern, err)
+	case status == http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="audit"`)
+		c.signInPage(w, status, "")
+		return
+	case status == http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "60")
+	}
+	n := refusals[status]
+	switch {
+	case errors.Is(err, access.ErrReason):
+		n = notice{"A reason is needed", "Say in 10 to 500 characters why you look up this patient. It is recorded. Go back and try again."}
+	case errors.Is(err, errForm):
+		n = notice{"The form is out of date", "It is of an earlier session, or cookies are switched off. Go back, open the page again, and try again."}
+	case status == http.StatusBadRequest:
+		n = notice{"This cannot be asked", err.Error()}
+	}
+	body, failed := c.execute("notice.html", c.frame(v, n.Title, ""), n)
+	if failed != nil {
+		http.Error(w, n.Title, status)
+		return
+	}
+	c.send(w, status, answer{body: body})
+}
+
+// notice is a page that only says something.
+type notice struct{ Title, Text string }
+
+var refusals = map[int]notice{
+	http.StatusForbidden:           {"Not for you", "Your roles do not give this right. This was recorded."},
+	http.StatusNotFound:            {"Not found", "There is no such record, it was erased, or it is not one that you may open. This was recorded."},
+	http.StatusConflict:            {"The record is encrypted", "Its body is encrypted with a key that this service does not have."},
+	http.StatusTooManyRequests:     {"Too many failures", "Wait a minute, and try again."},
+	http.StatusInternalServerError: {"The page cannot be shown", "Nothing is sent that is not on record. Tell whoever runs this service."},
+}
+
+func (c *Console) send(w http.ResponseWriter, status int, a answer) {
+	h := w.Header()
+	if a.location != "" {
+		h.Set("Location", Path+a.location)
+		w.WriteHeader(http.StatusSeeOther)
+		return
+	}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	if a.kind != "" {
+		h.Set("Content-Type", a.kind)
+	}
+	if a.file != "" {
+		h.Set("Content-Disposition", `attachment; filename="`+a.file+`"`)
+	}
+	w.WriteHeader(status)
+	if _, err := w.Write(a.body); err != nil {
+		c.Failed("send", err)
+	}
+}
