@@ -119,6 +119,9 @@ func (g *gathering) settle(i int, w wish, resting time.Duration) error {
 		}
 		return fmt.Errorf("%w: %s: %s (hint: let the client prefetch it, or grant fhirAuthorization)", ErrUnobtainable, w.key, why)
 	}
+	if p.From != IsAbsent {
+		g.bag.Asked(w.kind) // the gap says more than Chart could
+	}
 	for _, what := range w.gaps {
 		if !g.bag.asked[w.kind] && what != "directives" {
 			continue // Chart reports it
