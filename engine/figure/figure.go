@@ -32,13 +32,16 @@ const (
 	DefaultHeight = 300
 )
 
-// palette holds the series colours: readable on white and on near-black, and
-// distinguishable with the common colour-vision deficiencies (after Okabe and
-// Ito, with the yellow left out because it vanishes on white).
-var palette = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a6a00"}
+// palette holds the series colours, readable on white and on near-black. The
+// first six are distinguishable with the common colour-vision deficiencies (after
+// Okabe and Ito, with the yellow left out because it vanishes on white); the rest
+// are for figures with more series, which no six colours can tell apart.
+var palette = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a6a00",
+	"#7b61ff", "#79b441", "#b3123f", "#858585", "#0fa3b1", "#a65a2a", "#b300b3"}
 
 // dashes go with the palette, so that colour is never the only difference.
-var dashes = []string{"", "7 4", "2 4", "10 4 2 4", "4 2", "1 3"}
+var dashes = []string{"", "7 4", "2 4", "10 4 2 4", "4 2", "1 3",
+	"14 5", "8 2 2 2", "3 6", "6 2 1 2 1 2", "5 5", "12 3", "2 2"}
 
 func colour(i int) string { return palette[i%len(palette)] }
 func dash(i int) string   { return dashes[i%len(dashes)] }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -200,4 +201,40 @@ func TestNoPanelIsEverMalformed(t *testing.T) {
 			wellFormed(t, p.SVG(i))
 		}
 	})
+}
+
+// TestThirteenSeriesCanBeToldApart: as many as are compared in one figure. Each
+// has a colour and a dash of its own, and the colours show on white and on black.
+func TestThirteenSeriesCanBeToldApart(t *testing.T) {
+	inks, lines := map[string]int{}, map[string]int{}
+	for i := range 13 {
+		if at, taken := inks[colour(i)]; taken {
+			t.Errorf("series %d and %d are both %s", at, i, colour(i))
+		}
+		if at, taken := lines[dash(i)]; taken {
+			t.Errorf("series %d and %d have the dash %q", at, i, dash(i))
+		}
+		inks[colour(i)], lines[dash(i)] = i, i
+		l := luminance(t, colour(i))
+		if onWhite, onBlack := 1.05/(l+0.05), (l+0.05)/(luminance(t, "#111111")+0.05); onWhite < 2.2 || onBlack < 2.2 {
+			t.Errorf("%s has contrast %.1f on white, %.1f on near-black", colour(i), onWhite, onBlack)
+		}
+	}
+}
+
+// luminance is the relative luminance of WCAG 2.2, 0 to 1.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	v, err := strconv.ParseUint(hex[1:], 16, 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	linear := func(c uint64) float64 {
+		x := float64(c&0xff) / 255
+		if x <= 0.04045 {
+			return x / 12.92
+		}
+		return math.Pow((x+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(v>>16) + 0.7152*linear(v>>8) + 0.0722*linear(v)
 }
