@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -41,8 +42,10 @@ func evaluateICUSepsis() *cobra.Command {
 				return err
 			}
 			switch {
-			case len(f.episodes) == 0 || f.repeat < 1 || f.deepRepeat < 0 || f.deepRepeat > f.repeat || f.estimateRepeat < 0 || f.estimateRepeat > f.repeat:
-				return misuse("--episodes and --repeat want 1 or more, --deep-repeat and --estimate-repeat at most --repeat")
+			case len(f.episodes) == 0 || slices.Min(f.episodes) < learn.LeastTruthEpisodes:
+				return misuse("--episodes wants %d or more", learn.LeastTruthEpisodes)
+			case f.repeat < 1 || f.deepRepeat < 0 || f.deepRepeat > f.repeat || f.estimateRepeat < 0 || f.estimateRepeat > f.repeat:
+				return misuse("--repeat wants 1 or more, --deep-repeat and --estimate-repeat at most --repeat")
 			case len(f.episodes) > 1 && f.asJSON:
 				return misuse("--json prints one object: one number of --episodes")
 			}

@@ -40,6 +40,9 @@ func TestEvaluateICUSepsisRefusesWhatMakesNoSense(t *testing.T) {
 	}{
 		"no tables":               {"", 2, "--tables"},
 		"an empty folder":         {"--tables " + empty, 1, "transitionFunction.csv.gz"},
+		"no stays":                {"--tables " + empty + " --episodes 0", 2, "--episodes wants 10"},
+		"too few stays":           {"--tables " + empty + " --episodes 1000,9", 2, "--episodes wants 10"},
+		"no stays by an empty":    {"--tables " + empty + " --episodes=", 2, "--episodes"},
 		"no repetition":           {"--tables " + empty + " --repeat 0", 2, "--repeat"},
 		"more networks than logs": {"--tables " + empty + " --deep-repeat 2", 2, "--deep-repeat"},
 		"one object of two sizes": {"--tables " + empty + " --episodes 100,200 --json", 2, "one number"},

@@ -42,6 +42,9 @@ func trainActor() *cobra.Command {
 			if stage < 0 || stage > curriculum.Stages {
 				return misuse("--stage is 1, 2 or 3")
 			}
+			if (stage != 0 || all) && train.Seed > curriculum.MostSeed {
+				return misuse("--seed of the curriculum is %d at most", curriculum.MostSeed)
+			}
 			cfg, err := loadConfig(config, os.Environ())
 			if err != nil {
 				return err

@@ -43,6 +43,7 @@ func TestTrainActorSaysWhatItNeeds(t *testing.T) {
 	sepsisagent(t, "train", "actor").want(exitMisuse).says("--cohort")
 	sepsisagent(t, "train", "actor", "--cohort", "none.parquet", "--world", t.TempDir(), "--out", t.TempDir()).want(exitFailed).says("train world")
 	sepsisagent(t, "train", "actor", "--stage", "4", "--cohort", "none.parquet", "--world", t.TempDir(), "--out", t.TempDir()).want(exitMisuse).says("1, 2 or 3")
+	sepsisagent(t, "train", "actor", "--curriculum", "--seed", "65536", "--cohort", "none.parquet", "--world", t.TempDir(), "--out", t.TempDir()).want(exitMisuse).says("65535 at most")
 	if err := copyModel(modelCopy(t), modelCopy(t)); err != nil {
 		t.Errorf("a folder that holds this very model: %v", err)
 	}

@@ -24,6 +24,9 @@ import (
 // TruthOurs is the name of our planner among the methods.
 const TruthOurs = "ours"
 
+// LeastTruthEpisodes is the fewest logged stays to learn from.
+const LeastTruthEpisodes = 10
+
 // ErrTruth means that the question to ICU-Sepsis makes no sense; the text says
 // why.
 var ErrTruth = errors.New("nothing to compare with the truth")
@@ -42,8 +45,8 @@ var truthQuick = []string{string(offline.NoTreatment), string(offline.Random), s
 // TruthOptions say what to compare.
 type TruthOptions struct {
 	Tables *icusepsis.Tables
-	// Episodes is the number of logged stays, at least 10. Estimates are made
-	// from as many others.
+	// Episodes is the number of logged stays, at least LeastTruthEpisodes.
+	// Estimates are made from as many others.
 	Episodes int
 	// Seed is that of the first log; repetition r uses Seed+r.
 	Seed uint64
@@ -120,8 +123,8 @@ func (o *TruthOptions) validate() error {
 	switch {
 	case o.Tables == nil:
 		return fmt.Errorf("%w: no tables", ErrTruth)
-	case o.Episodes < 10:
-		return fmt.Errorf("%w: %d stays, want at least 10", ErrTruth, o.Episodes)
+	case o.Episodes < LeastTruthEpisodes:
+		return fmt.Errorf("%w: %d stays, want at least %d", ErrTruth, o.Episodes, LeastTruthEpisodes)
 	case o.Repeat < 1 || o.DeepRepeat < 0 || o.DeepRepeat > o.Repeat || o.EstimateRepeat < 0 || o.EstimateRepeat > o.Repeat:
 		return fmt.Errorf("%w: %d repetitions, %d with networks, %d with estimates", ErrTruth, o.Repeat, o.DeepRepeat, o.EstimateRepeat)
 	case len(o.Methods) == 0:

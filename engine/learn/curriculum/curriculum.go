@@ -84,7 +84,7 @@ func (c *Config) check() error {
 		{"courses", float64(c.Courses), 1, 1e6}, {"clone_epochs", float64(c.CloneEpochs), 1, 1e3}, {"clone_rate", c.CloneRate, 1e-9, 1},
 		{"iterations", float64(c.Iterations), 1, 1e6}, {"groups", float64(c.Groups), 1, 1e4}, {"rollouts", float64(c.Rollouts), 2, 1e3},
 		{"blind", c.Blind, 0, 1}, {"rate", c.Rate, 1e-9, 1}, {"passes", float64(c.Passes), 1, 100}, {"clip", c.Clip, 1e-3, 10}, {"anchor", c.Anchor, 0, 100},
-		{"scored", float64(c.Scored), 2, 1e6},
+		{"scored", float64(c.Scored), 2, 1e6}, {"seed", float64(c.Imitation.Seed), 0, MostSeed},
 	} {
 		if !(b.v >= b.lo && b.v <= b.hi) {
 			return fmt.Errorf("%w: %s %v is not between %v and %v", ErrCurriculum, b.name, b.v, b.lo, b.hi)

@@ -37,6 +37,10 @@ type trainer struct {
 	report    func(Progress)
 }
 
+// MostSeed is the largest seed of a training: what the seeds of episodes have
+// room for. A larger one would be a smaller one again.
+const MostSeed = 1<<16 - 1
+
 // seed is that of one episode: no two stages share one, and none is one that
 // scores.
 func (t *trainer) seed(stage, i int) uint64 {
