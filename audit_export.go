@@ -267,9 +267,9 @@ func verifyExport(cmd *cobra.Command, file string, v *audit.Verifier, asJSON boo
 	default:
 		of := "a selection: what was left out of it, this cannot tell"
 		if c.Whole {
-			of = "the whole log of its newest checkpoint"
+			of = "none is missing before the last"
 		}
-		_, err = fmt.Fprintf(out, "ok: %d records in the signed tree, %d with contents as they were hashed; %s\n", c.Records, c.Contents, of)
+		_, err = fmt.Fprintf(out, "ok: %d records in the signed tree of %d, %d with contents as they were hashed; %s\n", c.Records, c.Size, c.Contents, of)
 	}
 	if err == nil && !c.OK {
 		err = errQuiet

@@ -22,7 +22,7 @@ import (
 func (s auditSurface) mountFHIR(mux *http.ServeMux) {
 	mux.HandleFunc("/fhir/AuditEvent", func(w http.ResponseWriter, r *http.Request) {
 		h := export.Handler{
-			Site: export.Site{Log: s.log.Verifier().Name(), URL: s.rooms().cfg.CDSHooks.PublicURL},
+			Site: export.Site{Log: s.log.Verifier().Name(), URL: s.publicURL()},
 			Log:  s.log, Admit: s.admitSearch,
 			Failed: func(err error) { s.logger.Error("AuditEvent search", zap.Error(err)) },
 		}
@@ -34,6 +34,14 @@ func (s auditSurface) mountFHIR(mux *http.ServeMux) {
 			export.Refuse(w, http.StatusNotFound, "not-found", "only AuditEvent can be searched here")
 		}
 	})
+}
+
+// publicURL is where callers reach the service.
+func (s auditSurface) publicURL() string {
+	if s.rooms == nil {
+		return ""
+	}
+	return s.rooms().cfg.CDSHooks.PublicURL
 }
 
 // admitSearch is the access check of a search; search nil: one that cannot be

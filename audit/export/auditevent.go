@@ -158,10 +158,10 @@ func entities(e Event, call cdshooks.RequestMeta) []auditEntity {
 	var out []auditEntity
 	person, object := &coding{entityType, "1", "Person"}, &coding{entityType, "2", "System Object"}
 	role := func(code, display string) *coding { return &coding{objectRole, code, display} }
-	if what := inChart(call.FHIRServer, text(x.Patient), only("Patient")); what != nil {
+	if what := inChart(call.FHIRServer, relative("Patient", text(x.Patient)), only("Patient")); what != nil {
 		out = append(out, auditEntity{What: what, Type: person, Role: role("1", "Patient")})
 	}
-	if what := inChart(call.FHIRServer, text(x.Encounter), only("Encounter")); what != nil {
+	if what := inChart(call.FHIRServer, relative("Encounter", text(x.Encounter)), only("Encounter")); what != nil {
 		out = append(out, auditEntity{What: what, Type: object, Role: role("4", "Domain Resource")})
 	}
 	if x.RequestID != "" {

@@ -65,7 +65,7 @@ func entries(t testing.TB) []audit.Entry {
 	t.Helper()
 	request := cdshooks.RequestMeta{
 		Service: "sepsis-treatment", Client: "ehr", JTI: "token 1", RequestID: "req-1", Hook: "patient-view", HookInstance: "0198c1a0-0000-4000-8000-00000000000a",
-		User: "Practitioner/anna", Patient: "Patient/p1", Encounter: "Encounter/e1", FHIRServer: "https://ehr.example/fhir/", Bytes: 1234, Digest: hash("d"),
+		User: "Practitioner/anna", Patient: "p1", Encounter: "e1", FHIRServer: "https://ehr.example/fhir/", Bytes: 1234, Digest: hash("d"),
 	}
 	response, err := json.Marshal(cdshooks.Response{Cards: []cdshooks.Card{{
 		UUID: cardID, Summary: "MAP 58, goal 65: consider starting norepinephrine at 0.05 ug/kg/min", Indicator: "warning",

@@ -57,12 +57,13 @@ func writeNDJSON(w io.Writer, events iter.Seq2[Event, error]) (int, error) {
 }
 
 // Checked says what Verify found. A selection cannot show that nothing was left
-// out of it; Whole says that it is the whole tree of the newest checkpoint.
+// out of it; Whole says that no record before its last is missing.
 type Checked struct {
 	OK       bool   `json:"ok"`
 	Records  int    `json:"records"`  // lines that are in the signed tree
 	Contents int    `json:"contents"` // of these with index and body as they were hashed; of the rest, erased or left out, nothing vouches for the index
 	Whole    bool   `json:"whole"`
+	Size     int64  `json:"size"`               // records in the newest tree that a line is proved by; the export itself is recorded in it
 	BadLine  int    `json:"bad_line,omitempty"` // the first, from 1
 	BadID    string `json:"bad_id,omitempty"`   // as the line says
 	Problem  string `json:"problem,omitempty"`
@@ -76,7 +77,7 @@ func Verify(r io.Reader, v *audit.Verifier) (Checked, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	c := Checked{OK: true}
-	last, size := int64(-1), int64(0)
+	last := int64(-1)
 	for lines.Scan() {
 		var l entry
 		head, err := l.read(lines.Bytes(), v, last)
@@ -88,12 +89,12 @@ func Verify(r io.Reader, v *audit.Verifier) (Checked, error) {
 		if len(l.Salt) > 0 {
 			c.Contents++
 		}
-		last, size = l.Leaf, max(size, head.Size)
+		last, c.Size = l.Leaf, max(c.Size, head.Size)
 	}
 	if err := lines.Err(); err != nil {
 		return c, fmt.Errorf("read export: %w", err)
 	}
-	c.Whole = c.Records > 0 && int64(c.Records) == size
+	c.Whole = c.Records > 0 && int64(c.Records) == last+1
 	return c, nil
 }
 

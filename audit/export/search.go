@@ -101,7 +101,7 @@ func (s *Search) take(name, value string) error {
 			patients[i] = relative("Patient", v)
 		}
 		s.Patients = append(s.Patients, patients...)
-		return s.anyOf(patients, func(f *audit.Filter, v string) bool { return narrow(&f.Patient, v) })
+		return s.anyOf(patients, ofPatient, byBareID(ofPatient))
 	case "agent":
 		return s.anyOf(strings.Split(value, ","), func(f *audit.Filter, v string) bool { return narrow(&f.User, relative("Practitioner", v)) })
 	case "agent.identifier":
@@ -181,6 +181,17 @@ func (s *Search) anyOf(values []string, meanings ...func(*audit.Filter, string) 
 	return nil
 }
 
+func ofPatient(f *audit.Filter, v string) bool { return narrow(&f.Patient, v) }
+
+// byBareID is a meaning of a reference by its id alone, which is how most clients
+// name a patient in their calls.
+func byBareID(set func(*audit.Filter, string) bool) func(*audit.Filter, string) bool {
+	return func(f *audit.Filter, v string) bool {
+		_, id, _ := strings.Cut(v, "/")
+		return set(f, id)
+	}
+}
+
 // entity asks for records that touch a patient or encounter, or are about
 // another record. A patient here is one that is asked about, too.
 func (s *Search) entity(values []string) error {
@@ -196,7 +207,7 @@ func (s *Search) entity(values []string) error {
 			return fmt.Errorf("%w: entity is Patient/id, Encounter/id or urn:uuid:", ErrSearch)
 		}
 	}
-	return s.anyOf(values, func(f *audit.Filter, v string) bool {
+	of := func(f *audit.Filter, v string) bool {
 		switch {
 		case strings.HasPrefix(v, "Patient/"):
 			return narrow(&f.Patient, v)
@@ -204,6 +215,15 @@ func (s *Search) entity(values []string) error {
 			return narrow(&f.Encounter, v)
 		}
 		return narrow(&f.Refers, bare(v))
+	}
+	return s.anyOf(values, of, func(f *audit.Filter, v string) bool {
+		switch kind, id, both := strings.Cut(v, "/"); {
+		case both && kind == "Patient":
+			return narrow(&f.Patient, id)
+		case both:
+			return narrow(&f.Encounter, id)
+		}
+		return false
 	})
 }
 

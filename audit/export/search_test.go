@@ -316,11 +316,17 @@ func TestAnExportedLineIsProvedAndAChangedOneFound(t *testing.T) {
 	if c := check(lines[1], lines[4]); !c.OK || c.Whole {
 		t.Errorf("a selection: %+v", c)
 	}
+	if c := check(lines[:4]...); !c.OK || !c.Whole || c.Size != 9 {
+		t.Errorf("the beginning: %+v", c)
+	}
 	for name, change := range map[string]func([]string) []string{
-		"a patient in the index": func(l []string) []string { l[1] = strings.Replace(l[1], "Patient/p1", "Patient/p9", 1); return l },
+		"a patient in the index": func(l []string) []string {
+			l[1] = strings.Replace(l[1], `"patient":"p1"`, `"patient":"p9"`, 1)
+			return l
+		},
 		"a patient in what is read": func(l []string) []string {
-			i := strings.LastIndex(l[1], "Patient/p1")
-			l[1] = l[1][:i] + "Patient/p9" + l[1][i+10:]
+			i := strings.LastIndex(l[1], `"patient":"p1"`)
+			l[1] = l[1][:i] + `"patient":"p9"` + l[1][i+14:]
 			return l
 		},
 		"a line twice":        func(l []string) []string { return append(l[:2], l[1:]...) },
