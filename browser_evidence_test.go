@@ -151,7 +151,7 @@ func TestTheEvidenceOfTheDemonstrationIsReadable(t *testing.T) {
 		}
 		for _, card := range result.Cards {
 			if len(card.Links) > 0 && read < 2 {
-				wantReadable(t, ctx, card.Links[0].URL, "evidence-"+id)
+				wantReadable(t, ctx, d.base+"/evidence/"+card.Links[0].AppContext, "evidence-"+id)
 				read++
 			}
 		}
