@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -321,5 +322,22 @@ func TestWithoutAProviderNothingOfTheLogIsServed(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/audit/records", nil))
 	if w.Code != http.StatusNotFound {
 		t.Errorf("status %d", w.Code)
+	}
+}
+
+func TestAnAccessThatCannotWorkIsRefusedAtTheStart(t *testing.T) {
+	for name, text := range map[string]string{
+		"no audience":          "{issuer: https://id.example, jwks_url: https://id.example/keys, auditors: [a]}",
+		"nobody may read":      "{issuer: https://id.example, audience: a, jwks_url: https://id.example/keys}",
+		"keys without TLS":     "{issuer: https://id.example, audience: a, jwks_url: http://id.example/keys, auditors: [a]}",
+		"roles, but no issuer": "{auditors: [a]}",
+	} {
+		path := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(path, []byte("audit:\n  access: "+text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) {
+			sepsisagent(t, "serve", "--check", "--config", path).want(exitMisuse).says("audit.access")
+		})
 	}
 }

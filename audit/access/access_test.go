@@ -323,3 +323,19 @@ func TestAReadingSaysWhoReadWhatAndWhy(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// FuzzVerify: whatever comes as a token, nobody gets in without our provider's key.
+func FuzzVerify(f *testing.F) {
+	for _, s := range []string{"", "a.b.c", "eyJhbGciOiJub25lIiwia2lkIjoicnNhIn0.e30.", "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUifQ.AA"} {
+		f.Add(s)
+	}
+	g, err := New(Config{Issuer: "https://id.example", Audience: "a", JWKSURL: "https://127.0.0.1:1/keys", Network: "loopback", Auditors: []string{"a"}}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if r, err := g.Verify(t.Context(), raw); !errors.Is(err, ErrUnauthenticated) || len(r.Roles) > 0 {
+			t.Fatalf("%q: %+v, %v", raw, r, err)
+		}
+	})
+}
