@@ -88,7 +88,9 @@ func TestExportedAuditEventsKeepTheRulesOfFHIRAndBALP(t *testing.T) {
 		}
 		disclosures++
 		// BALP PrivacyDisclosure.Recipient
-		subtype := slices.ContainsFunc(e.Subtype, func(c fhir.Coding) bool { return *c.Code == "disclose" && strings.HasSuffix(*c.System, "iso-21089-lifecycle") })
+		subtype := slices.ContainsFunc(e.Subtype, func(c fhir.Coding) bool {
+			return *c.Code == "disclose" && strings.HasSuffix(*c.System, "iso-21089-lifecycle")
+		})
 		if !subtype || *e.Action != fhir.AuditEventActionC {
 			t.Errorf("a disclosure that is not called one: %s", line)
 		}
