@@ -337,7 +337,7 @@ func TestAnAccessThatCannotWorkIsRefusedAtTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(name, func(t *testing.T) {
-			sepsisagent(t, "serve", "--check", "--config", path).want(exitMisuse).says("audit.access")
+			sepsisagent(t, "serve", "--check", "--config", path).want(exitFailed).says("audit.access")
 		})
 	}
 }

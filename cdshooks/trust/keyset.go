@@ -27,13 +27,13 @@ type KeySet struct {
 }
 
 // NewKeySet reads nothing yet. network is one of the Network constants; algs are
-// of ES256, RS256, ES384 and RS384; now may be nil. Errors wrap ErrConfig.
+// of ES256, RS256, ES384 and RS384; now may be nil.
 func NewKeySet(address, network string, algs []string, now func() time.Time) (*KeySet, error) {
 	if err := checkAddress(address, network); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, err
 	}
 	if !slices.Contains([]string{NetworkPublic, NetworkPrivate, NetworkLoopback}, network) {
-		return nil, fmt.Errorf("%w: network %q is not one of public, private, loopback", ErrConfig, network)
+		return nil, fmt.Errorf("network %q is not one of public, private, loopback", network)
 	}
 	if now == nil {
 		now = time.Now
@@ -43,7 +43,7 @@ func NewKeySet(address, network string, algs []string, now func() time.Time) (*K
 	s.kinds = kindNone
 	for _, alg := range algs {
 		if setKinds[alg] == kindNone {
-			return nil, fmt.Errorf("%w: algorithm %q is none that a key set is used for", ErrConfig, alg)
+			return nil, fmt.Errorf("algorithm %q is none that a key set is used for", alg)
 		}
 		s.kinds |= setKinds[alg]
 	}
