@@ -158,7 +158,9 @@ func (s *shape) card(c map[string]any, seen map[string]bool) {
 		s.want(text(o, "code") != "" && text(o, "system") != "" && text(o, "display") != "", "C34", "override reason")
 	}
 	for _, l := range objects(c, "links") {
-		s.members(l, "C36", "label", "url", "type")
+		s.members(l, "C36", "label", "url", "type", "appContext")
+		s.want(text(l, "type") == "smart" || text(l, "appContext") == "", "C38", "appContext")
+		s.want(text(l, "type") != "smart" || !strings.ContainsAny(text(l, "url"), "?#"), "C37", "url")
 		s.want(text(l, "label") != "" && isWeb(text(l, "url")) && (text(l, "type") == "absolute" || text(l, "type") == "smart"), "C36", "link")
 	}
 	suggestions := objects(c, "suggestions")

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -313,5 +314,56 @@ func TestAnEHRThatCannotBeAskedIsSaidSo(t *testing.T) {
 				t.Errorf("when it is back: status %d", r.status)
 			}
 		})
+	}
+}
+
+func TestASmartLinkIsBareAndOnlyItHasAnAppContext(t *testing.T) {
+	for _, tc := range []struct {
+		link Link
+		ok   bool
+	}{
+		{Link{Label: "l", URL: "https://cds.example.org/launch", Type: LinkSMART, AppContext: "h"}, true},
+		{Link{Label: "l", URL: "https://cds.example.org/launch", Type: LinkSMART}, true},
+		{Link{Label: "l", URL: "https://cds.example.org/evidence/h", Type: LinkAbsolute}, true},
+		{Link{Label: "l", URL: "https://cds.example.org/evidence/h", Type: LinkAbsolute, AppContext: "h"}, false},
+		{Link{Label: "l", URL: "https://cds.example.org/launch?iss=x", Type: LinkSMART}, false},
+		{Link{Label: "l", URL: "https://cds.example.org/launch#x", Type: LinkSMART}, false},
+		{Link{Label: "l", URL: "/launch", Type: LinkSMART}, false},
+		{Link{Label: "l", URL: "https://cds.example.org/launch", Type: "SMART"}, false},
+		{Link{URL: "https://cds.example.org/launch", Type: LinkSMART}, false},
+	} {
+		if err := tc.link.validate(); (err == nil) != tc.ok {
+			t.Errorf("%+v: %v", tc.link, err)
+		}
+	}
+}
+
+func TestASessionOfOneReplicaHoldsOnAnotherWithTheSameKey(t *testing.T) {
+	l := openLaunched(t, nil)
+	path, session := l.page()
+	again := l.service.Deps
+	again.Predecessor = l.service
+	next, err := New(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	w := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodGet, path, nil)
+	req.AddCookie(session)
+	next.Handler().ServeHTTP(w, req)
+	if w.Code != http.StatusOK {
+		t.Errorf("after a reload: status %d", w.Code)
+	}
+	again.Predecessor = nil // and so another key, because none is configured
+	stranger, err := New(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	w = httptest.NewRecorder()
+	stranger.Handler().ServeHTTP(w, req)
+	if w.Code != http.StatusNotFound {
+		t.Errorf("with another key: status %d", w.Code)
 	}
 }
