@@ -34,6 +34,8 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
+	"github.com/sepsisagent/sepsisagent/configs"
+	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // apiHouse is a log with its API and an identity provider.
@@ -88,12 +90,21 @@ func newAPIHouse(t *testing.T) (*apiHouse, *breakable) {
 			Patient: fmt.Sprintf("p%d", i%2), User: "Practitioner/1", Status: "suggest", Topic: "treatment", Shown: true, Model: strings.Repeat("ab", 32),
 		}, fmt.Sprintf(`{"secret":"body of %d"}`, i))
 	}
+	cfg, err := loadConfig("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps, err := fhir.LoadCodeMaps(configs.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rooms{cfg: cfg, mapper: fhir.NewMapper(maps)}
 	appends := &breakable{Appender: l}
 	other := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the service") })
 	h, err := withAudit(other, access.Config{
 		Issuer: "https://id.example", Audience: "audit", JWKSURL: provider.URL, Network: "loopback",
 		Auditors: []string{"auditor"}, Investigators: []string{"investigator"}, Operators: []string{"operator"}, FailuresPerMinute: 30,
-	}, auditSurface{log: l, appends: appends, logger: zap.NewNop()})
+	}, auditSurface{log: l, appends: appends, rooms: func() *rooms { return r }, logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
