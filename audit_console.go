@@ -7,30 +7,26 @@ package main
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/audit/console"
-	"github.com/sepsisagent/sepsisagent/audit/export"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
 // mountConsole serves the console. demo is the token of the demo auditor; empty:
 // there is none.
 func (s auditSurface) mountConsole(mux *http.ServeMux, gate console.Gate, demo string) *console.Console {
-	public := s.rooms().cfg.CDSHooks.PublicURL
 	c := console.New(console.Deps{
-		Log: s.log, Gate: gate, Appends: s.appends, Demo: demo, Secure: strings.HasPrefix(public, "https://"),
-		Site: export.Site{Log: s.log.Verifier().Name(), URL: public},
+		Log: s.log, Gate: gate, Appends: s.appends, Demo: demo,
 		Chart: func() console.Chart {
 			r := s.rooms()
 			zone, err := time.LoadLocation(r.cfg.CDSHooks.TimeZone)
 			if err != nil { // checked at start
 				zone = time.UTC
 			}
-			return console.Chart{Remapper: cdshooks.MappedCharts{Mapper: r.mapper}, State: r.cfg.State, Zone: zone}
+			return console.Chart{Remapper: cdshooks.MappedCharts{Mapper: r.mapper}, State: r.cfg.State, Zone: zone, PublicURL: r.cfg.CDSHooks.PublicURL}
 		},
 		Failed: func(page string, err error) {
 			s.logger.Error("audit console", zap.String("page", page), zap.Error(err))

@@ -77,7 +77,7 @@ var importTable = map[string][]string{
 	"audit/access": {"audit", "cdshooks/trust", "configs"},
 	// The console shows what was recorded with the codec and the pages that the
 	// service has for it.
-	"audit/console": {"audit", "audit/access", "audit/export", "audit/query", "cdshooks", "cdshooks/evidence", "engine/state", "engine/figure"},
+	"audit/console": {"audit", "audit/access", "audit/export", "audit/query", "audit/story", "cdshooks", "cdshooks/evidence", "engine/state", "engine/figure"},
 	"configs":       {},
 }
 

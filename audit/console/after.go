@@ -2,172 +2,147 @@
 
 package console
 
-// This file: what happened to the patient after a decision, as later calls read
-// the chart: pressure, rates and boluses beside what was suggested, and values
-// that had been taken before the decision and were not known yet.
+// This file: what happened to the patient after a decision, as audit/story tells
+// it, and drawn.
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"html/template"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/story"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/engine/figure"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
-// How far and how often is looked ahead.
-const (
-	afterSpan  = 48 * time.Hour
-	afterCalls = 12
-)
-
 // after is the course after a decision.
 type after struct {
-	Suggested []fact
-	Rows      []later
-	Late      []string // taken before, known after
-	Figures   []template.HTML
-	More      bool // there were more calls than are shown
+	Untold  bool // a later record cannot be read, so that the course would have holes
+	Became  []fact
+	Rows    []later
+	Orders  []string
+	Late    []string // taken before, known only after
+	Figures []template.HTML
 }
 
-// later is one chart as it was read, the one decided on first.
-type later struct {
-	ID, At, Status, MAP, Rate, Lactate, Bolus, Urine string
-	Differs                                          bool
-}
+// later is the chart as a later call read it.
+type later struct{ ID, At, MAP, Running, Bolus string }
 
-// afterwards reads the later decisions of the same patient at the same EHR.
-func (c *Console) afterwards(ctx context.Context, chart Chart, ix audit.Index, call *cdshooks.Record, tl *state.Timeline) (*after, error) {
-	rows, err := c.Log.Query(ctx, audit.Filter{
-		Kind: cdshooks.KindDecision, Client: ix.Client, Patient: ix.Patient,
-		Since: ix.Time, Until: ix.Time.Add(afterSpan), OldestFirst: true, Limit: afterCalls + 2,
-	})
+// afterwards tells it.
+func (c *Console) afterwards(ctx context.Context, chart Chart, id string, call *cdshooks.Record) *after {
+	s, err := story.Tell(ctx, story.Deps{Log: c.Log, Charts: chart.Remapper, State: chart.State}, id)
 	if err != nil {
-		return nil, err
+		c.Failed("story", err)
+		return &after{Untold: true}
 	}
-	out := &after{Suggested: suggested(call)}
+	out := &after{Became: became(s.Afterwards, chart.Zone)}
 	at := call.Receipt.At
-	var series [3][]figure.Point
-	note := func(row later, t time.Time, tl *state.Timeline) {
-		if tl != nil {
-			for i, y := range row.fill(tl.Present) {
-				series[i] = append(series[i], figure.Point{X: t.Sub(at).Hours(), Y: y})
+	var pressure []figure.Point
+	rates := map[string][]figure.Point{}
+	var drugs []string
+	note := func(t time.Time, running []story.Agent) {
+		for _, a := range running {
+			if a.State != state.AgentRunning || a.RateUgKgMin <= 0 {
+				continue
 			}
+			if rates[a.Drug] == nil {
+				drugs = append(drugs, a.Drug)
+			}
+			rates[a.Drug] = append(rates[a.Drug], figure.Point{X: t.Sub(at).Hours(), Y: a.RateUgKgMin})
 		}
+	}
+	note(at, s.Running)
+	for _, p := range s.Afterwards.Points {
+		row := later{ID: p.Receipt, At: stamp(p.At, chart.Zone), MAP: "unknown", Running: runningWords(p.Running), Bolus: "unknown"}
+		if p.MAPMmHg != nil {
+			row.MAP = decimal(*p.MAPMmHg) + ", " + stamp(p.MAPAt, chart.Zone)
+			pressure = append(pressure, figure.Point{X: p.MAPAt.Sub(at).Hours(), Y: *p.MAPMmHg})
+		}
+		if p.BolusMl != nil {
+			row.Bolus = decimal(*p.BolusMl)
+		}
+		note(p.At, p.Running)
 		out.Rows = append(out.Rows, row)
 	}
-	note(later{ID: ix.ID, At: stamp(at, chart.Zone), Status: ix.Status + " (this record)"}, at, tl)
-	late := map[string]string{}
-	for _, r := range rows {
-		if r.Index.ID == ix.ID {
-			continue
+	for _, o := range s.Afterwards.Orders {
+		words := fmt.Sprintf("%s, %s: %s, %s", stamp(o.At, chart.Zone), o.Hook, o.Drug, o.Received)
+		if o.Severity != "" {
+			words += " (found: " + o.Severity + ")"
 		}
-		if len(out.Rows) > afterCalls {
-			out.More = true
-			break
-		}
-		stored, err := c.Log.Get(ctx, r.Index.ID)
-		if err != nil {
-			continue // erased since
-		}
-		record, err := cdshooks.DecodeRecord(stored.Body)
-		if err != nil || record.Receipt == nil || record.Receipt.At.Before(at) {
-			continue
-		}
-		row := later{ID: r.Index.ID, At: stamp(record.Receipt.At, chart.Zone), Status: r.Index.Status}
-		in, err := cdshooks.EvidenceOf(chart.Remapper, chart.State, record, cdshooks.PageView{Zone: chart.Zone, Now: record.Receipt.At})
-		if err != nil || in.Timeline == nil {
-			row.Differs = true
-			out.Rows = append(out.Rows, row)
-			continue
-		}
-		row.Differs = in.Differs
-		note(row, record.Receipt.At, in.Timeline)
-		for _, reading := range in.Timeline.Present.Readings {
-			if !reading.At.After(at) && reading.Available.After(at) {
-				late[string(reading.Concept)+reading.At.String()] = fmt.Sprintf("%s %s %s, taken %s, known from %s",
-					reading.Concept, decimal(reading.Value), reading.Unit, stamp(reading.At, chart.Zone), stamp(reading.Available, chart.Zone))
-			}
-		}
+		out.Orders = append(out.Orders, words)
 	}
-	for _, text := range late {
-		out.Late = append(out.Late, text)
+	for _, l := range s.Later {
+		out.Late = append(out.Late, fmt.Sprintf("%s %s, of %s, known from %s", l.What, l.Received, stamp(l.True, chart.Zone), stamp(l.Available, chart.Zone)))
 	}
-	slices.Sort(out.Late)
-	if len(out.Rows) > 1 {
-		for i, q := range []struct{ name, unit string }{{"MAP", "mmHg"}, {"Vasopressors, norepinephrine-equivalents", "ug/kg/min"}, {"Lactate", "mmol/L"}} {
-			out.Figures = append(out.Figures, template.HTML(figure.Lines{ // figure escapes what it draws
-				Title: q.name + " after the decision", Desc: "One point for each later call, as the chart was read then.",
-				XLabel: "hours after the decision", YLabel: q.unit, Width: 420, Height: 220, FromZero: i > 0,
-				Series: []figure.Series{{Name: q.name, Points: series[i], Marks: true}},
-			}.SVG()))
+	// One point is no course.
+	draw := func(name, unit string, zero bool, series []figure.Series) {
+		out.Figures = append(out.Figures, template.HTML(figure.Lines{ // figure escapes what it draws
+			Title: name + " after the decision", Desc: "As later calls read the chart.", XLabel: "hours after the decision", YLabel: name + ", " + unit,
+			Width: 480, Height: 240, FromZero: zero, Series: series,
+		}.SVG()))
+	}
+	if len(pressure) > 1 {
+		draw("MAP", "mmHg", false, []figure.Series{{Name: "newest MAP", Points: pressure, Marks: true}})
+	}
+	if len(out.Rows) > 1 && len(drugs) > 0 {
+		var series []figure.Series
+		for _, d := range drugs {
+			series = append(series, figure.Series{Name: d, Points: rates[d], Marks: true})
 		}
-	}
-	return out, nil
-}
-
-// fill writes what a chart says into the row, and gives pressure, rate and lactate
-// as numbers; NaN where unknown.
-func (l *later) fill(p state.Present) [3]float64 {
-	numbers := [3]float64{math.NaN(), math.NaN(), math.NaN()}
-	l.MAP, l.Rate, l.Lactate, l.Bolus, l.Urine = "unknown", "unknown", "unknown", "unknown", "unknown"
-	if m := p.MAP.Newest; m != nil {
-		numbers[0], l.MAP = m.Value, decimal(m.Value)
-	}
-	if p.VasoKnown {
-		numbers[1], l.Rate = p.NEUgKgMin, decimal(p.NEUgKgMin)
-		var running []string
-		for _, a := range p.Agents {
-			if a.State == state.AgentRunning {
-				rate, unit := a.RateUgKgMin, "ug/kg/min"
-				if rate == 0 {
-					rate, unit = a.Rate, a.RateUnit
-				}
-				running = append(running, string(a.Drug)+" "+decimal(rate)+" "+unit)
-			}
-		}
-		if len(running) > 0 {
-			l.Rate += " (" + strings.Join(running, ", ") + ")"
-		}
-	}
-	if m := p.Lactate.Now; m != nil {
-		numbers[2], l.Lactate = m.Value, m.Comparator+decimal(m.Value)
-	}
-	if p.Fluids.Known {
-		l.Bolus = decimal(p.Fluids.Bolus3hMl)
-	}
-	if p.Fluids.UrineKnown {
-		l.Urine = decimal(p.Fluids.Urine6hMl)
-	}
-	return numbers
-}
-
-// decimal writes a number with three significant decimals at most.
-func decimal(x float64) string {
-	return strconv.FormatFloat(math.Round(x*1000)/1000, 'f', -1, 64)
-}
-
-// suggested is what was advised, in numbers to compare with what was given.
-func suggested(call *cdshooks.Record) []fact {
-	a := call.Receipt.Outcome.Decision.Advice
-	var out []fact
-	if v := a.Vasopressor; v != nil {
-		words := fmt.Sprintf("%s %s → %s ug/kg/min", v.Direction, decimal(v.FromUgKgMin), decimal(v.ToUgKgMin))
-		if v.UMin > 0 {
-			words = fmt.Sprintf("%s %s U/min", v.Direction, decimal(v.UMin))
-		}
-		out = append(out, fact{Label: string(v.Drug), Value: words})
-	}
-	if f := a.Fluid; f != nil {
-		out = append(out, fact{Label: cmp.Or(f.Kind, "crystalloid"), Value: fmt.Sprintf("bolus of %s mL over %d min", decimal(f.BolusMl), f.OverMin)})
+		draw("Running rates", "ug/kg/min", true, series)
 	}
 	return out
+}
+
+// became holds what was suggested against what was given.
+func became(a story.Afterwards, zone *time.Location) []fact {
+	var out []fact
+	if v := a.Vasopressor; v != nil {
+		words := fmt.Sprintf("suggested: %s, %s → %s ug/kg/min; given: %s", v.Direction, decimal(v.FromUgKgMin), decimal(v.ToUgKgMin), v.Became)
+		if !v.Charted.IsZero() {
+			words += fmt.Sprintf(", %s ug/kg/min at %s (%.0f min after)", decimal(v.GivenUgKgMin), stamp(v.Charted, zone), v.AfterMin)
+		}
+		out = append(out, fact{Label: v.Drug, Value: words})
+		if v.MAPBeforeMmHg != nil && v.MAPAfterMmHg != nil {
+			out = append(out, fact{Label: "MAP", Value: fmt.Sprintf("%s mmHg before, %s mmHg at %s", decimal(*v.MAPBeforeMmHg), decimal(*v.MAPAfterMmHg), stamp(v.MAPAfterChange, zone))})
+		}
+	}
+	if f := a.Fluid; f != nil {
+		given := "not known"
+		if f.GivenMl != nil {
+			given = decimal(*f.GivenMl) + " mL since"
+		}
+		out = append(out, fact{Label: "Bolus", Value: "suggested: " + decimal(f.SuggestedMl) + " mL; given: " + given})
+	}
+	return out
+}
+
+// runningWords lists what runs, and what nobody can tell.
+func runningWords(agents []story.Agent) string {
+	var out []string
+	for _, a := range agents {
+		switch {
+		case a.State == state.AgentStopped:
+		case a.State != state.AgentRunning:
+			out = append(out, a.Drug+" "+a.State)
+		case a.RateUgKgMin > 0:
+			out = append(out, a.Drug+" "+decimal(a.RateUgKgMin)+" ug/kg/min")
+		default:
+			out = append(out, a.Drug+" "+decimal(a.Rate)+" "+a.RateUnit)
+		}
+	}
+	if len(out) == 0 {
+		return "none charted"
+	}
+	return strings.Join(out, ", ")
+}
+
+// decimal writes a number with at most three digits after the point.
+func decimal(x float64) string {
+	s := strconv.FormatFloat(x, 'f', 3, 64)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }

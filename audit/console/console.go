@@ -47,12 +47,15 @@ type Gate interface {
 	Failed(access.Reader)
 }
 
-// Chart is how stored records become a chart again: of the service as it runs at
-// the time of the call.
+// Chart is how stored records become a chart again, and where the service is
+// reached: as it runs at the time of the call.
 type Chart struct {
 	Remapper cdshooks.Remapper
 	State    state.Config
 	Zone     *time.Location
+	// PublicURL of the service. Where it is https, cookies are sent over nothing
+	// else.
+	PublicURL string
 }
 
 // Deps are what a console is made of.
@@ -61,14 +64,10 @@ type Deps struct {
 	Gate    Gate
 	Appends access.Appender // where readings are recorded
 	Chart   func() Chart
-	Site    export.Site
 	// Demo, when not empty, is a token that the gate takes: the sign-in page has a
 	// button that enters with it. For synthetic patients on loopback only.
 	Demo string
-	// Secure: the console is reached over https, and cookies are sent over nothing
-	// else.
-	Secure bool
-	Now    func() time.Time // nil: time.Now
+	Now  func() time.Time // nil: time.Now
 	// Failed is told of errors inside us; nil: nobody is.
 	Failed func(page string, err error)
 }
@@ -123,7 +122,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if c.Secure {
+	if c.secure() {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -68,7 +68,7 @@ func (c *Console) export(ctx context.Context, v *visit) (answer, error) {
 		q.Cursor = page.Next
 	}
 	var out bytes.Buffer
-	if v.reading.Found, err = export.Write(&out, format, c.Site, c.events(ctx, ids)); err != nil {
+	if v.reading.Found, err = export.Write(&out, format, export.Site{Log: c.Log.Verifier().Name(), URL: c.Chart().PublicURL}, c.events(ctx, ids)); err != nil {
 		return answer{}, err
 	}
 	return answer{body: out.Bytes(), kind: fileKinds[format][0], file: fileKinds[format][1]}, nil

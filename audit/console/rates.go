@@ -39,7 +39,7 @@ type ratesView struct {
 	Spans       []span
 	Span, Words string
 	Unit, Topic string
-	Figures     []template.HTML
+	Figures     []drawing
 	Periods     []periodRow
 	Groups      []cdshooks.Rate
 	Reasons     []fact
@@ -150,7 +150,7 @@ func share(a, b int) string {
 }
 
 // trendFigures draws the periods, the present one at 0.
-func trendFigures(periods []cdshooks.Period, s span) []template.HTML {
+func trendFigures(periods []cdshooks.Period, s span) []drawing {
 	unit := "days"
 	if s.each == time.Hour {
 		unit = "hours"
@@ -171,25 +171,51 @@ func trendFigures(periods []cdshooks.Period, s span) []template.HTML {
 	}
 	percent := func(a, b int) float64 {
 		if b == 0 {
-			return math.NaN()
+			return math.NaN() // not drawn
 		}
 		return 100 * float64(a) / float64(b)
 	}
-	burden := figure.Lines{
-		Title: "Alert burden", Desc: "Cards in 100 calls, and what was kept back, by period.", XLabel: unit + " before now", YLabel: "in 100 calls", FromZero: true, Width: 520,
-		Series: []figure.Series{
-			{Name: "with a card", Marks: true, Points: points(func(p cdshooks.Period) float64 { return percent(p.Shown, p.Calls) })},
-			{Name: "suppressed", Marks: true, Points: points(func(p cdshooks.Period) float64 { return percent(p.Suppressed, p.Calls) })},
-			{Name: "abstained", Marks: true, Points: points(func(p cdshooks.Period) float64 { return percent(p.Abstained, p.Calls) })},
-		},
+	count := func(n func(cdshooks.Period) int) []figure.Point {
+		return points(func(p cdshooks.Period) float64 { return float64(n(p)) })
 	}
-	said := figure.Lines{
-		Title: "What became of the cards", Desc: "Calls with a card by what clinicians did, by period.", XLabel: unit + " before now", YLabel: "calls with a card", FromZero: true, Width: 520,
-		Series: []figure.Series{
-			{Name: "accepted", Marks: true, Points: points(func(p cdshooks.Period) float64 { return float64(p.Accepted) })},
-			{Name: "overridden", Marks: true, Points: points(func(p cdshooks.Period) float64 { return float64(p.Overridden) })},
-			{Name: "unanswered", Marks: true, Points: points(func(p cdshooks.Period) float64 { return float64(p.Unanswered) })},
-		},
+	all := []figure.Lines{
+		{Title: "Calls and cards", Desc: "How many calls there were, and how many led to a card, by period.", YLabel: "calls", Series: []figure.Series{
+			{Name: "calls", Points: count(func(p cdshooks.Period) int { return p.Calls })},
+			{Name: "with a card", Points: count(func(p cdshooks.Period) int { return p.Shown })},
+			{Name: "suppressed", Points: count(func(p cdshooks.Period) int { return p.Suppressed })},
+			{Name: "abstained", Points: count(func(p cdshooks.Period) int { return p.Abstained })},
+		}},
+		{Title: "What became of the cards", Desc: "Calls with a card by what clinicians did, by period.", YLabel: "calls with a card", Series: []figure.Series{
+			{Name: "accepted", Points: count(func(p cdshooks.Period) int { return p.Accepted })},
+			{Name: "overridden", Points: count(func(p cdshooks.Period) int { return p.Overridden })},
+			{Name: "unanswered", Points: count(func(p cdshooks.Period) int { return p.Unanswered })},
+		}},
 	}
-	return []template.HTML{template.HTML(burden.SVG()), template.HTML(said.SVG())} // figure escapes what it draws
+	busy := 0
+	for _, p := range periods {
+		if p.Calls > 0 {
+			busy++
+		}
+	}
+	if busy > 1 { // one point is no trend
+		all = append(all, figure.Lines{Title: "Shares", Desc: "Cards in 100 calls, and overrides in 100 cards with an answer, by period.", YLabel: "in 100", Series: []figure.Series{
+			{Name: "cards, of calls", Points: points(func(p cdshooks.Period) float64 { return percent(p.Shown, p.Calls) })},
+			{Name: "overridden, of answered", Points: points(func(p cdshooks.Period) float64 { return percent(p.Overridden, p.Accepted+p.Overridden) })},
+		}})
+	}
+	var out []drawing
+	for _, l := range all {
+		l.XLabel, l.FromZero, l.Width = unit+" before now", true, 520
+		for i := range l.Series {
+			l.Series[i].Marks = true
+		}
+		out = append(out, drawing{l.Title, template.HTML(l.SVG())}) // figure escapes what it draws
+	}
+	return out
+}
+
+// drawing is a figure with its caption.
+type drawing struct {
+	Caption string
+	SVG     template.HTML
 }

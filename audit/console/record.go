@@ -222,8 +222,8 @@ func (c *Console) story(ctx context.Context, v *visit, view *recordView, stored 
 		view.AskReason = v.reader.Has(access.Investigator)
 		return nil
 	}
-	view.After, err = c.afterwards(ctx, chart, ix, call, in.Timeline)
-	return err
+	view.After = c.afterwards(ctx, chart, ix.ID, call)
+	return nil
 }
 
 // actsOf is what a feedback record says was done.

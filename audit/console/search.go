@@ -221,7 +221,7 @@ func (s *searchView) fields(q query.Query) {
 		order = "oldest"
 	}
 	s.Patient = []field{
-		{Name: "patient", Label: "Patient", Value: q.Patient, Hint: "as the EHR calls it, e.g. Patient/123"},
+		{Name: "patient", Label: "Patient", Value: q.Patient, Hint: "the id that calls of the EHR name"},
 		{Name: "encounter", Label: "Encounter", Value: q.Encounter, Hint: "narrows the patient"},
 	}
 	s.More = []field{

@@ -162,17 +162,20 @@ func (s *sessions) end(id string) {
 	delete(s.by, id)
 }
 
+// secure reports that the service is reached over https.
+func (c *Console) secure() bool { return strings.HasPrefix(c.Chart().PublicURL, "https://") }
+
 // cookieName is that of the session's cookie. Over https its name binds it to
 // this host.
 func (c *Console) cookieName() string {
-	if c.Secure {
+	if c.secure() {
 		return "__Host-sepsisagent-audit"
 	}
 	return "sepsisagent-audit"
 }
 
 func (c *Console) setCookie(w http.ResponseWriter, value string) {
-	cookie := &http.Cookie{Name: c.cookieName(), Value: value, Path: "/", HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteStrictMode}
+	cookie := &http.Cookie{Name: c.cookieName(), Value: value, Path: "/", HttpOnly: true, Secure: c.secure(), SameSite: http.SameSiteStrictMode}
 	if value == "" {
 		cookie.MaxAge = -1
 	}
