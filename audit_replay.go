@@ -91,7 +91,7 @@ func auditReplay() *cobra.Command {
 					return err
 				}
 			}
-			if model != "" {
+			if model != "" || reportFile != "" {
 				return summary.printStudy(cmd, f.json)
 			}
 			return summary.print(cmd, f.json)
