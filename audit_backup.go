@@ -7,6 +7,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -105,5 +106,53 @@ func auditReseal() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	return cmd
+}
+
+func auditRotateKey() *cobra.Command {
+	var f auditFlags
+	var why audit.Why
+	var file string
+	cmd := &cobra.Command{
+		Use: "rotate-key", Short: "Replace the key that signs checkpoints", Args: noArgs,
+		Long: "Replace the signing key. Old key and new sign that the one replaced the other; whoever has either public\n" +
+			"key verifies the whole log, and what the old key signs later is not believed. The new key is made unless\n" +
+			"its file exists. Stop the service first, and name the new file in audit.key_file after: with the old key\n" +
+			"nothing more can be appended. Give the new public key to those who verify, and to witnesses.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := require(cmd, "new-key"); err != nil {
+				return err
+			}
+			if err := why.Validate(); err != nil {
+				return misuse("%v (hint: --operator and --reason)", err)
+			}
+			a, err := f.resolve()
+			if err != nil {
+				return err
+			}
+			key, err := audit.ReadKeyFile(a.KeyFile)
+			if err != nil {
+				return err
+			}
+			fresh, err := audit.ReadKeyFile(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				fresh, err = audit.CreateKeyFile(file, key.Name())
+			}
+			if err != nil {
+				return err
+			}
+			if err := a.rotate(cmd.Context(), key, fresh, why); err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"key_file": file, "public_key": fresh.Verifier().String()})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "signing key %s from now on (name it in audit.key_file)\npublic key  %s\n", file, fresh.Verifier())
+			return err
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&file, "new-key", "", "file of the new signing key")
+	registerWhy(cmd, &why)
 	return cmd
 }

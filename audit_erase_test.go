@@ -228,3 +228,21 @@ func TestAuditWitness(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestAuditRotateKey(t *testing.T) {
+	h := newAuditHouse(t)
+	h.fill(t, 3)
+	fresh := filepath.Join(t.TempDir(), "new.key")
+	sepsisagent(t, h.with("audit", "rotate-key", "--new-key", fresh)...).want(exitMisuse).says("--operator")
+	var made struct {
+		PublicKey string `json:"public_key"`
+	}
+	sepsisagent(t, h.with("audit", "rotate-key", "--new-key", fresh, "--operator", "o", "--reason", "yearly", "--json")...).want(exitOK).object(&made)
+	sepsisagent(t, h.with("audit", "query")...).want(exitFailed).says("replaced by another")
+	now := auditHouse{db: h.db, key: fresh}
+	sepsisagent(t, now.with("audit", "query")...).want(exitOK).prints("key")
+	for _, public := range []string{h.public, made.PublicKey} {
+		sepsisagent(t, "audit", "verify", "--db", h.db, "--public-key", public).want(exitOK).prints("ok: 5 records")
+	}
+	sepsisagent(t, "audit", "verify", "--db", h.db, "--public-key", newAuditHouse(t).public).want(exitFailed).prints("NOT OK")
+}

@@ -136,6 +136,22 @@ func (a AuditConfig) verify(ctx context.Context, v *audit.Verifier, kept []byte)
 	return postgres.Verify(ctx, address, opts, kept)
 }
 
+// rotate replaces the log's signing key.
+func (a AuditConfig) rotate(ctx context.Context, key, fresh *audit.Key, why audit.Why) error {
+	opts, err := a.keeping(sqllog.Options{Key: key, Seen: a.SeenFile})
+	if err != nil {
+		return err
+	}
+	if !a.inPostgres() {
+		return sqlite.Rotate(ctx, a.Path, opts, fresh, why)
+	}
+	address, err := a.address()
+	if err != nil {
+		return err
+	}
+	return postgres.Rotate(ctx, address, opts, fresh, why)
+}
+
 // migrate brings the log's tables to this build's version.
 func (a AuditConfig) migrate(ctx context.Context) (from, to int64, err error) {
 	if !a.inPostgres() {

@@ -15,7 +15,7 @@ func commands() []*cobra.Command {
 		group("evaluate", "Score models and decisions", evaluateWorld(), evaluatePolicy(), evaluateStays(), evaluateICUSepsis()),
 		group("model", "Say which model this is, import one, or sign for it", modelInfo(), modelCard(), modelImport(), modelAccept()),
 		group("rules", "List and test the safety rules", rulesList(), rulesTest()),
-		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditRates(), auditShow(), auditStory(), auditAfterwards(), auditVerify(), auditMigrate(), auditCheckpoint(), auditProve(), auditCheck(), auditWitness(), auditErase(), auditHold(), auditBackup(), auditEncryptionKey(), auditReseal(), auditReplay(), auditExport()),
+		group("audit", "Make, read and check the audit log", auditInit(), auditQuery(), auditRates(), auditShow(), auditStory(), auditAfterwards(), auditVerify(), auditMigrate(), auditCheckpoint(), auditProve(), auditCheck(), auditWitness(), auditErase(), auditHold(), auditBackup(), auditEncryptionKey(), auditReseal(), auditRotateKey(), auditReplay(), auditExport()),
 		healthcheck(),
 	}
 }

@@ -48,13 +48,16 @@ func (c Checkpoint) Sign(key *Key) ([]byte, error) {
 // OpenCheckpoint checks the signature of a signed checkpoint and reads it.
 // Errors wrap ErrCheckpoint.
 func OpenCheckpoint(signed []byte, v *Verifier) (Checkpoint, error) {
-	n, err := note.Open(signed, note.VerifierList(v.verifier))
+	n, err := note.Open(signed, v.verifiers())
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %v", ErrCheckpoint, err)
 	}
 	c, err := parseCheckpoint(n.Text)
 	if err != nil {
 		return Checkpoint{}, err
+	}
+	if !v.signs(c.Size, n.Sigs) {
+		return Checkpoint{}, fmt.Errorf("%w: signed by a key that was not the log's at size %d", ErrCheckpoint, c.Size)
 	}
 	if c.Origin != v.Name() {
 		return Checkpoint{}, fmt.Errorf("%w: origin %q, key of %q", ErrCheckpoint, c.Origin, v.Name())
@@ -92,6 +95,7 @@ type Key struct {
 type Verifier struct {
 	verifier note.Verifier
 	vkey     string
+	ring     []ringKey // of a log whose key was replaced; see Follow
 }
 
 // Name is the origin the key signs for.

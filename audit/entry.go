@@ -11,7 +11,7 @@ import "time"
 type Index struct {
 	ID           string    `json:"id"`   // receipt id, UUID v7, unique
 	Time         time.Time `json:"time"` // wall clock, UTC
-	Kind         string    `json:"kind"` // "decision","feedback","refusal","failure","config","read","erasure","hold"
+	Kind         string    `json:"kind"` // "decision","feedback","refusal","failure","config","read","erasure","hold","key"
 	Client       string    `json:"client,omitempty"`
 	RequestID    string    `json:"request,omitempty"`
 	HookInstance string    `json:"hookInstance,omitempty"`

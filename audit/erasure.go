@@ -10,6 +10,7 @@ package audit
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,10 +22,14 @@ import (
 const (
 	KindErasure = "erasure"
 	KindHold    = "hold"
+	KindKey     = "key" // the key that signs checkpoints was replaced
 )
 
+// PermanentKinds are those kinds.
+func PermanentKinds() []string { return []string{KindErasure, KindHold, KindKey} }
+
 // Permanent says whether entries of a kind can never be erased.
-func Permanent(kind string) bool { return kind == KindErasure || kind == KindHold }
+func Permanent(kind string) bool { return slices.Contains(PermanentKinds(), kind) }
 
 // Words of a hold in its index: Status, and Topic for what it covers.
 const (

@@ -27,6 +27,7 @@ type Place interface {
 	Create(ctx context.Context, opts sqllog.Options) error
 	Open(ctx context.Context, opts sqllog.Options) (*sqllog.Log, error)
 	Verify(ctx context.Context, opts sqllog.Options, kept []byte) (audit.Report, error)
+	Rotate(ctx context.Context, opts sqllog.Options, fresh *audit.Key, why audit.Why) error
 	// DB connects as somebody who has the database and no key.
 	DB() (*sql.DB, error)
 	// Bind words a statement, in which arguments are question marks.
@@ -77,6 +78,8 @@ func Run(t *testing.T, place func(testing.TB) Place) {
 		"encrypted bodies are verified without their key":    withoutBodyKey,
 		"encrypted bodies that were changed show":            encryptedTampering,
 		"the key of bodies can be changed":                   rekeyed,
+		"a key is replaced, and each verifies all":           rotated,
+		"what a replaced key signs is not believed":          replacedKey,
 		"a witness signs checkpoints":                        cosigning,
 		"a witness tells a log that was rolled back":         forgetfulLog,
 		"a witness that has seen more is caught up with":     catchUp,

@@ -275,7 +275,7 @@ func badWitness(t *testing.T, place func(testing.TB) Place) {
 	}{
 		{"it does not know the log", 404, "", audit.ErrWitness},
 		{"it refuses the signature", 403, "", audit.ErrWitness},
-		{"it refuses the proof", 422, "", audit.ErrWitness},
+		{"it refuses the proof", 422, "", audit.ErrRolledBack},
 		{"it is ill", 500, "", audit.ErrWitness},
 		{"it sends elsewhere", 307, "", audit.ErrWitness},
 		{"it signs nothing", 200, "", audit.ErrWitness},

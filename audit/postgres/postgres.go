@@ -95,6 +95,15 @@ func Verify(ctx context.Context, url string, opts Options, kept []byte) (audit.R
 	return sqllog.VerifyStore(ctx, s, opts, kept)
 }
 
+// Rotate replaces the key that signs checkpoints; see sqllog.Rotate.
+func Rotate(ctx context.Context, url string, opts Options, fresh *audit.Key, why audit.Why) error {
+	s, err := open(ctx, url, opts)
+	if err != nil {
+		return fmt.Errorf("replace the key: %w", err)
+	}
+	return sqllog.Rotate(ctx, s, opts, fresh, why)
+}
+
 // Migrate brings the tables of a log to this build's version; see sqllog.Migrate.
 // Two replicas may try at once.
 func Migrate(ctx context.Context, url string) (from, to int64, err error) {

@@ -87,6 +87,10 @@ func (p place) Verify(ctx context.Context, opts Options, kept []byte) (audit.Rep
 	return Verify(ctx, string(p), opts, kept)
 }
 
+func (p place) Rotate(ctx context.Context, opts Options, fresh *audit.Key, why audit.Why) error {
+	return Rotate(ctx, string(p), opts, fresh, why)
+}
+
 func (p place) DB() (*sql.DB, error) {
 	_, db, err := connect(context.Background(), string(p), Options{})
 	return db, err

@@ -109,6 +109,15 @@ func VerifyFile(ctx context.Context, path string, opts Options, kept []byte) (au
 	return sqllog.VerifyStore(ctx, s, opts, kept)
 }
 
+// Rotate replaces the key that signs checkpoints; see sqllog.Rotate.
+func Rotate(ctx context.Context, path string, opts Options, fresh *audit.Key, why audit.Why) error {
+	s, err := open(path, opts)
+	if err != nil {
+		return fmt.Errorf("replace the key: %w", err)
+	}
+	return sqllog.Rotate(ctx, s, opts, fresh, why)
+}
+
 // Migrate brings the tables of a log to this build's version; see sqllog.Migrate.
 func Migrate(ctx context.Context, path string) (from, to int64, err error) {
 	if err := present(path); err != nil {

@@ -27,6 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	audittest.Child(Open)
+	audittest.ShortInMemory()
 	goleak.VerifyTestMain(m)
 }
 
@@ -45,6 +46,10 @@ func (p place) Open(ctx context.Context, opts Options) (*Log, error) {
 
 func (p place) Verify(ctx context.Context, opts Options, kept []byte) (audit.Report, error) {
 	return VerifyFile(ctx, string(p), opts, kept)
+}
+
+func (p place) Rotate(ctx context.Context, opts Options, fresh *audit.Key, why audit.Why) error {
+	return Rotate(ctx, string(p), opts, fresh, why)
 }
 
 func (p place) DB() (*sql.DB, error) { return connect(string(p), sqllog.DefaultBusy) }

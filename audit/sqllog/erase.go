@@ -130,7 +130,7 @@ func (d Dialect) selected(sel audit.Selection) (string, []any) {
 			and(`e.kind = ?`, d.Text(sel.Kind))
 		}
 	}
-	for _, kind := range append([]string{audit.KindErasure, audit.KindHold}, sel.Keep...) {
+	for _, kind := range append(audit.PermanentKinds(), sel.Keep...) {
 		and(`e.kind <> ?`, d.Text(kind))
 	}
 	return strings.Join(where, " AND "), args

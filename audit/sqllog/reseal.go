@@ -8,6 +8,7 @@ package sqllog
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 )
@@ -46,9 +47,10 @@ func (l *Log) resealSome(ctx context.Context, after int64) (n, last int64, err e
 	}
 	defer tx.Rollback()
 	keys := l.opts.Bodies
+	plain := "'" + strings.Join(audit.PermanentKinds(), "', '") + "'" // constants of ours
 	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(l.selectStored("")+
-		` WHERE e.leaf > ? AND e.kind <> ? AND e.kind <> ? AND COALESCE(s.key_id, '') <> ? ORDER BY e.leaf LIMIT ?`),
-		after, audit.KindErasure, audit.KindHold, keys.Current(), int64(eraseBatch))
+		` WHERE e.leaf > ? AND e.kind NOT IN (`+plain+`) AND COALESCE(s.key_id, '') <> ? ORDER BY e.leaf LIMIT ?`),
+		after, keys.Current(), int64(eraseBatch))
 	if err != nil {
 		return 0, 0, err
 	}

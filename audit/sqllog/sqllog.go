@@ -103,8 +103,9 @@ func (s Store) close() error {
 type Log struct {
 	store    Store
 	opts     Options
-	verifier *audit.Verifier
-	version  int64 // of the tables
+	anchor   *audit.Verifier // the key that is trusted
+	verifier *audit.Verifier // the keys that it leads to
+	version  int64           // of the tables
 
 	queue  chan request
 	done   chan struct{} // closed when the writer goroutine has ended
@@ -118,6 +119,16 @@ type Log struct {
 	tokens sweeper
 }
 
+func newLog(s Store, opts Options) *Log {
+	if opts.Batch <= 0 {
+		opts.Batch = DefaultBatch
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Log{store: s, opts: opts, queue: make(chan request, queueLength), done: make(chan struct{})}
+}
+
 // Open takes over a store whose tables exist and checks the newest checkpoint,
 // the size it speaks of and, where Seen is set, that the log continues what was
 // seen before. It does not read every row; Verify does. A store that is not
@@ -125,13 +136,7 @@ type Log struct {
 // Errors: audit.ErrMissing, audit.ErrKey, audit.ErrCheckpoint,
 // audit.ErrRolledBack, ErrSchema.
 func Open(ctx context.Context, s Store, opts Options) (*Log, error) {
-	if opts.Batch <= 0 {
-		opts.Batch = DefaultBatch
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	l := &Log{store: s, opts: opts, queue: make(chan request, queueLength), done: make(chan struct{})}
+	l := newLog(s, opts)
 	if err := l.check(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", s.Name, err), s.close())
 	}
@@ -150,23 +155,31 @@ func Open(ctx context.Context, s Store, opts Options) (*Log, error) {
 	return l, nil
 }
 
-// chooseVerifier decides which public key checks the log and gives the one
-// that is stored in it.
-func (l *Log) chooseVerifier(ctx context.Context) (stored string, err error) {
-	if stored, err = l.meta(ctx, l.store.Read, "verifier"); err != nil {
-		return "", err
-	}
+// chooseVerifier decides which public key checks the log, and follows it to those
+// that replaced it. Where it leads to none of the log's keys, it is what checks the
+// log nevertheless, and the error says so (audit.ErrKey).
+func (l *Log) chooseVerifier(ctx context.Context) error {
 	switch {
 	case l.opts.Key != nil:
-		l.verifier = l.opts.Key.Verifier()
+		l.anchor = l.opts.Key.Verifier()
 	case l.opts.Verifier != nil:
-		l.verifier = l.opts.Verifier
+		l.anchor = l.opts.Verifier
 	default:
-		if l.verifier, err = audit.ParseVerifier(stored); err != nil {
-			return "", err
+		first, err := l.meta(ctx, l.store.Read, "verifier")
+		if err != nil {
+			return err
+		}
+		if l.anchor, err = audit.ParseVerifier(first); err != nil {
+			return err
 		}
 	}
-	return stored, nil
+	followed, err := l.follow(ctx, l.store.Read, l.anchor)
+	if err != nil {
+		l.verifier = l.anchor
+		return err
+	}
+	l.verifier = followed
+	return nil
 }
 
 // check is what Open proves before the log is used.
@@ -178,12 +191,11 @@ func (l *Log) check(ctx context.Context) error {
 	if err := l.checkSealed(ctx); err != nil {
 		return err
 	}
-	stored, err := l.chooseVerifier(ctx)
-	if err != nil {
+	if err := l.chooseVerifier(ctx); err != nil {
 		return err
 	}
-	if l.verifier.String() != stored {
-		return fmt.Errorf("%w: the log was made with another key (%s)", audit.ErrKey, keyID(stored))
+	if l.opts.Key != nil && l.verifier.String() != l.anchor.String() {
+		return fmt.Errorf("%w: it was replaced by another (%s)", audit.ErrKey, keyID(l.verifier.String()))
 	}
 	tx, err := l.snapshot(ctx)
 	if err != nil {

@@ -173,6 +173,9 @@ func (w *Witness) submit(ctx context.Context, log Log, from int64, head audit.Ch
 		}
 		return nil, &size, nil
 	}
+	if res.StatusCode == http.StatusUnprocessableEntity {
+		return nil, nil, fmt.Errorf("%w: witness %s holds that the log does not continue the %d entries it has seen", audit.ErrRolledBack, w.Name(), from)
+	}
 	return nil, nil, fmt.Errorf("%w %s: it answered %d%s", audit.ErrWitness, w.Name(), res.StatusCode, hint(res.StatusCode))
 }
 
