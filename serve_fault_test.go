@@ -37,6 +37,7 @@ type child struct {
 	target string
 	lines  *bufio.Reader
 	house  auditHouse
+	audit  AuditConfig // the log, for reading it afterwards
 	ehr    *load.EHR
 	config string
 }
@@ -61,22 +62,28 @@ func startChild(t *testing.T, house auditHouse, http string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, house: house, ehr: ehr}
+	c := &child{t: t, house: house, audit: AuditConfig{Path: house.db, KeyFile: house.key}, ehr: ehr}
 	c.config = site(t, house, "cdshooks:\n  public_url: https://cds.example.org\n  clients:\n    - {name: ehr, issuer: https://ehr.example.org, jwks: '"+ehr.KeySet()+"', display: inform}\n")
 	c.edit("http: {addr: 127.0.0.1:0}", "http: {addr: 127.0.0.1:0"+http+"}")
-	c.cmd = exec.Command(os.Args[0], "-test.run=^TestServeChild$")
-	c.cmd.Env = append(os.Environ(), childConfig+"="+c.config, "SEPSISAGENT_FILES__MODEL="+testModel(t))
-	logs, err := c.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
-	c.lines = bufio.NewReader(logs)
+	c.start()
 	c.target = "http://" + c.says(`"msg":"serving".*?"addr":"([^"]+)"`)
 	return c
+}
+
+// start starts the process.
+func (c *child) start() {
+	c.t.Helper()
+	c.cmd = exec.Command(os.Args[0], "-test.run=^TestServeChild$")
+	c.cmd.Env = append(os.Environ(), childConfig+"="+c.config, "SEPSISAGENT_FILES__MODEL="+testModel(c.t))
+	logs, err := c.cmd.StderrPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
+	c.lines = bufio.NewReader(logs)
 }
 
 // edit changes the configuration file.
@@ -126,7 +133,7 @@ func (c *child) call() int {
 // wantRecorded looks for every answer in the log, and verifies it.
 func (c *child) wantRecorded(answered map[string]int) {
 	c.t.Helper()
-	log, err := openAudit(context.Background(), AuditConfig{Path: c.house.db, KeyFile: c.house.key})
+	log, err := openAudit(context.Background(), c.audit)
 	if err != nil {
 		c.t.Fatal(err)
 	}
