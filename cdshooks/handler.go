@@ -186,7 +186,7 @@ func (s *Service) endpoint(name string, work func(context.Context, *call) (answe
 			call.record.Reason = faultOf(err).reason
 			s.metrics.unrecorded.Inc()
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrSlowBody) { // whoever was too slow is not waited for again
 			s.drain(c.Writer, c.Request)
 		}
 		s.finish(c, call, ans, appended, err)

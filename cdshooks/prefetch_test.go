@@ -122,6 +122,7 @@ func newEHR(t *testing.T, p patient) *ehr {
 }
 
 func TestMissingDataAreFetchedFromTheRegisteredServerWithThisCallsToken(t *testing.T) {
+	t.Parallel() // the budget of a slow server is waited for beside other waits
 	e := newEHR(t, fixtures().patients[physiology.SepticShock])
 	c := open(t, func(d *Deps, client *trust.Client) {
 		client.FHIRServer, client.Network = e.URL+"/fhir", trust.NetworkLoopback

@@ -268,6 +268,7 @@ func TestFaultsEndInAnErrorWithAReceiptAndNeverInSilence(t *testing.T) {
 		"the decider panics":                 {nil, func(context.Context) error { panic("patient seventeen") }, 500, "internal"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // deadlines are waited for side by side
 			c := open(t, func(d *Deps, _ *trust.Client) {
 				d.Config.Deadline = time.Minute
 				if w.reason == "deadline" {
@@ -298,6 +299,7 @@ func (d lateDecider) Decide(ctx context.Context, c engine.Case) (engine.Outcome,
 }
 
 func TestADecisionThatComesLateIsNotGiven(t *testing.T) {
+	t.Parallel()
 	c := open(t, func(d *Deps, _ *trust.Client) {
 		d.Config.Deadline = time.Second
 		d.Decider = lateDecider{d.Decider}
