@@ -8,9 +8,11 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 )
@@ -68,4 +70,28 @@ func judged(t *testing.T, base, kind string, resource []byte) []issue {
 		t.Fatalf("the server answered %d %.500s", res.StatusCode, text)
 	}
 	return outcome.Issue
+}
+
+func TestHAPIFindsNoErrorInASearchset(t *testing.T) {
+	base := os.Getenv("SEPSISAGENT_HAPI")
+	if base == "" {
+		t.Skip("no HAPI server: SEPSISAGENT_HAPI is not set (.ci/hapi/run starts one)")
+	}
+	log, _ := newLog(t)
+	for _, query := range []string{day + "_count=3", "date=2020", "nonsense=1"} {
+		w := httptest.NewRecorder()
+		h := &Handler{Site: site, Log: log, Failed: func(err error) { t.Error(err) }, Admit: func(http.ResponseWriter, *http.Request, *Search) func(context.Context, int) error {
+			return func(context.Context, int) error { return nil }
+		}}
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/fhir/AuditEvent?"+query, nil))
+		kind := "Bundle"
+		if w.Code != http.StatusOK {
+			kind = "OperationOutcome"
+		}
+		for _, issue := range judged(t, base, kind, w.Body.Bytes()) {
+			if issue.Severity == "error" || issue.Severity == "fatal" {
+				t.Errorf("%s: %s at %v", query, issue.Diagnostics, issue.Location)
+			}
+		}
+	}
 }
