@@ -9,6 +9,7 @@ package sqllog
 // on a log of a million entries as on one of a thousand.
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -22,8 +23,9 @@ import (
 const (
 	minStretch = 256
 	maxStretch = 8192
-	// countTo is how far lists are counted to find the shortest.
-	countTo = 2048
+	// countTo is how far lists are counted to find the shortest. Where all are
+	// longer, the first is walked.
+	countTo = 1 << 14
 )
 
 // Page gives up to Filter.PageSize entries that match, in order of leaves, after
@@ -55,9 +57,10 @@ type list struct {
 	from  string // table
 	cond  string // condition on it
 	args  []any
-	test  string // condition on the entry e
-	walks bool   // there is an index to walk it by
-	few   bool   // few entries have one value
+	test  string // condition on the entry e, or of a term on its leaf d.leaf
+	term  bool
+	walks bool // there is an index to walk it by
+	few   bool // few entries have one value
 }
 
 // notWalked are columns without an index of their own, and few those that have
@@ -86,8 +89,8 @@ func (d Dialect) lists(f audit.Filter) []list {
 	add := func(kind, v string) {
 		out = append(out, list{
 			from: "term", cond: "kind = ? AND value = ?", args: []any{kind, d.Text(v)},
-			test:  "EXISTS (SELECT 1 FROM term WHERE kind = ? AND value = ? AND term.leaf = d.leaf)",
-			walks: true, few: slices.Contains(few, kind),
+			test: "EXISTS (SELECT 1 FROM term WHERE kind = ? AND value = ? AND term.leaf = d.leaf)",
+			term: true, walks: true, few: slices.Contains(few, kind),
 		})
 	}
 	for _, t := range terms {
@@ -98,8 +101,22 @@ func (d Dialect) lists(f audit.Filter) []list {
 	for _, v := range f.Reasons {
 		add("reason", v)
 	}
-	slices.SortStableFunc(out, func(a, b list) int { return int(boolean(b.few) - boolean(a.few)) })
+	// Of two long lists a column's is walked and the term is looked up: terms lie
+	// close together, and a row of entry is large. The kind comes last.
+	slices.SortStableFunc(out, func(a, b list) int { return cmp.Compare(a.rank(), b.rank()) })
 	return out
+}
+
+func (li list) rank() int {
+	switch {
+	case li.few:
+		return 0
+	case li.test == `e."kind" = ?` || li.test == `e."client" = ?`:
+		return 3
+	case li.term:
+		return 2
+	}
+	return 1
 }
 
 // walk is one search.
@@ -229,15 +246,15 @@ func (w *walk) stretch(ctx context.Context, r span, limit, want int) (n int, las
 	if w.f.OldestFirst {
 		order = "ASC"
 	}
-	tests, args := w.tests()
+	terms, tests, args := w.tests()
 	from, cond := "entry", ""
 	if w.by >= 0 {
 		from, cond = w.lists[w.by].from, w.lists[w.by].cond+" AND "
 		args = append(args, w.lists[w.by].args...)
 	}
 	args = append(args, r.from, r.to)
-	stmt := fmt.Sprintf(`SELECT d.leaf, CASE WHEN %s THEN e.index_json END FROM (SELECT leaf FROM %s WHERE %sleaf >= ? AND leaf < ? ORDER BY leaf %s LIMIT %d) d JOIN entry e ON e.leaf = d.leaf ORDER BY d.leaf %s`,
-		tests, from, cond, order, limit, order)
+	stmt := fmt.Sprintf(`SELECT d.leaf, CASE WHEN %s THEN (SELECT e.index_json FROM entry e WHERE e.leaf = d.leaf AND %s) END FROM (SELECT leaf FROM %s WHERE %sleaf >= ? AND leaf < ? ORDER BY leaf %s LIMIT %d) d ORDER BY d.leaf %s`,
+		terms, tests, from, cond, order, limit, order)
 	rows, err := w.l.store.Read.QueryContext(ctx, w.l.store.Dialect.Bind(stmt), args...)
 	if err != nil {
 		return 0, 0, nil, err
@@ -264,14 +281,19 @@ func (w *walk) stretch(ctx context.Context, r span, limit, want int) (n int, las
 	return n, last, out, rows.Err()
 }
 
-// tests are the conditions that the walked list does not settle.
-func (w *walk) tests() (string, []any) {
-	all, args := []string{"1 = 1"}, []any(nil)
+// tests are the conditions that the walked list does not settle: those on terms,
+// and those on the entry, which is read only where the terms hold.
+func (w *walk) tests() (terms, entry string, args []any) {
+	onTerms, onEntry, entryArgs := []string{"1 = 1"}, []string{"1 = 1"}, []any(nil)
 	and := func(cond string, v ...any) {
-		all, args = append(all, cond), append(args, v...)
+		onEntry, entryArgs = append(onEntry, cond), append(entryArgs, v...)
 	}
 	for i, li := range w.lists {
-		if i != w.by {
+		switch {
+		case i == w.by:
+		case li.term:
+			onTerms, args = append(onTerms, li.test), append(args, li.args...)
+		default:
 			and(li.test, li.args...)
 		}
 	}
@@ -284,7 +306,7 @@ func (w *walk) tests() (string, []any) {
 	if !w.f.Until.IsZero() {
 		and("e.time_ns < ?", w.f.Until.UnixNano())
 	}
-	return strings.Join(all, " AND "), args
+	return strings.Join(onTerms, " AND "), strings.Join(onEntry, " AND "), append(args, entryArgs...)
 }
 
 // Values lists up to limit values of one searchable field, in order, each once:
@@ -305,12 +327,12 @@ func (l *Log) Values(ctx context.Context, field, prefix, after string, limit int
 		stmt = fmt.Sprintf(`SELECT MIN(%s) FROM entry WHERE %s <> '' AND `, field, field)
 	}
 	var out []string
-	for at, cmp := max(prefix, after), ">="; len(out) < limit; cmp = ">" {
+	for at, is := max(prefix, after), ">="; len(out) < limit; is = ">" {
 		if at == after && after != "" {
-			cmp = ">"
+			is = ">"
 		}
 		var v sql.NullString
-		q := stmt + field + " " + cmp + " ?"
+		q := stmt + field + " " + is + " ?"
 		if err := l.store.Read.QueryRowContext(ctx, l.store.Dialect.Bind(q), append(slices.Clone(args), at)...).Scan(&v); err != nil {
 			return nil, fmt.Errorf("values of %s: %w", field, err)
 		}
