@@ -202,3 +202,83 @@ func TestBodyKeyFile(t *testing.T) {
 		}
 	}
 }
+
+func TestFollowLeadsFromEitherKeyToAll(t *testing.T) {
+	keys := make([]*Key, 3)
+	for i := range keys {
+		var err error
+		if keys[i], _, err = NewKey(nil, "log"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rotate := func(old, fresh *Key, size int64) []byte {
+		signed, err := SignRotation(old, fresh, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	first, rotations := keys[0].Verifier().String(), [][]byte{rotate(keys[0], keys[1], 5), rotate(keys[1], keys[2], 9)}
+	signer := map[int64]int{0: 0, 5: 0, 6: 1, 9: 1, 10: 2, 1000: 2}
+	for i, anchor := range keys {
+		v, err := anchor.Verifier().Follow(first, rotations)
+		if err != nil || v.String() != keys[2].Verifier().String() {
+			t.Fatalf("from key %d: %v, %v", i, v, err)
+		}
+		for size, by := range signer {
+			for k, key := range keys {
+				signed, err := Checkpoint{Origin: "log", Size: size}.Sign(key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := OpenCheckpoint(signed, v); (k == by) != (err == nil) || err != nil && !errors.Is(err, ErrCheckpoint) {
+					t.Errorf("size %d signed by key %d: error %v", size, k, err)
+				}
+			}
+		}
+	}
+	stranger, _, err := NewKey(nil, "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		anchor    *Key
+		rotations [][]byte
+	}{
+		"a key of no part in it":         {stranger, rotations},
+		"the newest without the way":     {keys[2], rotations[:1]},
+		"a replacement left out":         {keys[0], rotations[1:]},
+		"replacements in another order":  {keys[0], [][]byte{rotations[1], rotations[0]}},
+		"a replacement before the last":  {keys[0], [][]byte{rotations[0], rotate(keys[1], keys[2], 5)}},
+		"a replacement by a stranger":    {keys[0], [][]byte{rotate(stranger, keys[1], 5)}},
+		"words":                          {keys[0], [][]byte{[]byte("words")}},
+		"a replacement with bytes added": {keys[0], [][]byte{append([]byte("x"), rotations[0]...)}},
+	} {
+		if _, err := tc.anchor.Verifier().Follow(first, tc.rotations); !errors.Is(err, ErrKey) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func FuzzOpenRotation(f *testing.F) {
+	key := func(b byte) *Key {
+		k, _, err := NewKey(bytes.NewReader(bytes.Repeat([]byte{b}, 64)), "log")
+		if err != nil {
+			f.Fatal(err)
+		}
+		return k
+	}
+	old, fresh := key(1), key(2)
+	signed, err := SignRotation(old, fresh, 4)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(signed)
+	f.Add([]byte("sepsisagent audit key rotation/1\nlog\n4\na\nb\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := OpenRotation(data)
+		if err == nil && r.Size < 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}

@@ -2,12 +2,14 @@
 
 package audittest
 
-// This file: a child process appends as fast as it can and is killed without
-// warning; whatever it had answered must be in a log that verifies.
+// This file: a child process appends as fast as it can, erases now and then, and
+// is killed without warning; whatever it had answered and not erased must be in a
+// log that verifies.
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -59,6 +61,10 @@ func Child(open Opener) {
 				mu.Lock()
 				fmt.Println(e.Index.ID)
 				mu.Unlock()
+				if w == 0 && i%5 == 4 { // a kill may come in the middle of an erasure
+					_, err := l.Erase(ctx, audit.Selection{ID: e.Index.ID}, why)
+					fail(err)
+				}
 			}
 		})
 	}
@@ -99,11 +105,11 @@ func kill(t *testing.T, place func(testing.TB) Place) {
 		t.Fatalf("report %+v, error %v", r, err)
 	}
 	for _, id := range answered {
-		if _, err := l.Get(t.Context(), id); err != nil {
+		if _, err := l.Get(t.Context(), id); err != nil && !errors.Is(err, audit.ErrErased) {
 			t.Errorf("answered but lost: %v", err)
 		}
 	}
-	t.Logf("%d kills, %d answered, %d stored", rounds, len(answered), r.Size)
+	t.Logf("%d kills, %d answered, %d stored, %d erased", rounds, len(answered), r.Size, r.Erased)
 }
 
 func killOnce(t *testing.T, spec string) []string {
