@@ -98,9 +98,9 @@ func TestTheAuditConsoleInABrowser(t *testing.T) {
 	press(t, ctx, `button[name=demo]`)
 	wantConsolePage(t, ctx, "search")
 
-	rows, err := d.log.Query(t.Context(), audit.Filter{Kind: "decision", Status: "suggest", Limit: 1})
+	rows, err := d.log.Query(t.Context(), audit.Filter{Kind: "decision", Patient: patient, OldestFirst: true, Limit: 1})
 	if err != nil || len(rows) == 0 {
-		t.Fatalf("no suggestion to read: %v", err)
+		t.Fatalf("no decision to read: %v", err)
 	}
 	of := rows[0].Index.Patient
 	ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
