@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -31,6 +32,7 @@ type auditCall struct {
 	r      *http.Request
 	reader access.Reader
 	reason string // why the glass is broken; empty: it is not
+	values url.Values
 	// For the record of the reading:
 	what            any
 	found           int
@@ -72,6 +74,9 @@ func (s auditSurface) serve(w http.ResponseWriter, r *http.Request, pattern stri
 	var err error
 	if c.reader, err = s.gate.Authenticate(r); err == nil {
 		if c.reason, err = access.Reason(r.Header); err == nil {
+			c.values, err = valuesOf(r)
+		}
+		if err == nil {
 			content, err = answer(r.Context(), c)
 		}
 		// An error inside us is not a reading that was refused: nothing was read.
@@ -101,6 +106,28 @@ func (s auditSurface) serve(w http.ResponseWriter, r *http.Request, pattern stri
 	if _, err := w.Write(append(body, '\n')); err != nil {
 		s.logger.Info("audit answer not sent", zap.Error(err))
 	}
+}
+
+// Headers that name whom a question is about. They stand for parameters of the
+// same meaning, which no address may have: addresses are kept by histories, proxies
+// and the logs of both.
+const (
+	patientHeader   = "Audit-Patient"
+	encounterHeader = "Audit-Encounter"
+)
+
+// valuesOf are the parameters of a call with those that its headers stand for.
+func valuesOf(r *http.Request) (url.Values, error) {
+	values := r.URL.Query()
+	for name, header := range map[string]string{"patient": patientHeader, "encounter": encounterHeader} {
+		if values.Has(name) {
+			return nil, fmt.Errorf("%w: %s does not belong in an address (hint: header %s)", query.ErrQuestion, name, header)
+		}
+		if given := r.Header.Values(header); len(given) > 0 {
+			values[name] = given // Parse refuses two
+		}
+	}
+	return values, nil
 }
 
 // statusOf is the status that an error is answered with.
@@ -149,16 +176,16 @@ func (s auditSurface) refuse(w http.ResponseWriter, err error) {
 	}
 }
 
-// records lists entries: GET /audit/records?patient=&since=&…
+// records lists entries: GET /audit/records?since=&…
 func (s auditSurface) records(ctx context.Context, c *auditCall) (any, error) {
 	right := access.Records
-	if v := c.r.URL.Query(); v.Get("patient") != "" || v.Get("encounter") != "" {
+	if c.values.Get("patient") != "" || c.values.Get("encounter") != "" {
 		right = access.Patient
 	}
 	if err := c.reader.May(right, c.reason); err != nil {
 		return nil, err
 	}
-	q, err := query.Parse(c.r.URL.Query())
+	q, err := query.Parse(c.values)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +198,7 @@ func (s auditSurface) records(ctx context.Context, c *auditCall) (any, error) {
 // visible reads an entry that this reader may open: an auditor any, an
 // investigator those of the patient whom the call names, with a reason.
 func (s auditSurface) visible(ctx context.Context, c *auditCall) (audit.Record, error) {
-	id, patient := c.r.PathValue("id"), c.r.URL.Query().Get("patient")
+	id, patient := c.r.PathValue("id"), c.values.Get("patient")
 	c.what = map[string]string{"id": id, "patient": patient}
 	right := access.Records
 	if patient != "" || !c.reader.Has(access.Auditor) {
@@ -232,7 +259,7 @@ func (s auditSurface) patients(ctx context.Context, c *auditCall) (any, error) {
 	if err := c.reader.May(access.Patient, c.reason); err != nil {
 		return nil, err
 	}
-	q, err := query.Parse(c.r.URL.Query())
+	q, err := query.Parse(c.values)
 	if err != nil {
 		return nil, err
 	}
@@ -250,11 +277,11 @@ func (s auditSurface) rates(ctx context.Context, c *auditCall) (any, error) {
 	if err := c.reader.May(access.Rates, c.reason); err != nil {
 		return nil, err
 	}
-	q, err := query.Parse(c.r.URL.Query())
+	q, err := query.Parse(c.values)
 	if err != nil {
 		return nil, err
 	}
-	for name := range c.r.URL.Query() {
+	for name := range c.values {
 		if !rateParameters[name] {
 			return nil, query.ErrQuestion
 		}
@@ -284,7 +311,7 @@ func (s auditSurface) inclusion(ctx context.Context, c *auditCall) (any, error) 
 	if err := c.reader.May(access.Integrity, c.reason); err != nil {
 		return nil, err
 	}
-	leaf, err := strconv.ParseInt(c.r.URL.Query().Get("leaf"), 10, 64)
+	leaf, err := strconv.ParseInt(c.values.Get("leaf"), 10, 64)
 	if err != nil {
 		return nil, query.ErrQuestion
 	}

@@ -166,25 +166,32 @@ const because = "adverse event 2026-114, asked by the board"
 func TestTheAuditAPIShowsEachRoleWhatItMaySee(t *testing.T) {
 	h, _ := newAPIHouse(t)
 	paths := map[string][]string{ // who gets 200; with a reason
-		"/audit/records":                     {"auditor"},
-		"/audit/records?unit=MICU":           {"auditor"},
-		"/audit/records?patient=p1":          {"investigator"},
-		"/audit/records/id-1":                {"auditor"},
-		"/audit/records/id-1?patient=p1":     {"investigator"},
-		"/audit/records/id-1/proof":          {"auditor"},
-		"/audit/patients?kind=decision":      {"investigator"},
-		"/audit/rates":                       {"auditor", "operator"},
-		"/audit/checkpoint":                  {"auditor", "investigator", "operator"},
-		"/audit/proof/inclusion?leaf=0":      {"auditor", "investigator", "operator"},
-		"/audit/nothing":                     nil,
-		"/audit/records/id-1?patient=p0":     nil, // of another patient
-		"/audit/records/no-such?patient=p1":  nil,
-		"/audit/records?patient=p1&unknown=": nil,
+		"/audit/records":                 {"auditor"},
+		"/audit/records?unit=MICU":       {"auditor"},
+		"/audit/records @p1":             {"investigator"},
+		"/audit/records/id-1":            {"auditor"},
+		"/audit/records/id-1 @p1":        {"investigator"},
+		"/audit/records/id-1/proof":      {"auditor"},
+		"/audit/patients?kind=decision":  {"investigator"},
+		"/audit/rates":                   {"auditor", "operator"},
+		"/audit/checkpoint":              {"auditor", "investigator", "operator"},
+		"/audit/proof/inclusion?leaf=0":  {"auditor", "investigator", "operator"},
+		"/audit/nothing":                 nil,
+		"/audit/records/id-1 @p0":        nil, // of another patient
+		"/audit/records/no-such @p1":     nil,
+		"/audit/records?unknown= @p1":    nil,
+		"/audit/records?patient=p1":      nil, // a patient in an address
+		"/audit/records/id-1?patient=p1": nil,
 	}
-	for _, path := range slices.Sorted(maps.Keys(paths)) {
+	for _, key := range slices.Sorted(maps.Keys(paths)) {
+		path, patient, _ := strings.Cut(key, " @")
+		headers := []string{access.ReasonHeader, because}
+		if patient != "" {
+			headers = append(headers, patientHeader, patient)
+		}
 		for _, role := range []string{"auditor", "investigator", "operator", "nurse"} {
-			status, body := h.call("GET", path, h.token(path+role, role), access.ReasonHeader, because)
-			if want := slices.Contains(paths[path], role); (status == 200) != want {
+			status, body := h.call("GET", path, h.token(key+role, role), headers...)
+			if want := slices.Contains(paths[key], role); (status == 200) != want {
 				t.Errorf("%s as %s: %d %s", path, role, status, body)
 			} else if !want && strings.Contains(body, "secret") {
 				t.Errorf("%s as %s tells: %s", path, role, body)
@@ -205,20 +212,20 @@ func TestAPatientIsLookedUpWithAReasonOnly(t *testing.T) {
 	h, _ := newAPIHouse(t)
 	token := h.token("inge", "investigator")
 	for _, reason := range []string{"", "short"} {
-		var headers []string
+		headers := []string{patientHeader, "p1"}
 		if reason != "" {
-			headers = []string{access.ReasonHeader, reason}
+			headers = append(headers, access.ReasonHeader, reason)
 		}
-		if status, body := h.call("GET", "/audit/records?patient=p1", token, headers...); status != 403 || !strings.Contains(body, "reason") {
+		if status, body := h.call("GET", "/audit/records", token, headers...); status != 403 || !strings.Contains(body, "reason") {
 			t.Errorf("reason %q: %d %s", reason, status, body)
 		}
 	}
-	status, body := h.call("GET", "/audit/records?patient=p1&limit=2", token, access.ReasonHeader, because)
+	status, body := h.call("GET", "/audit/records?limit=2", token, patientHeader, "p1", access.ReasonHeader, because)
 	var page query.Page
 	if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 || len(page.Entries) != 2 || page.Next == "" {
 		t.Fatalf("%d %s %v", status, body, err)
 	}
-	if status, body = h.call("GET", "/audit/records?patient=p1&limit=2&cursor="+url.QueryEscape(page.Next), token, access.ReasonHeader, because); status != 200 || strings.Contains(body, page.Entries[0].Index.ID) {
+	if status, body = h.call("GET", "/audit/records?limit=2&cursor="+url.QueryEscape(page.Next), token, patientHeader, "p1", access.ReasonHeader, because); status != 200 || strings.Contains(body, page.Entries[0].Index.ID) {
 		t.Errorf("next page: %d %s", status, body)
 	}
 	rows, err := h.log.Query(t.Context(), audit.Filter{Kind: "read", Patient: "p1"})
@@ -236,13 +243,18 @@ func TestWhetherThereIsARecordIsToldToNobodyWhoMayNotSeeIt(t *testing.T) {
 	for _, tc := range []struct {
 		who    string
 		suffix string
-	}{{"operator", ""}, {"operator", "/proof"}, {"operator", "/story"}, {"investigator", "?patient=p0"}, {"investigator", "/story?patient=p0"}, {"nurse", ""}, {"", ""}} {
+	}{{"operator", ""}, {"operator", "/proof"}, {"operator", "/story"}, {"investigator", " @p0"}, {"investigator", "/story @p0"}, {"nurse", ""}, {"", ""}} {
 		token := ""
 		if tc.who != "" {
 			token = h.token("x"+tc.who+tc.suffix, tc.who)
 		}
-		s1, b1 := h.call("GET", "/audit/records/id-1"+tc.suffix, token, access.ReasonHeader, because)
-		s2, b2 := h.call("GET", "/audit/records/id-none"+tc.suffix, token, access.ReasonHeader, because)
+		suffix, patient, named := strings.Cut(tc.suffix, " @")
+		headers := []string{access.ReasonHeader, because}
+		if named {
+			headers = append(headers, patientHeader, patient)
+		}
+		s1, b1 := h.call("GET", "/audit/records/id-1"+suffix, token, headers...)
+		s2, b2 := h.call("GET", "/audit/records/id-none"+suffix, token, headers...)
 		if s1 != s2 || b1 != b2 || s1 < 400 {
 			t.Errorf("%s %s: there %d %s, not there %d %s", tc.who, tc.suffix, s1, b1, s2, b2)
 		}
