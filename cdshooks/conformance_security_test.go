@@ -5,9 +5,9 @@ package cdshooks
 // This file: lines E of the checklist, who is let in and what is never told.
 
 var conformanceSecurity = []line{
-	{"E1", "TLS 1.2 or newer", held("TestServeShowsItsOwnCertificateAndReadsItAgain")},
+	{"E1", "TLS 1.2 or newer", held("TestServeShowsItsOwnCertificateAndReadsItAgain", "TestHandshakesThatNeverEndLeaveCallsServed", "TestStreamsThatAreTakenBackAndHeadersWithoutEndLeaveCallsServed")},
 	{"E2", "clients are authenticated", held("TestCallersWithoutAGoodTokenAreToldNothing/none")},
-	{"E3", "mutual TLS", lacks("the service checks no client certificates; what stands in front of it may")},
+	{"E3", "mutual TLS", not("optional: every call is authenticated by its token (E2, E4); a site that wants client certificates too asks for them in the proxy in front")},
 	{"E4", "a bearer token on every call", held("TestCallersWithoutAGoodTokenAreToldNothing", "TestFeedbackThatBreaksTheContractIsRefusedWhole", "TestForgedTokensAreRefused")},
 	{"E5", "the token before the body", held("TestWhatCannotBeRecordedIsNotAnswered", "TestConformanceOfSecurity/E5: without a token a bad body is not looked at")},
 	{"E6", "alg, kid and typ in the header", held("TestForgedTokensAreRefused/no kid", "TestForgedTokensAreRefused/no typ")},
@@ -20,7 +20,7 @@ var conformanceSecurity = []line{
 	{"E13", "exp, iat, jti, nbf", held("TestForgedTokensAreRefused/expired", "TestForgedTokensAreRefused/no iat", "TestForgedTokensAreRefused/no jti", "TestForgedTokensAreRefused/not yet valid")},
 	{"E14", "skew of at most 60 s, life of at most an hour", held("TestForgedTokensAreRefused/lives a day", "TestForgedTokensAreRefused/issued in the future", "TestAClockThatIsWrongRefusesAndRecordsAndNeverAccepts")},
 	{"E15", "tenant is registered", held("TestRegisteredSubjectTenantAlgorithmAndAudience")},
-	{"E16", "a token is used once, by all replicas", held("TestATokenIsUsedOnceAndAForgedOneUsesNothingUp", "TestCallersWithoutAGoodTokenAreToldNothing/used before", "TestReplicasOnOneFileRefuseATokenUsedOnce")},
+	{"E16", "a token is used once, by all replicas", held("TestATokenIsUsedOnceAndAForgedOneUsesNothingUp", "TestCallersWithoutAGoodTokenAreToldNothing/used before", "TestReplicasOnOneFileRefuseATokenUsedOnce", "TestTwoServicesOnOneFileAreOneService", "TestPostgresMakesTwoServicesOneService")},
 	{"E17", "one key has the kid", held("TestForgedTokensAreRefused/unknown kid", "TestKeySetsAreCheckedWhenRead")},
 	{"E18", "unknown crit is refused", held("TestForgedTokensAreRefused/unknown crit")},
 	{"E19", "the sandbox's key is not trusted", held("TestForgedTokensAreRefused/unknown issuer")},

@@ -90,11 +90,9 @@ func TestConformanceIsTracedLineByLine(t *testing.T) {
 	}
 }
 
-// namedTests are the tests and fuzz targets of the module, and every piece of
-// text in each, one of which is the name of a subtest.
-func namedTests(t *testing.T) map[string]bool {
+// eachTest shows every test and fuzz target of the module, with its file.
+func eachTest(t testing.TB, look func(path string, f *ast.FuncDecl)) {
 	t.Helper()
-	known := map[string]bool{}
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && d.Name() != "..") {
 			if err == nil {
@@ -111,30 +109,39 @@ func namedTests(t *testing.T) map[string]bool {
 		}
 		for _, decl := range file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
-			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") && !strings.HasPrefix(f.Name.Name, "Fuzz") {
-				continue
+			if ok && f.Recv == nil && (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Fuzz")) {
+				look(path, f)
 			}
-			known[f.Name.Name] = true
-			ast.Inspect(f, func(n ast.Node) bool {
-				if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING {
-					if text, err := strconv.Unquote(s.Value); err == nil {
-						known[f.Name.Name+"/"+text] = true
-					}
-				}
-				return true
-			})
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// namedTests are the tests and fuzz targets of the module, and every piece of
+// text in each, one of which is the name of a subtest.
+func namedTests(t *testing.T) map[string]bool {
+	t.Helper()
+	known := map[string]bool{}
+	eachTest(t, func(_ string, f *ast.FuncDecl) {
+		known[f.Name.Name] = true
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING {
+				if text, err := strconv.Unquote(s.Value); err == nil {
+					known[f.Name.Name+"/"+text] = true
+				}
+			}
+			return true
+		})
+	})
 	return known
 }
 
 func TestConformancePageIsPrintedFromTheTable(t *testing.T) {
 	path := filepath.Join("..", "docs", "conformance.md")
-	got := conformancePage()
+	got := conformancePage(t)
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -146,7 +153,8 @@ func TestConformancePageIsPrintedFromTheTable(t *testing.T) {
 	}
 }
 
-func conformancePage() []byte {
+func conformancePage(t testing.TB) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	b.WriteString("# Conformance to CDS Hooks\n\nPrinted by `go test ./cdshooks -run Conformance -update` from the table in `cdshooks/conformance*_test.go`, which a test\n" +
 		"keeps complete: every test named here exists. A test that is named holds the line as far as it goes. The lines are our\n" +
@@ -174,6 +182,13 @@ func conformancePage() []byte {
 		row(c.letter+" "+c.title, chapter(c.letter))
 	}
 	row("all", checklist())
+	executions, targets := fuzzed(t)
+	n := loaded(t)
+	fmt.Fprintf(&b, "\n| number | from |\n|---|---|\n")
+	fmt.Fprintf(&b, "| %d fuzz executions without a crash, of %d of %d targets | `RECORD=1 .ci/fuzz`, into `.ci/fuzzed.tsv` |\n", executions, targets, fuzzTargets(t))
+	fmt.Fprintf(&b, "| %d hostile tokens refused, each for its own reason | `TestForgedTokensAreRefused` |\n", forged(t))
+	fmt.Fprintf(&b, "| %.1f calls/s by %.0f closed loops for %.0f s on %.0f cores whose load average was %.1f: p50 %.0f ms, p90 %.0f ms, p95 %.0f ms, p99 %.0f ms; %.0f answers, %.0f unrecorded | `go run ./.ci/load -clients %.0f -for %.0fs -record`, into `.ci/loaded.tsv` |\n",
+		n["calls_per_s"], n["clients"], n["seconds"], n["cores"], n["load_average"], n["p50_ms"], n["p90_ms"], n["p95_ms"], n["p99_ms"], n["calls"], n["unrecorded"], n["clients"], n["seconds"])
 	for _, c := range chapters {
 		fmt.Fprintf(&b, "\n## %s %s\n\n| line | says | held by |\n|---|---|---|\n", c.letter, c.title)
 		for _, l := range chapter(c.letter) {

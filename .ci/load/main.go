@@ -9,6 +9,9 @@
 //	go run ./.ci/load -clients 4 -for 20s -idle 10000 -slow 500
 //	go run ./.ci/load -clients 2 -for 20s -hostile 16
 //	go run ./.ci/load -clients 16 -for 5s -end kill
+//
+// With -record it also writes its numbers to .ci/loaded.tsv, from where
+// docs/conformance.md has them.
 package main
 
 import (
@@ -24,6 +27,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -45,6 +49,7 @@ type options struct {
 	clients, idle, slow, hostile int
 	lasts                        time.Duration
 	shape, end, binary           string
+	record                       bool
 }
 
 func main() {
@@ -57,6 +62,7 @@ func main() {
 	flag.StringVar(&o.shape, "shape", "objects", "what hostile bodies are made of: objects, numbers, resources, wide, members, or text")
 	flag.StringVar(&o.end, "end", "term", "how the service ends, under load: term or kill")
 	flag.StringVar(&o.binary, "binary", "", "the binary; built when empty")
+	flag.BoolVar(&o.record, "record", false, "write the numbers to "+recordFile)
 	flag.Parse()
 	if err := run(o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -92,6 +98,7 @@ func run(o options, out io.Writer) error {
 	warm, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	before := ehr.Run(warm, target, o.clients)
 	cancel()
+	busy := loadAverage()
 	stop := besides(o, other, target, out)
 	ctx, cancel := context.WithTimeout(context.Background(), o.lasts)
 	result := ehr.Run(ctx, target, o.clients)
@@ -121,7 +128,48 @@ func run(o options, out io.Writer) error {
 			answered[id] = status
 		}
 	}
-	return unrecorded(out, dir, answered)
+	others := 0
+	for _, status := range answered {
+		if status != http.StatusOK {
+			others++
+		}
+	}
+	lost, err := unrecorded(out, dir, answered)
+	if err != nil || !o.record {
+		return err
+	}
+	return recordNumbers(o, busy, result, lost, others)
+}
+
+// recordFile is where -record writes.
+const recordFile = ".ci/loaded.tsv"
+
+// recordNumbers writes what was measured, one number in a line. busy is the load
+// average of the machine before.
+func recordNumbers(o options, busy float64, r load.Result, lost, others int) error {
+	var text strings.Builder
+	for _, line := range []struct {
+		name  string
+		value float64
+	}{
+		{"clients", float64(o.clients)}, {"seconds", o.lasts.Seconds()}, {"cores", float64(runtime.NumCPU())}, {"load_average", busy},
+		{"calls", float64(len(r.Seconds))}, {"calls_per_s", float64(len(r.Seconds)) / r.Took.Seconds()},
+		{"p50_ms", r.Percentile(.5)}, {"p90_ms", r.Percentile(.9)}, {"p95_ms", r.Percentile(.95)}, {"p99_ms", r.Percentile(.99)},
+		{"unrecorded", float64(lost)}, {"other_statuses", float64(others)},
+	} {
+		fmt.Fprintf(&text, "%s\t%.1f\n", line.name, line.value)
+	}
+	return os.WriteFile(recordFile, []byte(text.String()), 0o644)
+}
+
+// loadAverage is that of the last minute; 0 where it is not told.
+func loadAverage() (n float64) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	_, _ = fmt.Sscan(string(text), &n) // 0 if it cannot be read
+	return n
 }
 
 // start makes a log, registers both clients and starts the service.
@@ -264,26 +312,25 @@ func peak(pid int) string {
 }
 
 // unrecorded looks for every answer in the log, and checks the log.
-func unrecorded(out io.Writer, dir string, answered map[string]int) error {
+func unrecorded(out io.Writer, dir string, answered map[string]int) (lost int, err error) {
 	ctx := context.Background()
 	key, err := audit.ReadKeyFile(filepath.Join(dir, "audit.key"))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	log, err := sqlite.Open(ctx, filepath.Join(dir, "audit.db"), sqlite.Options{Key: key})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer log.Close()
 	report, err := log.Verify(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	recorded, err := requests(ctx, log)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	lost := 0
 	for id := range answered {
 		if !recorded[id] {
 			lost++
@@ -291,9 +338,9 @@ func unrecorded(out io.Writer, dir string, answered map[string]int) error {
 	}
 	fmt.Fprintf(out, "log of %d entries, verified %v; %d answered, %d unrecorded\n", report.Size, report.OK, len(answered), lost)
 	if lost > 0 || !report.OK {
-		return fmt.Errorf("%d answers are not in the log, verified %v", lost, report.OK)
+		return lost, fmt.Errorf("%d answers are not in the log, verified %v", lost, report.OK)
 	}
-	return nil
+	return lost, nil
 }
 
 // requests are the request ids of all calls on record.
