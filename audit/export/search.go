@@ -204,7 +204,7 @@ func (s *Search) entity(values []string) error {
 		case kind == "Encounter":
 			s.person = true
 		case !strings.HasPrefix(v, "urn:uuid:"):
-			return fmt.Errorf("%w: entity is Patient/id, Encounter/id or urn:uuid:", ErrSearch)
+			return fmt.Errorf("%w: entity is Patient/id, Encounter/id or urn:uuid:id", ErrSearch)
 		}
 	}
 	of := func(f *audit.Filter, v string) bool {
