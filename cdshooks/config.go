@@ -60,11 +60,12 @@ type Config struct {
 	// are read, for the suppression of repeats: an override is forgotten after
 	// it. Default 24h, at least engine.repeat_window_min; 0 suppresses nothing.
 	PriorWindow time.Duration `yaml:"prior_window"`
-	// EvidenceLife is how long the evidence link of a card works. Who holds the
-	// link can read the page, so keep it short. Default 2h.
+	// EvidenceLife is how long the evidence link of a card works. Where a client
+	// has launch.link_alone, who holds the link can read the page, so keep it
+	// short. Default 2h.
 	EvidenceLife time.Duration `yaml:"evidence_life"`
-	// EvidenceKey signs evidence links; at least 32 characters. Who knows it
-	// can open every receipt as a page. Empty: a key is made at start, and
+	// EvidenceKey signs evidence links and seals their sessions; at least 32
+	// characters. Who knows it can open every receipt as a page. Empty: a key is made at start, and
 	// links die with the process.
 	EvidenceKey Secret `yaml:"evidence_key"`
 	// TimeZone in which cards write times, e.g. Europe/Berlin. Default UTC.
