@@ -23,9 +23,14 @@ import (
 const (
 	minStretch = 256
 	maxStretch = 8192
-	// countTo is how far lists are counted to find the shortest. Where all are
-	// longer, the first is walked.
-	countTo = 1 << 14
+)
+
+// Lists are counted to the first of these, and where all are longer to the next, to
+// find the shortest; where all are longer still, the first is walked. A search that
+// must come to an end looks further.
+var (
+	countTo       = []int64{512, 4096}
+	countToTheEnd = []int64{512, 4096, 1 << 16}
 )
 
 // Page gives up to Filter.PageSize entries that match, in order of leaves, after
@@ -167,37 +172,49 @@ func (w *walk) choose(ctx context.Context) error {
 		w.by = 0
 		return nil
 	}
-	shortest := int64(math.MaxInt64)
 	var walkable []int
-	for i := range w.lists {
-		if w.lists[i].walks {
+	for i, li := range w.lists {
+		if li.walks {
 			walkable = append(walkable, i)
 		}
 	}
-	if len(walkable) == 1 {
+	if len(walkable) > 0 {
 		w.by = walkable[0]
+	}
+	if len(walkable) < 2 || len(w.runs) == 0 {
 		return nil
 	}
-	if len(w.runs) == 0 {
-		return nil
+	counts := countTo
+	if w.budget == 0 {
+		counts = countToTheEnd
 	}
+	for _, most := range counts {
+		shortest := most
+		for _, i := range walkable {
+			n, err := w.count(ctx, w.lists[i], shortest)
+			if err != nil {
+				return err
+			}
+			if n < shortest {
+				shortest, w.by = n, i
+			}
+		}
+		if shortest < most {
+			return nil
+		}
+	}
+	return nil
+}
+
+// count gives the length of a list where the search looks, at most most.
+func (w *walk) count(ctx context.Context, li list, most int64) (n int64, err error) {
 	from, to := w.runs[0].from, w.runs[0].to
 	for _, r := range w.runs {
 		from, to = min(from, r.from), max(to, r.to)
 	}
-	for _, i := range walkable {
-		li := w.lists[i]
-		var n int64
-		stmt := fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s AND leaf >= ? AND leaf < ? LIMIT %d) c`, li.from, li.cond, countTo)
-		args := append(slices.Clone(li.args), from, to)
-		if err := w.l.store.Read.QueryRowContext(ctx, w.l.store.Dialect.Bind(stmt), args...).Scan(&n); err != nil {
-			return err
-		}
-		if n < shortest {
-			shortest, w.by = n, i
-		}
-	}
-	return nil
+	stmt := fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s AND leaf >= ? AND leaf < ? LIMIT %d) c`, li.from, li.cond, most)
+	err = w.l.store.Read.QueryRowContext(ctx, w.l.store.Dialect.Bind(stmt), append(slices.Clone(li.args), from, to)...).Scan(&n)
+	return n, err
 }
 
 // page walks until the page is full, the end is reached or the budget is spent.
