@@ -5,6 +5,7 @@ package cdshooks
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,5 +50,21 @@ func TestRatesCountTheLastWordAndNeverSilence(t *testing.T) {
 	}
 	if rates, err = Rates(context.Background(), c.log, audit.Filter{Unit: "elsewhere"}); err != nil || len(rates) != 0 {
 		t.Errorf("%+v %v", rates, err)
+	}
+	// The same by period: the calls of a period, and what was said of them whenever.
+	rows, err := c.log.Query(context.Background(), audit.Filter{Kind: KindDecision, OldestFirst: true})
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("%d decisions, %v", len(rows), err)
+	}
+	begin := rows[0].Index.Time.Add(-time.Hour)
+	trend, err := Trend(context.Background(), c.log, audit.Filter{}, []time.Time{begin, rows[0].Index.Time, rows[3].Index.Time.Add(time.Second), begin.Add(48 * time.Hour)})
+	if err != nil || len(trend) != 3 {
+		t.Fatalf("%+v %v", trend, err)
+	}
+	for i, calls := range []int{0, 4, 0} {
+		p := trend[i]
+		if p.Calls != calls || p.Shown != calls || p.Accepted != calls/2 || p.Overridden != calls/4 || p.Unanswered != calls/4 {
+			t.Errorf("period %d: %+v", i, p)
+		}
 	}
 }
