@@ -115,11 +115,14 @@ func auditErase() *cobra.Command {
 				}
 				out.add(one)
 			}
+			if err == nil && e.sel.Patient != "" && out.Records+out.Held == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "note: no record has this patient; a patient is found as the client called it, with or without Patient/ (hint: `sepsisagent audit query`)")
+			}
 			return errors.Join(out.print(cmd, f.json), err)
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&e.sel.Patient, "patient", "", "all records of a patient, as Patient/id")
+	cmd.Flags().StringVar(&e.sel.Patient, "patient", "", "all records of a patient, as the client called it: Patient/id or id")
 	cmd.Flags().StringVar(&e.sel.Client, "client", "", "with --patient: as this registered client knows it")
 	cmd.Flags().StringVar(&e.sel.ID, "receipt", "", "one record, by id")
 	cmd.Flags().StringVar(&e.before, "before", "", "all records before this time (RFC 3339 or date)")
@@ -230,7 +233,7 @@ func holdAdd() *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&h.Patient, "patient", "", "all records of a patient, as Patient/id")
+	cmd.Flags().StringVar(&h.Patient, "patient", "", "all records of a patient, as the client called it: Patient/id or id")
 	cmd.Flags().StringVar(&h.Client, "client", "", "with --patient: as this registered client knows it")
 	cmd.Flags().StringVar(&h.Receipt, "receipt", "", "one record, by id, and those that refer to it")
 	cmd.Flags().BoolVar(&all, "all", false, "the whole log")

@@ -246,3 +246,19 @@ func TestAuditRotateKey(t *testing.T) {
 	}
 	sepsisagent(t, "audit", "verify", "--db", h.db, "--public-key", newAuditHouse(t).public).want(exitFailed).prints("NOT OK")
 }
+
+func TestARecordOfAReadingIsErasedWithThePatientItNames(t *testing.T) {
+	h := newAuditHouse(t)
+	h.fill(t, 2)
+	sepsisagent(t, h.with("audit", "query", "--patient", "Patient/1")...).want(exitOK)
+	sepsisagent(t, h.with("audit", "query", "--patient", "Patient/1", "--json")...).want(exitOK)
+	sepsisagent(t, h.with("audit", "erase", "--patient", "Patient/1", "--operator", "o", "--reason", "r")...).want(exitOK).prints("4 records erased", "read")
+	data, err := os.ReadFile(h.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(data, []byte("Patient/1")) {
+		t.Error("the file still names the patient")
+	}
+	sepsisagent(t, h.with("audit", "verify")...).want(exitOK).prints("erased 4")
+}

@@ -27,12 +27,38 @@ func recordReading(ctx context.Context, l *sqllog.Log, command, refers string, w
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	err := appendOwn(ctx, l, audit.Index{Kind: "read", User: "os/" + name, Service: "cli", Refers: refers},
+	patient, err := patientIn(what)
+	if err != nil {
+		return fmt.Errorf("record the reading: %w", err)
+	}
+	err = appendOwn(ctx, l, audit.Index{Kind: "read", User: "os/" + name, Service: "cli", Patient: patient, Refers: refers},
 		map[string]any{"schema": "sepsisagent.read/1", "command": command, "what": what})
 	if err != nil {
 		return fmt.Errorf("record the reading: %w", err)
 	}
 	return nil
+}
+
+// patientIn is the patient that a question names, so that the record of it is found
+// under the patient, and erased with the others.
+func patientIn(what any) (string, error) {
+	data, err := json.Marshal(what)
+	if err != nil {
+		return "", err
+	}
+	var asked any
+	if err := json.Unmarshal(data, &asked); err != nil {
+		return "", err
+	}
+	fields, _ := asked.(map[string]any)
+	for _, part := range []any{asked, fields["filter"], fields["question"]} {
+		if named, ok := part.(map[string]any); ok {
+			if patient, _ := named["patient"].(string); patient != "" {
+				return patient, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // appendOwn appends an entry of this program itself, with a fresh id, time and
