@@ -160,6 +160,9 @@ func (s *serving) check(ctx context.Context, cert *certificate, out io.Writer) e
 	if err := printDisplay(out, e.service); err != nil {
 		return err
 	}
+	if err := printLaunches(out, e.cfg.CDSHooks.Clients); err != nil {
+		return err
+	}
 	size, err := s.log.Size(ctx)
 	if err != nil {
 		return err
@@ -179,6 +182,19 @@ func printDisplay(w io.Writer, service *cdshooks.Service) error {
 	}
 	for _, line := range service.Lowered() {
 		if _, err := fmt.Fprintln(w, "warning:", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printLaunches names the clients whose cards link to no evidence.
+func printLaunches(w io.Writer, clients []trust.Client) error {
+	for _, c := range clients {
+		if c.Launch.Enabled() || c.Launch.LinkAlone {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "warning: client %s: cards link to no evidence page (hint: launch.client_id, or launch.link_alone; see docs/integration.md)\n", c.Name); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ const oneClient = `cdshooks:
 func TestServeChecksBeforeItStarts(t *testing.T) {
 	t.Setenv("SEPSISAGENT_FILES__MODEL", testModel(t))
 	h := newAuditHouse(t)
-	sepsisagent(t, "serve", "--check", "--config", site(t, h, oneClient)).want(exitOK).prints("ok: 1 clients")
+	sepsisagent(t, "serve", "--check", "--config", site(t, h, oneClient)).want(exitOK).prints("ok: 1 clients").prints("warning: client ehr: cards link to no evidence page")
 	sepsisagent(t, "serve", "--check", "--config", site(t, h, strings.Replace(oneClient, "}", ", display: suggest}", 1))).want(exitOK).
 		prints("warning: client ehr: display suggest works as inform: no local validation of this model is on record")
 	sepsisagent(t, "serve", "--check", "--addr", "127.0.0.1:99999").want(exitMisuse).says("http.addr")
