@@ -37,7 +37,6 @@ type verdict struct {
 
 func held(tests ...string) verdict { return verdict{tests: tests} }
 func not(why string) verdict       { return verdict{not: why} }
-func lacks(what string) verdict    { return verdict{gap: what} }
 
 // chapters are the chapters of the checklist and how many lines each has.
 var chapters = []struct {
