@@ -38,7 +38,7 @@ type exported struct {
 
 func auditExport() *cobra.Command {
 	var f auditFlags
-	var q filterFlags
+	var q questionFlags
 	var format, out string
 	var proofs, withoutBodies bool
 	cmd := &cobra.Command{
@@ -58,11 +58,11 @@ func auditExport() *cobra.Command {
 			case f.json && out == "":
 				return misuse("--json needs --out")
 			}
-			var err error
-			if e.filter, err = q.resolve(); err != nil {
+			q.q.OldestFirst = true
+			asked, err := q.resolve()
+			if err != nil {
 				return err
 			}
-			e.filter.OldestFirst = true
 			a, err := f.resolve()
 			if err != nil {
 				return err
@@ -75,6 +75,9 @@ func auditExport() *cobra.Command {
 				return err
 			}
 			defer e.log.Close()
+			if e.filter, err = asked.Filter(cmd.Context(), e.log); err != nil {
+				return err
+			}
 			e.site = export.Site{Log: e.log.Verifier().Name(), URL: cfg.CDSHooks.PublicURL}
 			if out == "" {
 				_, err := e.write(cmd.Context(), cmd.OutOrStdout())
@@ -97,7 +100,7 @@ func auditExport() *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	q.register(cmd)
+	q.registerLimited(cmd)
 	cmd.Flags().StringVar(&format, "format", string(export.NDJSON), "csv, ndjson, parquet, fhir or hti1")
 	cmd.Flags().StringVar(&out, "out", "", "new file (default: standard output)")
 	cmd.Flags().BoolVar(&proofs, "proofs", false, "ndjson: prove of each record that it is in the signed tree")

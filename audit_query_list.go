@@ -57,6 +57,13 @@ func (f *questionFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.q.OldestFirst, "oldest-first", false, "oldest first")
 }
 
+// registerLimited adds the flags of a command that goes through all that match,
+// or as many as a limit says.
+func (f *questionFlags) registerLimited(cmd *cobra.Command) {
+	f.register(cmd)
+	cmd.Flags().IntVar(&f.q.Limit, "limit", 0, "at most this many (default: all)")
+}
+
 // resolve reads the flags that are not plain text.
 func (f *questionFlags) resolve() (query.Query, error) {
 	var err error

@@ -28,7 +28,7 @@ type replaySummary struct {
 
 func auditReplay() *cobra.Command {
 	var f auditFlags
-	var q filterFlags
+	var q questionFlags
 	var model, reportFile string
 	var tolerance float64
 	cmd := &cobra.Command{
@@ -47,7 +47,7 @@ func auditReplay() *cobra.Command {
 					return misuse("%s is there already", reportFile)
 				}
 			}
-			filter, err := q.resolve()
+			asked, err := q.resolve()
 			if err != nil {
 				return err
 			}
@@ -70,6 +70,10 @@ func auditReplay() *cobra.Command {
 				return err
 			}
 			defer log.Close()
+			filter, err := asked.Filter(cmd.Context(), log)
+			if err != nil {
+				return err
+			}
 			if err := recordReading(cmd.Context(), log, "audit replay", "", map[string]any{"ids": ids, "filter": filter}); err != nil {
 				return err
 			}
@@ -98,7 +102,7 @@ func auditReplay() *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	q.register(cmd)
+	q.registerLimited(cmd)
 	cmd.Flags().StringVar(&model, "with-model", "", "folder of another model")
 	cmd.Flags().StringVar(&reportFile, "report", "", "new file for the counts of what changed, without anything about a patient")
 	cmd.Flags().Float64Var(&tolerance, "tolerance", 0, "how far numbers may lie apart, relative to the larger of them and 1")

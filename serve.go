@@ -157,10 +157,10 @@ func (s *serving) check(ctx context.Context, cert *certificate, out io.Writer) e
 	if err := e.service.Load(ctx); err != nil {
 		return err
 	}
-	if err := printDisplay(out, e.service); err != nil {
+	if err := printLaunches(out, e.cfg.CDSHooks.Clients); err != nil {
 		return err
 	}
-	if err := printLaunches(out, e.cfg.CDSHooks.Clients); err != nil {
+	if err := printDisplay(out, e.service); err != nil {
 		return err
 	}
 	size, err := s.log.Size(ctx)

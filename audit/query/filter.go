@@ -27,6 +27,16 @@ var outcomeKind = map[string]string{
 // errNothing: no entry can match.
 var errNothing = errors.New("nothing can match")
 
+// Filter words a question for a caller that goes through the log without pages.
+// Errors: ErrQuestion, also where the log knows no hash that is named so.
+func (q Query) Filter(ctx context.Context, log Log) (audit.Filter, error) {
+	f, err := q.filter(ctx, log)
+	if errors.Is(err, errNothing) {
+		return audit.Filter{}, fmt.Errorf("%w: the log knows no such model, rules or code maps", ErrQuestion)
+	}
+	return f, err
+}
+
 // filter words the question for the log. Errors: ErrQuestion, ErrCursor,
 // errNothing.
 func (q Query) filter(ctx context.Context, log Log) (audit.Filter, error) {

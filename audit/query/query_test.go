@@ -110,6 +110,17 @@ func TestAQuestionFindsWhatItAsksFor(t *testing.T) {
 	}
 }
 
+func TestAFilterOfWhatTheLogDoesNotKnowIsAnErrorAndNotAnEmptyAnswer(t *testing.T) {
+	l := log(t)
+	f, err := query.Query{Patient: "p0", Outcome: query.Override, Model: hash("a")[:10]}.Filter(t.Context(), l)
+	if err != nil || f.Patient != "p0" || f.Outcome != "overridden" || f.Kind != "feedback" || f.Model != hash("a") {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if f, err := (query.Query{Rules: hash("none")[:10]}).Filter(t.Context(), l); !errors.Is(err, query.ErrQuestion) {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
 func TestPagesHoldEveryEntryOnceInEitherOrder(t *testing.T) {
 	l := log(t)
 	for _, oldest := range []bool{false, true} {
