@@ -254,8 +254,7 @@ func (s *Server) mcpWS(w http.ResponseWriter, r *http.Request) {
 		l.refuse(err)
 		return
 	}
-	defer release()
-	l.serve(n, func(in inbound) bool {
+	l.serve(n, release, func(in inbound) bool {
 		return in.text && l.send(s.rpc(context.Background(), in.data, n)) == nil
 	})
 }

@@ -85,10 +85,14 @@ func (l *link) send(v any) error {
 }
 
 // serve gives each frame to answer until the client, the session or the server
-// ends. answer says whether to go on.
-func (l *link) serve(n *session, answer func(inbound) (more bool)) {
+// ends. answer says whether to go on. The session is released before the goodbye:
+// who has read it finds the place free, and a server that has shut down has none.
+func (l *link) serve(n *session, release func(), answer func(inbound) (more bool)) {
 	status, reason := websocket.StatusNormalClosure, ""
-	defer func() { l.end(status, reason) }()
+	defer func() {
+		release()
+		l.end(status, reason)
+	}()
 	for {
 		select {
 		case <-l.server.ctx.Done():
@@ -174,8 +178,7 @@ func (s *Server) ws(w http.ResponseWriter, r *http.Request) {
 		l.refuse(err)
 		return
 	}
-	defer release()
-	l.serve(n, func(in inbound) bool { return l.answer(n, in) })
+	l.serve(n, release, func(in inbound) bool { return l.answer(n, in) })
 }
 
 // answer answers one frame of /ws.
