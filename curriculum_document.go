@@ -37,7 +37,7 @@ func curriculumDocument(w io.Writer, r *curriculum.Record, drawn []picture, figu
 	say("| III | when to simulate, what to make of it, what to prescribe | %d iterations of %d starts with %d rollouts each in members %v, a quarter of the starts without the simulator |", r.Iterations, s.Groups, s.Rollouts, r.Train)
 	say("\nStage III is the paper's group-relative policy gradient with three changes: a choice is judged by what is earned from its decision on against the others of its group (not by the whole return), differences are divided by the spread of the iteration (not of the group, where noise would be blown up), and the pull to stage II is the exact divergence over all actions. Rollouts of a group meet the same luck. In stages II and III the dynamics are gone over again, so that they are not forgotten.\n")
 	say("## What it is worth\n")
-	say("Scored on members %v, which trained nothing, and on the mechanistic simulator, whose patients follow equations and not a network; its return has no part of rules and burden, so the returns of the two worlds are not to be compared. The agent simulates with the training members in both. The chance of death, which decides who dies and most of the last reward, and the calibration are shared by all members, so the first world is not wholly foreign; the second is. Starts are synthetic patients. Intervals are of 95 %% over resampled patients; the same patients and luck for every row. G1 and G2 are the published metric; under- and overdosing are Festor's hazards on levels, as docs/evaluation.md has them.", r.Held)
+	say("Scored on members %v, which trained nothing, and on the mechanistic simulator, whose patients follow equations and not a network. Who lives there to the end has earned all of the last reward, which a member gives by what is left of the chance of death, so the returns of the two worlds are not to be compared. The agent simulates with the training members in both. The chance of death, which decides who dies and most of the last reward, and the calibration are shared by all members, so the first world is not wholly foreign; the second is. Starts are synthetic patients. Intervals are of 95 %% over resampled patients; the same patients and luck for every row. The service is the agent of [agent.md](agent.md) as it is served, but that it simulates with the training members: the pair of levels of what it suggests, and what runs where it suggests nothing; its own looking costs nothing here. G1 and G2 are the published metric; under- and overdosing are Festor's hazards on levels, as docs/evaluation.md has them.", r.Held)
 	show("return-held", "return-mechanistic")
 	out.WriteString(tablesOf(r))
 	show("stage1", "stage2", "practice", "looks")
@@ -75,13 +75,14 @@ func readingOf(r *curriculum.Record) string {
 			return "not told apart, " + difference(d)
 		}
 		for _, x := range rows {
-			if !strings.HasPrefix(x.Policy, "stage") && x.Policy != plannerRow {
+			learnt := strings.HasPrefix(x.Policy, "stage")
+			if !learnt && !x.Simulator {
 				continue
 			}
 			with, alone := "no", "–"
 			if x.Simulator {
 				with = "yes"
-				if x.Policy != plannerRow {
+				if learnt {
 					alone = against(x, named(x.Policy, false))
 				}
 			}
@@ -95,9 +96,6 @@ func readingOf(r *curriculum.Record) string {
 	}
 	return out.String()
 }
-
-// plannerRow is the name of the teacher's row.
-const plannerRow = "planner (teacher)"
 
 // difference is one with its interval.
 func difference(v curriculum.Interval) string {

@@ -21,7 +21,11 @@ import (
 
 // trainCurriculum goes through the stages from one to another.
 func trainCurriculum(ctx context.Context, cfg Config, file, out string, model *world.Model, settings curriculum.Config, from, to int, progress io.Writer) (*curriculum.Record, error) {
-	unit, err := simulatedUnit(cfg, model, file)
+	actor, err := openActor(model, out)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", out, err)
+	}
+	unit, err := simulatedUnit(cfg, model, actor, file)
 	if err != nil {
 		return nil, err
 	}
@@ -33,8 +37,8 @@ func trainCurriculum(ctx context.Context, cfg Config, file, out string, model *w
 }
 
 // simulatedUnit is the unit in which a network is trained on some members of the
-// world model and scored on the others.
-func simulatedUnit(cfg Config, model *world.Model, file string) (*curriculum.Unit, error) {
+// world model and scored on the others. actor may be nil.
+func simulatedUnit(cfg Config, model *world.Model, actor *agent.Actor, file string) (*curriculum.Unit, error) {
 	train, held, err := curriculum.Split(model.Info().Members)
 	if err != nil {
 		return nil, err
@@ -48,6 +52,10 @@ func simulatedUnit(cfg Config, model *world.Model, file string) (*curriculum.Uni
 		return nil, fmt.Errorf("rules: %w", err)
 	}
 	native, err := agent.New(lens, rules, cfg.Agent)
+	if err != nil {
+		return nil, err
+	}
+	service, err := native.With(actor)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +78,7 @@ func simulatedUnit(cfg Config, model *world.Model, file string) (*curriculum.Uni
 		}
 		return d, nil
 	}
-	unit := &curriculum.Unit{State: cfg.State, Model: lens, Judge: rules, TrainMembers: train, HeldMembers: held}
+	unit := &curriculum.Unit{State: cfg.State, Model: lens, Judge: rules, Service: service, TrainMembers: train, HeldMembers: held}
 	for _, part := range []struct {
 		into    **environment.Environment
 		members []int

@@ -259,20 +259,32 @@ func (p *Point) heard(out *engine.Outcome, tl *state.Timeline) {
 		return
 	}
 	p.Advised = p.AsIs
-	p.Advised.Levels = d.Levels
+	p.Advised.Levels = AdvisedLevels(d)
 	current := optionOf(d, agent.RoleCurrent)
 	if current != nil {
-		p.Advised.Levels, p.AdviceBlocked = current.Proposal.LevelsNext, current.Blocked
+		p.AdviceBlocked = current.Blocked
 	}
 	if o := optionOf(d, agent.RoleSuggested); o != nil && d.Status == agent.Suggest {
 		p.AdviceBlocked = o.Blocked
-		p.Advised.NEUgKgMin, p.Advised.BolusMl, p.Advised.Levels = o.Proposal.NENextUgKgMin, o.Proposal.BolusMl, o.Proposal.LevelsNext
+		p.Advised.NEUgKgMin, p.Advised.BolusMl = o.Proposal.NENextUgKgMin, o.Proposal.BolusMl
 		p.Advised.FluidMl += o.Proposal.BolusMl
 		if current != nil {
 			p.GainOver = o.Value - current.Value
 		}
 	}
 	p.Course = course(p.Advised.NEUgKgMin - tl.Present.NEUgKgMin)
+}
+
+// AdvisedLevels is the pair of levels of the next four hours if a decision is
+// followed: of what it suggests, else of current treatment.
+func AdvisedLevels(d *agent.Decision) state.Levels {
+	if o := optionOf(d, agent.RoleSuggested); o != nil && d.Status == agent.Suggest {
+		return o.Proposal.LevelsNext
+	}
+	if o := optionOf(d, agent.RoleCurrent); o != nil {
+		return o.Proposal.LevelsNext
+	}
+	return d.Levels
 }
 
 func optionOf(d *agent.Decision, role string) *agent.Option {

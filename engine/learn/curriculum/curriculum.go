@@ -105,6 +105,9 @@ type Unit struct {
 	// Parts makes episodes of a chart that somebody else lets go on: of the
 	// mechanistic simulator.
 	Parts environment.Deps
+	// Service is the agent that is served with this world model; nil: it is not
+	// scored.
+	Service *agent.Native
 	// Members that train, and those held back, by number.
 	TrainMembers, HeldMembers []int
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/learn/environment"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
 	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
 // Bounds of a mechanistic course.
@@ -87,23 +88,27 @@ func (m *mechanistic) give(ctx context.Context, pair int) (environment.Result, e
 	if err != nil {
 		return environment.Result{}, err
 	}
-	if o := options[pair]; o.Blocked {
-		return environment.Result{Blocked: o.Verdicts}, nil
+	o := options[pair]
+	if o.Blocked {
+		return environment.Refuse(o), nil
 	}
-	dose := options[pair].Dose
-	return m.pass(ctx, dose.NEUgKgMin, dose.FluidMl-agent.MaintenanceModelMl(m.now.Timeline()))
+	return m.pass(ctx, o.Dose, environment.TreatmentReward(o))
 }
 
 func (m *mechanistic) keep(ctx context.Context) (environment.Result, error) {
-	return m.pass(ctx, m.now.Timeline().Present.NEUgKgMin, 0)
+	tl := m.now.Timeline()
+	dose := world.Dose{NEUgKgMin: tl.Present.NEUgKgMin, FluidMl: agent.MaintenanceModelMl(tl)}
+	return m.pass(ctx, dose, environment.SilenceReward(dose))
 }
 
-// pass lets four hours pass under a rate and a bolus at once.
-func (m *mechanistic) pass(ctx context.Context, neUgKgMin, bolusMl float64) (environment.Result, error) {
+// pass lets four hours pass under a dose: its rate all the time, and what of its
+// fluid is more than what runs as a bolus at once.
+func (m *mechanistic) pass(ctx context.Context, dose world.Dose, reward environment.Reward) (environment.Result, error) {
 	before, first := m.now.Timeline(), true
+	bolusMl := dose.FluidMl - agent.MaintenanceModelMl(before)
 	course := m.patient.Run(state.StepHours, physiology.Func(func(v physiology.Bedside) physiology.Doses {
 		d := m.others.Next(v)
-		d.NEUgKgMin, d.EpinephrineUgKgMin, d.PhenylephrineUgKgMin, d.DopamineUgKgMin, d.VasopressinUMin = neUgKgMin, 0, 0, 0, 0
+		d.NEUgKgMin, d.EpinephrineUgKgMin, d.PhenylephrineUgKgMin, d.DopamineUgKgMin, d.VasopressinUMin = dose.NEUgKgMin, 0, 0, 0, 0
 		d.BolusMl, d.Discharge = 0, false
 		if first {
 			d.BolusMl, first = max(0, bolusMl), false
@@ -116,7 +121,7 @@ func (m *mechanistic) pass(ctx context.Context, neUgKgMin, bolusMl float64) (env
 			m.lowH += momentH
 		}
 	}
-	var r environment.Result
+	r := environment.Result{Reward: reward, Given: dose}
 	if course.Died() {
 		r.End = environment.EndDied
 		return r, nil

@@ -275,9 +275,9 @@ func bootstrap(n int, seed uint64, of func(weight func(int) float64) float64) In
 
 // fixed is a doctor who names a pair without deliberation; where rules block it,
 // the nearest that is open.
-func (u *Unit) fixed(pair func(e *environment.Episode) (int, error)) doctor {
+func (u *Unit) fixed(pair func(ctx context.Context, e *environment.Episode) (int, error)) doctor {
 	return doctor{decide: func(ctx context.Context, e *environment.Episode) (*decision, bool, error) {
-		want, err := pair(e)
+		want, err := pair(ctx, e)
 		if err != nil {
 			return nil, false, err
 		}
@@ -300,7 +300,7 @@ func (u *Unit) fixed(pair func(e *environment.Episode) (int, error)) doctor {
 }
 
 // running is the pair that runs.
-func (u *Unit) running(e *environment.Episode) (int, error) {
+func (u *Unit) running(_ context.Context, e *environment.Episode) (int, error) {
 	l := agent.LevelsNow(u.State, e.Timeline())
 	return 5*l.Vasopressor + l.Fluid, nil
 }
@@ -308,13 +308,13 @@ func (u *Unit) running(e *environment.Episode) (int, error) {
 // references are policies that nothing here was trained to.
 func (t *trainer) references() []person {
 	unit := t.unit
-	return []person{
+	out := []person{
 		{"no drug, no fluid", false, func(uint64) doctor {
-			return unit.fixed(func(*environment.Episode) (int, error) { return 0, nil })
+			return unit.fixed(func(context.Context, *environment.Episode) (int, error) { return 0, nil })
 		}},
 		{"what runs", false, func(uint64) doctor { return unit.fixed(unit.running) }},
 		{"usual care", false, func(seed uint64) doctor {
-			return unit.fixed(func(e *environment.Episode) (int, error) {
+			return unit.fixed(func(_ context.Context, e *environment.Episode) (int, error) {
 				b, err := unit.Model.Behaviour(e.Timeline())
 				if err != nil {
 					return 0, err
@@ -336,4 +336,23 @@ func (t *trainer) references() []person {
 			}}
 		}},
 	}
+	if unit.Service != nil {
+		name := "the service, without a learned proposer"
+		if unit.Service.Actor() != nil {
+			name = "the service"
+		}
+		out = append(out, person{name, true, func(uint64) doctor { return unit.fixed(unit.served) }})
+	}
+	return out
+}
+
+// served is the pair of what the service suggests, of what runs where it affirms
+// that or says nothing. It looks at its own options, which cost nothing here.
+func (u *Unit) served(ctx context.Context, e *environment.Episode) (int, error) {
+	d, err := u.Service.Decide(ctx, e.Timeline(), 1)
+	if err != nil {
+		return 0, err
+	}
+	l := learn.AdvisedLevels(&d)
+	return 5*l.Vasopressor + l.Fluid, nil
 }

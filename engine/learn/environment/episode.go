@@ -248,6 +248,17 @@ type Result struct {
 	End     End // empty while the episode goes on
 }
 
+// Refuse is what comes of an option that rules block.
+func Refuse(o *Option) Result {
+	r := Result{Reward: Reward{Rule: -blockCost}}
+	for _, v := range o.Verdicts {
+		if v.Effect == policy.Block {
+			r.Blocked = append(r.Blocked, v)
+		}
+	}
+	return r
+}
+
 // Prescribe gives the pair of levels for four hours, unless rules block it.
 // Errors wrap ErrEnded, or are the model's, the rules' or the context's; the
 // episode is then as it was.
@@ -265,18 +276,10 @@ func (e *Episode) Prescribe(ctx context.Context, l state.Levels) (Result, error)
 			return Result{}, err
 		}
 	}
-	guideline := 0.
-	var blocked []policy.Verdict
-	for _, v := range o.Verdicts {
-		guideline += v.Penalty
-		if v.Effect == policy.Block {
-			blocked = append(blocked, v)
-		}
-	}
 	if o.Blocked {
-		return Result{Reward: Reward{Rule: -blockCost}, Blocked: blocked}, nil
+		return Refuse(o), nil
 	}
-	return e.pass(ctx, o.Dose, Reward{Guideline: 0 - min(mostGuideline, guidelineCost*guideline), Burden: burdenOf(o.Dose)})
+	return e.pass(ctx, o.Dose, TreatmentReward(o))
 }
 
 // Keep lets four hours pass under current treatment, with the penalty of
@@ -286,7 +289,7 @@ func (e *Episode) Keep(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("%w: %s", ErrEnded, e.end)
 	}
 	dose := world.Dose{NEUgKgMin: e.tl.Present.NEUgKgMin, FluidMl: agent.MaintenanceModelMl(e.tl)}
-	return e.pass(ctx, dose, Reward{Invalid: -silenceCost, Burden: burdenOf(dose)})
+	return e.pass(ctx, dose, SilenceReward(dose))
 }
 
 // Abandon ends the episode because the agent does nothing useful.

@@ -68,6 +68,22 @@ func burdenOf(d world.Dose) float64 {
 	return 0 - min(mostBurden, vasopressorCost*d.NEUgKgMin/0.1+fluidCost*d.FluidMl/500)
 }
 
+// TreatmentReward is what giving an option earns before the patient answers: what
+// rules advise against, and the burden.
+func TreatmentReward(o *Option) Reward {
+	penalty := 0.
+	for _, v := range o.Verdicts {
+		penalty += v.Penalty
+	}
+	return Reward{Guideline: 0 - min(mostGuideline, guidelineCost*penalty), Burden: burdenOf(o.Dose)}
+}
+
+// SilenceReward is what four hours earn, before the patient answers, in which
+// nobody prescribes and the dose goes on.
+func SilenceReward(dose world.Dose) Reward {
+	return Reward{Invalid: -silenceCost, Burden: burdenOf(dose)}
+}
+
 // Weights and bounds of a patient's standing.
 const (
 	perOrganPoint   = 0.125
