@@ -23,7 +23,6 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/world"
-	"github.com/sepsisagent/sepsisagent/fhir"
 )
 
 // withoutActor is the embedded model, without the learned policy beside it.
@@ -57,20 +56,7 @@ func withoutActor(t *testing.T) string {
 func decidedLog(t *testing.T, patients int) auditHouse {
 	t.Helper()
 	h := newAuditHouse(t)
-	maps, err := fhir.LoadCodeMaps(configs.FS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder, err := fhir.NewMapper(maps).OpenFolder(t.Context(), synthetic(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer folder.Close()
-	list, err := folder.Patients()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range list[:patients] {
+	for _, p := range syntheticPatients(t)[:patients] {
 		sepsisagent(t, "decide", "--fhir", synthetic(t), "--patient", p, "--format", "json", "--audit", h.db, "--key", h.key).want(exitOK)
 	}
 	return h

@@ -149,7 +149,9 @@ func TestRowsTellTheFoldersTheyCameFrom(t *testing.T) {
 	}
 }
 
-func TestDecideFormats(t *testing.T) {
+// syntheticPatients names those of synthetic.
+func syntheticPatients(t *testing.T) []string {
+	t.Helper()
 	maps, err := fhir.LoadCodeMaps(configs.FS)
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +165,11 @@ func TestDecideFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return patients
+}
+
+func TestDecideFormats(t *testing.T) {
+	patients := syntheticPatients(t)
 	if testing.Short() {
 		patients = patients[:2]
 	}

@@ -34,29 +34,7 @@ func TestCoverageOfIntervals(t *testing.T) {
 	}
 	held, below, width, off := map[key]int{}, map[key]int{}, map[key]float64{}, map[key]float64{}
 	for seed := *coverageFrom; seed < *coverageFrom+uint64(*coverageLogs); seed++ {
-		episodes := m.log(rand.New(rand.NewPCG(seed, 7)), target, n)
-		ids := make([]string, len(episodes))
-		for i, e := range episodes {
-			ids[i] = e.Patient
-		}
-		folds, err := ope.Folds(ids, 2, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values, err := ope.CrossFQE(episodes, folds, ope.FQEOptions{Actions: icuActions, Rounds: 30, Tolerance: 1e-3, High: 1}, ope.Table{States: icuStates, Prior: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		log := make([]ope.Trajectory, len(episodes))
-		for i, e := range episodes {
-			behaviour := make([][]float64, len(e.States))
-			for t, s := range e.States {
-				behaviour[t] = m.expert[s]
-			}
-			if log[i], err = e.Trajectory(behaviour, values[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
+		log := m.valued(t, rand.New(rand.NewPCG(seed, 7)), target, n, seed)
 		for _, kind := range kinds {
 			for _, r := range evaluate(t, log, ope.Options{}, ope.Bootstrap{Resamples: 400, Seed: seed, Kind: kind}, methods...) {
 				at := key{r.Method, kind}

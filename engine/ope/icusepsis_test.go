@@ -175,6 +175,36 @@ func (m icuSepsis) log(rng *rand.Rand, target [][]float64, n int) (out []ope.Epi
 	return out
 }
 
+// valued are n logged episodes with the chances of those who acted and cross-fitted
+// values, as an evaluation has them.
+func (m icuSepsis) valued(t *testing.T, rng *rand.Rand, target [][]float64, n int, seed uint64) []ope.Trajectory {
+	t.Helper()
+	episodes := m.log(rng, target, n)
+	ids := make([]string, len(episodes))
+	for i, e := range episodes {
+		ids[i] = e.Patient
+	}
+	folds, err := ope.Folds(ids, 2, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := ope.CrossFQE(episodes, folds, ope.FQEOptions{Actions: icuActions, Rounds: 30, Tolerance: 1e-3, High: 1}, ope.Table{States: icuStates, Prior: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := make([]ope.Trajectory, len(episodes))
+	for i, e := range episodes {
+		behaviour := make([][]float64, len(e.States))
+		for t, s := range e.States {
+			behaviour[t] = m.expert[s]
+		}
+		if log[i], err = e.Trajectory(behaviour, values[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return log
+}
+
 func TestIntervalsHoldTheExactValueOnICUSepsis(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many bootstraps")
@@ -190,29 +220,7 @@ func TestIntervalsHoldTheExactValueOnICUSepsis(t *testing.T) {
 	const seeds, n = 12, 800
 	held, off := map[ope.Method]int{}, map[ope.Method]float64{}
 	for seed := range uint64(seeds) {
-		episodes := m.log(rand.New(rand.NewPCG(seed, 3)), target, n)
-		ids := make([]string, len(episodes))
-		for i, e := range episodes {
-			ids[i] = e.Patient
-		}
-		folds, err := ope.Folds(ids, 2, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values, err := ope.CrossFQE(episodes, folds, ope.FQEOptions{Actions: icuActions, Rounds: 30, Tolerance: 1e-3, High: 1}, ope.Table{States: icuStates, Prior: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		log := make([]ope.Trajectory, len(episodes))
-		for i, e := range episodes {
-			behaviour := make([][]float64, len(e.States))
-			for t, s := range e.States {
-				behaviour[t] = m.expert[s]
-			}
-			if log[i], err = e.Trajectory(behaviour, values[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
+		log := m.valued(t, rand.New(rand.NewPCG(seed, 3)), target, n, seed)
 		for _, r := range evaluate(t, log, ope.Options{}, ope.Bootstrap{Resamples: 300, Seed: seed}, methods...) {
 			truth := value
 			if r.Method == ope.Logged {
