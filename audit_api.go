@@ -39,8 +39,9 @@ type auditCall struct {
 	patient, refers string
 }
 
-// errNotThere: there is no such entry, or not for this reader. Nobody is told which.
-var errNotThere = errors.New("not found")
+// errNotThere is of an entry that is not there and of one that is not for this
+// reader. Nobody is told which.
+var errNotThere = fmt.Errorf("%w, or not for this reader", audit.ErrNotFound)
 
 // mountAPI serves the API.
 func (s auditSurface) mountAPI(mux *http.ServeMux) {
@@ -80,7 +81,7 @@ func (s auditSurface) serve(w http.ResponseWriter, r *http.Request, pattern stri
 			content, err = answer(r.Context(), c)
 		}
 		// An error inside us is not a reading that was refused: nothing was read.
-		if status := statusOf(err); status < http.StatusInternalServerError {
+		if status := access.StatusOf(err); status < http.StatusInternalServerError {
 			reading := access.Reading{
 				Reader: c.reader, Via: "api", Command: pattern, What: c.what, Found: c.found,
 				Patient: c.patient, Refers: c.refers, Reason: c.reason, Status: status,
@@ -89,7 +90,7 @@ func (s auditSurface) serve(w http.ResponseWriter, r *http.Request, pattern stri
 				content, err = nil, recorded
 			}
 		}
-		if status := statusOf(err); status == http.StatusForbidden || status == http.StatusNotFound {
+		if status := access.StatusOf(err); status == http.StatusForbidden || status == http.StatusNotFound {
 			s.gate.Failed(c.reader)
 		}
 	}
@@ -130,30 +131,9 @@ func valuesOf(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-// statusOf is the status that an error is answered with.
-func statusOf(err error) int {
-	switch {
-	case err == nil:
-		return http.StatusOK
-	case errors.Is(err, access.ErrUnauthenticated):
-		return http.StatusUnauthorized
-	case errors.Is(err, access.ErrTooMany):
-		return http.StatusTooManyRequests
-	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrReason):
-		return http.StatusForbidden
-	case errors.Is(err, errNotThere), errors.Is(err, audit.ErrNotFound), errors.Is(err, cdshooks.ErrRecord):
-		return http.StatusNotFound
-	case errors.Is(err, audit.ErrInvalid), errors.Is(err, audit.ErrCheckpoint):
-		return http.StatusBadRequest
-	case errors.Is(err, audit.ErrRolledBack):
-		return http.StatusConflict
-	}
-	return http.StatusInternalServerError
-}
-
 // refuse says no more than the status, but what a caller who may ask did wrong.
 func (s auditSurface) refuse(w http.ResponseWriter, err error) {
-	status := statusOf(err)
+	status := access.StatusOf(err)
 	words := http.StatusText(status)
 	switch {
 	case status == http.StatusUnauthorized:
@@ -251,7 +231,11 @@ func (s auditSurface) story(ctx context.Context, c *auditCall) (any, error) {
 		return nil, err
 	}
 	r := s.rooms()
-	return story.Tell(ctx, story.Deps{Log: s.log, Charts: cdshooks.MappedCharts{Mapper: r.mapper}, State: r.cfg.State}, record.Index.ID)
+	told, err := story.Tell(ctx, story.Deps{Log: s.log, Charts: cdshooks.MappedCharts{Mapper: r.mapper}, State: r.cfg.State}, record.Index.ID)
+	if errors.Is(err, cdshooks.ErrRecord) { // an entry of another kind has no story
+		return nil, errNotThere
+	}
+	return told, err
 }
 
 // patients lists whom a question is about, a recall: GET /audit/patients?model=…

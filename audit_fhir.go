@@ -72,7 +72,7 @@ func (s auditSurface) admitSearch(w http.ResponseWriter, r *http.Request, search
 	if err == nil {
 		return record
 	}
-	status := statusOf(err)
+	status := access.StatusOf(err)
 	if status == http.StatusForbidden {
 		s.gate.Failed(reading.Reader)
 		reading.Status = status

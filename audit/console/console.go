@@ -13,12 +13,12 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/access"
-	"github.com/sepsisagent/sepsisagent/audit/export"
 	"github.com/sepsisagent/sepsisagent/audit/query"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
@@ -132,12 +132,12 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // maxForm is the longest body of a form, in bytes; a token is the longest part.
 const maxForm = 64 << 10
 
-// errNotThere: there is no such entry, or not for this reader. Nobody is told
-// which.
-var errNotThere = errors.New("not found")
+// errNotThere is of an entry that is not there and of one that is not for this
+// reader. Nobody is told which.
+var errNotThere = fmt.Errorf("%w, or not for this reader", audit.ErrNotFound)
 
 // errForm: a form is not one of ours, or of another session.
-var errForm = errors.New("form of another session")
+var errForm = fmt.Errorf("%w: form of another session", access.ErrForbidden)
 
 // visit is one call of somebody whose token holds.
 type visit struct {
@@ -173,7 +173,7 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, pattern string, 
 	} else {
 		a, err = p(r.Context(), v)
 	}
-	status := statusOf(err)
+	status := access.StatusOf(err)
 	if status < http.StatusInternalServerError {
 		v.reading.Reader, v.reading.Via, v.reading.Command, v.reading.Status = v.reader, "console", pattern, status
 		if recorded := access.Record(r.Context(), c.Appends, v.reading); recorded != nil {
@@ -190,30 +190,9 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, pattern string, 
 	c.send(w, http.StatusOK, a)
 }
 
-// statusOf is the status that an error is answered with.
-func statusOf(err error) int {
-	switch {
-	case err == nil:
-		return http.StatusOK
-	case errors.Is(err, access.ErrUnauthenticated):
-		return http.StatusUnauthorized
-	case errors.Is(err, access.ErrTooMany):
-		return http.StatusTooManyRequests
-	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrReason), errors.Is(err, errForm):
-		return http.StatusForbidden
-	case errors.Is(err, errNotThere), errors.Is(err, audit.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, audit.ErrInvalid), errors.Is(err, export.ErrFormat):
-		return http.StatusBadRequest
-	case errors.Is(err, audit.ErrSealed):
-		return http.StatusConflict
-	}
-	return http.StatusInternalServerError
-}
-
 // refuse answers an error with a page that says no more than it must.
 func (c *Console) refuse(w http.ResponseWriter, v *visit, pattern string, err error) {
-	status := statusOf(err)
+	status := access.StatusOf(err)
 	switch {
 	case status >= http.StatusInternalServerError:
 		c.Failed(pattern, err)

@@ -79,8 +79,8 @@ const (
 // Formats lists the forms.
 func Formats() []Format { return []Format{CSV, NDJSON, Parquet, FHIR, HTI1} }
 
-// ErrFormat: there is no form of this name.
-var ErrFormat = errors.New("no such format")
+// ErrFormat: there is no form of this name. It is an audit.ErrInvalid.
+var ErrFormat = fmt.Errorf("%w: no such format", audit.ErrInvalid)
 
 // Write writes the events to w in one of the forms and says how many there
 // were. The first error of events ends it, and what was written until then is
