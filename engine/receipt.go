@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
@@ -55,7 +54,11 @@ func (d *Decider) Receipt(c Case, chart *state.Chart, o Outcome) (Receipt, error
 // keep returns the smallest chart that rebuilds the timeline: the trimmed one,
 // else all that was known.
 func (d *Decider) keep(chart *state.Chart, at time.Time, digest string) (*state.Chart, error) {
-	for _, kept := range []*state.Chart{chart.Trim(at, d.cfg.State), chart.Known(at)} {
+	for _, cut := range []func() *state.Chart{
+		func() *state.Chart { return chart.Trim(at, d.cfg.State) },
+		func() *state.Chart { return chart.Known(at) },
+	} {
+		kept := cut()
 		tl, err := state.Build(kept, at, d.cfg.State)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrReceipt, err)
@@ -77,12 +80,12 @@ func withoutOutcome(s state.Stay, at time.Time) state.Stay {
 	return s
 }
 
+// withoutOutcomes does the same to records, which must be the caller's own.
 func withoutOutcomes(records []state.Record) []state.Record {
-	out := slices.Clone(records)
-	for i := range out {
-		out[i].Deceased, out[i].Disposition = "", ""
+	for i := range records {
+		records[i].Deceased, records[i].Disposition = "", ""
 	}
-	return out
+	return records
 }
 
 // Canonical returns the receipt's bytes: JSON with fields in declaration order

@@ -33,33 +33,59 @@ type pageEntry struct {
 
 // openPage takes a Bundle apart without decoding its resources.
 func (m *Mapper) openPage(raw json.RawMessage) (page, error) {
-	if !json.Valid(raw) {
-		return page{}, fmt.Errorf("%w: %s", ErrMalformed, faultBroken)
+	p, kind, err := m.readPage(raw)
+	if err == nil && kind != "Bundle" {
+		err = fmt.Errorf("%w: resourceType is not Bundle", ErrMalformed)
 	}
-	return m.openValidPage(raw)
+	return p, err
 }
 
-// openValidPage is openPage for bytes already known to be valid JSON.
-func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
-	var p page
-	var kind string
-	var links, entries []byte
-	eachMember(raw, func(name string, value []byte) {
-		switch name {
-		case "resourceType":
-			kind = text(value)
-		case "total":
-			p.total, _ = strconv.Atoi(string(value)) // not a number: as if it said nothing
-		case "link":
-			links = value
-		case "entry":
-			entries = value
+// readPage reads bytes that may be anything, once: it checks that they are JSON,
+// gives the resourceType and, of a Bundle, the page. Errors are ErrMalformed; of a
+// Bundle whose link or entry is no list, kind is known nevertheless.
+func (m *Mapper) readPage(raw []byte) (p page, kind string, err error) {
+	s := scans.Get().(*scan)
+	defer scans.Put(s)
+	s.begin(raw)
+	lists := true
+	if s.peek() == '{' {
+		for name := s.open(); name != nil; name = s.next() {
+			start := s.at
+			if string(name) == "entry" {
+				ok := m.readEntries(s, &p)
+				lists = lists && ok
+				continue
+			}
+			s.skip()
+			switch value := raw[start:s.at]; string(name) {
+			case "resourceType":
+				kind = text(value)
+			case "total":
+				p.total, _ = strconv.Atoi(string(value)) // not a number: as if it said nothing
+			case "link":
+				if !s.broken {
+					ok := p.readLinks(value)
+					lists = lists && ok
+				}
+			}
 		}
-	})
-	if kind != "Bundle" {
-		return p, fmt.Errorf("%w: resourceType is not Bundle", ErrMalformed)
+	} else if !s.broken {
+		s.skip()
 	}
-	ok := eachElement(links, func(link []byte) {
+	switch s.space(); {
+	case s.broken || s.at != len(raw):
+		return page{}, "", fmt.Errorf("%w: %s", ErrMalformed, faultBroken)
+	case kind == "Bundle" && !lists:
+		return page{}, kind, fmt.Errorf("%w: Bundle.link or Bundle.entry is not a list", ErrMalformed)
+	case kind != "Bundle":
+		return page{}, kind, nil
+	}
+	return p, kind, nil
+}
+
+// readLinks finds the next page in Bundle.link; false when that is no list.
+func (p *page) readLinks(links []byte) bool {
+	return eachElement(links, func(link []byte) {
 		var relation, to string
 		eachMember(link, func(name string, value []byte) {
 			switch name {
@@ -73,32 +99,51 @@ func (m *Mapper) openValidPage(raw json.RawMessage) (page, error) {
 			p.next = to
 		}
 	})
-	ok = eachElement(entries, func(entry []byte) {
-		var e pageEntry
-		eachMember(entry, func(name string, value []byte) {
-			switch name {
-			case "fullUrl":
-				e.fullURL = text(value)
-			case "search":
-				eachMember(value, func(name string, value []byte) {
-					if name == "mode" {
-						e.mode = text(value)
-					}
-				})
-			case "resource":
-				e.resource = value
-				e.head = inspect(value, m.want)
-			}
-		})
-		if e.id == "" && strings.HasPrefix(e.fullURL, "urn:uuid:") {
-			e.id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
-		}
-		p.entries = append(p.entries, e)
-	}) && ok
-	if !ok {
-		return p, fmt.Errorf("%w: Bundle.link or Bundle.entry is not a list", ErrMalformed)
+}
+
+// readEntries reads Bundle.entry, which s stands on; false when that is no list.
+func (m *Mapper) readEntries(s *scan, p *page) bool {
+	p.entries = nil // of two lists the later counts
+	if !s.is('[') {
+		null := s.is('n')
+		s.skip()
+		return null
 	}
-	return p, nil
+	for ok := s.list(); ok; ok = s.more() {
+		p.entries = append(p.entries, m.readEntry(s))
+	}
+	return true
+}
+
+func (m *Mapper) readEntry(s *scan) (e pageEntry) {
+	if !s.is('{') {
+		s.skip()
+		return e
+	}
+	for name := s.open(); name != nil; name = s.next() {
+		start := s.at
+		if string(name) == "resource" {
+			s.member(m.want)
+			e.head, e.resource = s.head, s.raw[start:s.at:s.at]
+			continue
+		}
+		s.skip()
+		switch value := s.raw[start:s.at]; {
+		case s.broken:
+		case string(name) == "fullUrl":
+			e.fullURL = text(value)
+		case string(name) == "search":
+			eachMember(value, func(name string, value []byte) {
+				if name == "mode" {
+					e.mode = text(value)
+				}
+			})
+		}
+	}
+	if e.id == "" && strings.HasPrefix(e.fullURL, "urn:uuid:") {
+		e.id = strings.TrimPrefix(e.fullURL, "urn:uuid:")
+	}
+	return e
 }
 
 // text reads a JSON string; anything else is "".

@@ -16,10 +16,15 @@ const (
 	kindAdministration = "MedicationAdministration"
 )
 
+// guessWithin is how far guessKind looks: a page may hold very many resources
+// that do not say what they are.
+const guessWithin = 4 << 10
+
 // guessKind looks for the resource type where writers put it. The guess says
 // how to read; whether it was right shows at the end.
 func guessKind(raw []byte) string {
 	const member = `"resourceType":"`
+	raw = raw[:min(len(raw), guessWithin)]
 	at := bytes.Index(raw, []byte(member))
 	if at < 0 {
 		return ""
@@ -34,35 +39,48 @@ func guessKind(raw []byte) string {
 }
 
 // resource reads a whole resource, of any type, into s.head and, for the two
-// types of this file, s.sheet. It is the only way into a scan.
+// types of this file, s.sheet.
 func (s *scan) resource(raw []byte, want func(system, code []byte) bool) {
-	guess := guessKind(raw)
-	s.readAs(guess, raw, want)
-	if kind := s.head.kind; s.head.fault != faultBroken && kind != guess && (guess != "" || kind == kindObservation || kind == kindAdministration) {
-		if kind != kindObservation && kind != kindAdministration {
-			kind = ""
-		}
-		s.readAs(kind, raw, want)
+	s.begin(raw)
+	if s.peek(); !s.broken {
+		s.member(want)
+	}
+	if s.space(); s.broken || s.at != len(s.raw) {
+		s.head = head{fault: faultBroken}
 	}
 }
 
-func (s *scan) readAs(kind string, raw []byte, want func(system, code []byte) bool) {
-	s.reset(raw, want)
-	ok := s.whole(func(s *scan) {
-		switch {
-		case s.raw[s.at] != '{':
-			s.skip()
-			s.head = head{fault: faultNotAnObj}
-		case kind == kindObservation:
-			s.observation()
-		case kind == kindAdministration:
-			s.administration()
-		default:
-			s.walk(top)
+// member is resource for one that is part of what s reads, from s.at on.
+func (s *scan) member(want func(system, code []byte) bool) {
+	start, depth := s.at, s.depth
+	guess := guessKind(s.raw[start:])
+	s.readAs(guess, want)
+	if kind := s.head.kind; !s.broken && kind != guess && (guess != "" || kind == kindObservation || kind == kindAdministration) {
+		if kind != kindObservation && kind != kindAdministration {
+			kind = ""
 		}
-	})
-	if !ok {
+		s.at = start
+		s.readAs(kind, want)
+	}
+	s.depth = depth
+	if s.broken {
 		s.head = head{fault: faultBroken}
+	}
+}
+
+func (s *scan) readAs(kind string, want func(system, code []byte) bool) {
+	s.depth, s.wrong, s.head, s.want = 0, nil, head{}, want
+	s.sheet.reset()
+	switch {
+	case s.raw[s.at] != '{':
+		s.skip()
+		s.head = head{fault: faultNotAnObj}
+	case kind == kindObservation:
+		s.observation()
+	case kind == kindAdministration:
+		s.administration()
+	default:
+		s.walk(top)
 	}
 }
 

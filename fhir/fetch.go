@@ -171,9 +171,10 @@ func (f *fetcher) pages(ctx context.Context, query, form string, had int) fetche
 			}
 			return r
 		}
-		p := fetchedPage{raw: got.body, bundle: kindOf(got.body) == "Bundle"}
+		pg, kind, err := f.m.readPage(got.body)
+		p := fetchedPage{raw: got.body, bundle: kind == "Bundle", page: pg}
 		if p.bundle {
-			if p.page, err = f.m.openValidPage(got.body); err != nil {
+			if err != nil {
 				r.from, r.why = IsWrongType, "the FHIR server sent a Bundle that cannot be read"
 				return r
 			}

@@ -227,10 +227,8 @@ func (g *gathering) prefetched(ctx context.Context, i int, w wish) (errand, erro
 	p := &g.parts[i]
 	p.Key = w.key
 	raw, sent := g.q.Prefetch[w.key]
-	if len(raw) > 0 && !json.Valid(raw) {
-		raw = json.RawMessage(`"broken JSON"`)
-	}
-	switch kind := kindOf(raw); {
+	pg, kind, err := g.m.readPage(raw)
+	switch {
 	case !sent || len(raw) == 0:
 		p.Prefetch = IsAbsent
 		return g.ask(ctx, p, w), nil
@@ -244,7 +242,7 @@ func (g *gathering) prefetched(ctx context.Context, i int, w wish) (errand, erro
 		p.Prefetch, p.From, p.Why = IsFailed, IsFailed, "the client's prefetch failed"
 		return errand{}, nil
 	case kind == "Bundle":
-		return g.bundle(ctx, p, w, raw)
+		return g.bundle(ctx, p, w, pg, err)
 	case kind == w.kind && w.kind == "Patient":
 		p.Prefetch, p.From, p.Resources = FromPrefetch, FromPrefetch, 1
 		return errand{}, g.fatal(g.m.Add(g.bag, raw, state.Origin{Via: "prefetch", Key: w.key}))
@@ -290,10 +288,9 @@ func (g *gathering) mayFetch(ctx context.Context, p *Part, w wish) bool {
 	return false
 }
 
-// bundle takes a prefetched Bundle.
-func (g *gathering) bundle(ctx context.Context, p *Part, w wish, raw json.RawMessage) (errand, error) {
-	pg, err := g.m.openValidPage(raw)
-	if err != nil {
+// bundle takes a prefetched Bundle, of which unread says why it cannot be read.
+func (g *gathering) bundle(ctx context.Context, p *Part, w wish, pg page, unread error) (errand, error) {
+	if unread != nil {
 		p.Prefetch, p.Why = IsWrongType, "prefetch value is not a Bundle"
 		return g.ask(ctx, p, w), nil
 	}

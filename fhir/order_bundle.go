@@ -109,7 +109,7 @@ func (m *Mapper) unpacked(entries []pageEntry, depth int) ([]pageEntry, error) {
 			out = append(out, e)
 			continue
 		}
-		p, err := m.openValidPage(e.resource)
+		p, err := m.openPage(e.resource)
 		if err != nil {
 			return nil, err
 		}

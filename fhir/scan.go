@@ -37,11 +37,8 @@ type scan struct {
 	store *store // of what decoding makes; nil: the heap
 }
 
-// reset prepares s for another resource and keeps its buffers.
-func (s *scan) reset(raw []byte, want func(system, code []byte) bool) {
-	s.raw, s.at, s.depth, s.broken, s.wrong, s.head, s.want = raw, 0, 0, false, nil, head{}, want
-	s.sheet.reset()
-}
+// begin prepares s for other bytes and keeps its buffers.
+func (s *scan) begin(raw []byte) { s.raw, s.at, s.depth, s.broken = raw, 0, 0, false }
 
 func (s *scan) breakOff() { s.broken, s.at = true, len(s.raw) }
 

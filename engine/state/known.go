@@ -116,7 +116,12 @@ func (c *Chart) KeepRecords(records []Record) {
 			at[*i] = 1
 		}
 	})
-	c.Records = nil
+	// Records are large, so that room is made for them once.
+	n := 0
+	for _, is := range at {
+		n += is
+	}
+	c.Records = slices.Grow([]Record(nil), n)
 	for i := range records {
 		if at[i] == 1 {
 			c.Records = append(c.Records, records[i])
