@@ -31,23 +31,37 @@ const (
 
 // checkJSON reports the first departure of data from one strict JSON value.
 // The error names a byte offset and never quotes the body.
-func checkJSON(data []byte) error {
-	if !utf8.Valid(data) {
-		return fmt.Errorf("%w: the body is not valid UTF-8", ErrNotJSON)
+func checkJSON(data []byte) error { return (&scanner{data: data}).whole() }
+
+// opened is a JSON object with the members of the objects right in it, by name.
+type opened struct {
+	object
+	inner map[string]object
+}
+
+// child returns the object member called name; absent and null give nil.
+func (o opened) child(name string) (object, error) {
+	if !o.has(name) {
+		return nil, nil
 	}
-	s := scanner{data: data}
-	s.space()
-	if s.at == len(data) {
-		return fmt.Errorf("%w: the body is empty", ErrNotJSON)
+	m, ok := o.inner[name]
+	if !ok {
+		return nil, notAnObject(name)
 	}
-	if err := s.value(0); err != nil {
-		return err
+	return m, nil
+}
+
+// openJSON is checkJSON for a body that must be an object, and opens it in the
+// same pass, since it may be large. The values share memory with data.
+func openJSON(data []byte) (opened, error) {
+	s := scanner{data: data, open: &opened{inner: map[string]object{}}}
+	if err := s.whole(); err != nil {
+		return opened{}, err
 	}
-	s.space()
-	if s.at != len(data) {
-		return s.fault("more than one value")
+	if s.open.object == nil {
+		return opened{}, fmt.Errorf("%w: an object was expected", ErrBadRequest)
 	}
-	return nil
+	return *s.open, nil
 }
 
 // scanner walks one JSON text once, without building anything.
@@ -55,6 +69,43 @@ type scanner struct {
 	data []byte
 	at   int
 	keys [][]byte // names seen in the objects that are open, innermost last
+	// Members are kept here when it is set: those of the outermost object, and of
+	// the objects that are its members.
+	open  *opened
+	under string // the member of the outermost object that is being read
+}
+
+// whole passes over the one value that the text must be.
+func (s *scanner) whole() error {
+	if !utf8.Valid(s.data) {
+		return fmt.Errorf("%w: the body is not valid UTF-8", ErrNotJSON)
+	}
+	s.space()
+	if s.at == len(s.data) {
+		return fmt.Errorf("%w: the body is empty", ErrNotJSON)
+	}
+	if err := s.value(0); err != nil {
+		return err
+	}
+	s.space()
+	if s.at != len(s.data) {
+		return s.fault("more than one value")
+	}
+	return nil
+}
+
+// kept is where the members of an object at this depth go; nil: nowhere.
+func (s *scanner) kept(depth int) object {
+	if s.open == nil || depth > 1 {
+		return nil
+	}
+	out := object{}
+	if depth == 0 {
+		s.open.object = out
+	} else {
+		s.open.inner[s.under] = out
+	}
+	return out
 }
 
 func (s *scanner) fault(what string) error {
@@ -111,6 +162,7 @@ func (s *scanner) object(depth int) error {
 	first := len(s.keys)
 	defer func() { s.keys = s.keys[:first] }()
 	var many map[string]bool // takes over when an object is large
+	parts := s.kept(depth)
 	s.at++
 	s.space()
 	if s.peek() == '}' {
@@ -151,8 +203,15 @@ func (s *scanner) object(depth int) error {
 		}
 		s.at++
 		s.space()
+		if parts != nil && depth == 0 {
+			s.under = string(name)
+		}
+		from := s.at
 		if err := s.value(depth + 1); err != nil {
 			return err
+		}
+		if parts != nil {
+			parts[string(name)] = s.data[from:s.at:s.at]
 		}
 		s.space()
 		switch s.peek() {

@@ -5,6 +5,7 @@ package cdshooks
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -32,6 +33,38 @@ func FuzzCheckJSON(f *testing.F) {
 		}
 		if text := err.Error(); valid && !strings.Contains(text, "twice") && !strings.Contains(text, "too deep") {
 			t.Fatalf("refused good JSON %q: %v", data, err)
+		}
+	})
+}
+
+// FuzzOpenJSON holds the members that one pass finds against those of a pass for
+// each level.
+func FuzzOpenJSON(f *testing.F) {
+	for _, s := range []string{`{"a":{"b":{"c":[{"d":1}]},"e":null},"f":[{"g":1}],"h":{}}`, `[{"a":1}]`, `7`, ` {} `, `{"\u0061":{"\u0062": 1 }}`, `{"a":{"b":1}}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := openJSON(data)
+		checked := checkJSON(data)
+		if checked != nil {
+			if err == nil || err.Error() != checked.Error() {
+				t.Fatalf("%q: %v, want %v", data, err, checked)
+			}
+			return
+		}
+		want, wantErr := members(data)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q: %v, want %v", data, err, wantErr)
+		}
+		if !reflect.DeepEqual(got.object, want) {
+			t.Fatalf("%q: %v, want %v", data, got.object, want)
+		}
+		for name := range want {
+			child, err := got.child(name)
+			wantChild, wantErr := want.child(name)
+			if (err == nil) != (wantErr == nil) || !reflect.DeepEqual(child, wantChild) {
+				t.Fatalf("%q: %s is %v, %v, want %v, %v", data, name, child, err, wantChild, wantErr)
+			}
 		}
 	})
 }

@@ -124,9 +124,13 @@ func (o object) child(name string) (object, error) {
 	}
 	m, err := members(o[name])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s is not an object", ErrBadRequest, name)
+		return nil, notAnObject(name)
 	}
 	return m, nil
+}
+
+func notAnObject(name string) error {
+	return fmt.Errorf("%w: %s is not an object", ErrBadRequest, name)
 }
 
 // list returns the array member called name; absent and null give nil.

@@ -79,10 +79,7 @@ const maxID = 512
 // strict JSON object, ignores members it does not know, and does not check the
 // contract: Validate does.
 func DecodeRequest(body []byte) (*Request, error) {
-	if err := checkJSON(body); err != nil {
-		return nil, err
-	}
-	o, err := members(body)
+	o, err := openJSON(body)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +129,7 @@ func named(err error) error {
 	return explain(ErrBadRequest, words+".")
 }
 
-func decodeAuthorization(o object) (*FHIRAuthorization, error) {
+func decodeAuthorization(o opened) (*FHIRAuthorization, error) {
 	auth, err := o.child("fhirAuthorization")
 	if err != nil || auth == nil {
 		return nil, err
