@@ -100,12 +100,16 @@ func run(o options, out io.Writer) error {
 	cancel()
 	busy := loadAverage()
 	stop := besides(o, other, target, out)
+	served, ours := cpu(service.Process.Pid), cpu(os.Getpid())
 	ctx, cancel := context.WithTimeout(context.Background(), o.lasts)
 	result := ehr.Run(ctx, target, o.clients)
 	cancel()
+	served, ours = cpu(service.Process.Pid)-served, cpu(os.Getpid())-ours
 	fmt.Fprintf(out, "%d closed loops for %.0f s: %.1f calls/s, p50 %.0f ms, p90 %.0f ms, p99 %.0f ms, statuses %v, broken %d\n",
 		o.clients, result.Took.Seconds(), float64(len(result.Seconds))/result.Took.Seconds(),
 		result.Percentile(.5), result.Percentile(.9), result.Percentile(.99), result.Statuses(), result.Broken)
+	fmt.Fprintf(out, "CPU for each call answered: the service %.1f ms, its clients on the same machine %.1f ms; %.0f calls/s for each core that the service has to itself\n",
+		perCall(served, result), perCall(ours, result), ratio(1000, perCall(served, result)))
 	stop()
 	fmt.Fprintln(out, "peak memory of the service:", peak(service.Process.Pid))
 
@@ -138,15 +142,16 @@ func run(o options, out io.Writer) error {
 	if err != nil || !o.record {
 		return err
 	}
-	return recordNumbers(o, busy, result, lost, others)
+	return recordNumbers(o, busy, result, perCall(served, result), perCall(ours, result), lost, others)
 }
 
 // recordFile is where -record writes.
 const recordFile = ".ci/loaded.tsv"
 
 // recordNumbers writes what was measured, one number in a line. busy is the load
-// average of the machine before.
-func recordNumbers(o options, busy float64, r load.Result, lost, others int) error {
+// average of the machine before; served and ours are the CPU times of a call, in
+// milliseconds, of the service and of the generator.
+func recordNumbers(o options, busy float64, r load.Result, served, ours float64, lost, others int) error {
 	var text strings.Builder
 	for _, line := range []struct {
 		name  string
@@ -155,11 +160,47 @@ func recordNumbers(o options, busy float64, r load.Result, lost, others int) err
 		{"clients", float64(o.clients)}, {"seconds", o.lasts.Seconds()}, {"cores", float64(runtime.NumCPU())}, {"load_average", busy},
 		{"calls", float64(len(r.Seconds))}, {"calls_per_s", float64(len(r.Seconds)) / r.Took.Seconds()},
 		{"p50_ms", r.Percentile(.5)}, {"p90_ms", r.Percentile(.9)}, {"p95_ms", r.Percentile(.95)}, {"p99_ms", r.Percentile(.99)},
+		{"service_cpu_ms", served}, {"generator_cpu_ms", ours},
 		{"unrecorded", float64(lost)}, {"other_statuses", float64(others)},
 	} {
 		fmt.Fprintf(&text, "%s\t%.1f\n", line.name, line.value)
 	}
 	return os.WriteFile(recordFile, []byte(text.String()), 0o644)
+}
+
+// ticksPerSecond is the unit of /proc's CPU times, on every Linux that Go runs on.
+const ticksPerSecond = 100
+
+// cpu is the CPU time that a process has used in all its threads, in user and
+// system mode; 0 where it is not told. Unlike the wall clock it says the same on
+// a machine that is busy with something else.
+func cpu(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name before it may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	var user, system int64
+	_, _ = fmt.Sscan(fields[11]+" "+fields[12], &user, &system) // 0 if they cannot be read
+	return time.Duration(user+system) * time.Second / ticksPerSecond
+}
+
+// perCall is the share of one call in a CPU time, in milliseconds. Calls that
+// were refused count too.
+func perCall(spent time.Duration, r load.Result) float64 {
+	return ratio(spent.Seconds()*1000, float64(len(r.Answered)))
+}
+
+// ratio is 0 where there is nothing to divide by.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
 }
 
 // loadAverage is that of the last minute; 0 where it is not told.
