@@ -82,7 +82,7 @@ func (f *curriculumExportFlags) export(cmd *cobra.Command) error {
 	if _, err := cohort.Stat(f.file); err != nil {
 		return fmt.Errorf("%s: %w", f.file, err)
 	}
-	env, native, _, err := wordedUnit(cfg, f.model, environment.NewSynthetic(cfg.State))
+	env, native, _, err := wordedUnit(cfg, f.model, environment.DefaultConfig(), environment.NewSynthetic(cfg.State))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ import (
 // curriculumServeFlags are the flags of `curriculum serve`.
 type curriculumServeFlags struct {
 	addr, cohort, model, config string
-	sessions                    int
+	sessions, steps             int
 	seed                        uint64
 	idle                        time.Duration
 }
@@ -46,6 +46,9 @@ func curriculumServe() *cobra.Command {
 			if f.sessions < 1 {
 				return misuse("--sessions must be at least 1")
 			}
+			if err := f.limits().Validate(); err != nil {
+				return misuse("--steps: %v", err)
+			}
 			cfg, err := loadConfig(f.config, os.Environ())
 			if err != nil {
 				return err
@@ -58,6 +61,7 @@ func curriculumServe() *cobra.Command {
 	cmd.Flags().StringVar(&f.model, "model", "", "folder of the world model (default: built in)")
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (levels, rules, agent)")
 	cmd.Flags().IntVar(&f.sessions, "sessions", defaults.Sessions, "episodes held at once")
+	cmd.Flags().IntVar(&f.steps, "steps", environment.DefaultConfig().Steps, "end an episode after so many prescriptions of four hours each")
 	cmd.Flags().Uint64Var(&f.seed, "seed", defaults.Seed, "seed of the first reset that names none; the next take the next numbers")
 	cmd.Flags().DurationVar(&f.idle, "idle", defaults.Idle, "close a session that is unused for so long; 0: never")
 	return cmd
@@ -113,13 +117,20 @@ func (f curriculumServeFlags) environment(cfg Config) (*environment.Environment,
 		}
 		starts = recorded
 	}
-	env, _, about, err := wordedUnit(cfg, f.model, starts)
+	env, _, about, err := wordedUnit(cfg, f.model, f.limits(), starts)
 	return env, about, err
+}
+
+// limits bound an episode.
+func (f curriculumServeFlags) limits() environment.Config {
+	limits := environment.DefaultConfig()
+	limits.Steps = f.steps
+	return limits
 }
 
 // wordedUnit makes the unit that is served and that training data are written
 // in, and the planner that lends it its scale.
-func wordedUnit(cfg Config, dir string, starts environment.Starts) (*environment.Environment, *agent.Native, world.Info, error) {
+func wordedUnit(cfg Config, dir string, limits environment.Config, starts environment.Starts) (*environment.Environment, *agent.Native, world.Info, error) {
 	model, err := loadModel(dir)
 	if err != nil {
 		return nil, nil, world.Info{}, err
@@ -144,7 +155,7 @@ func wordedUnit(cfg Config, dir string, starts environment.Starts) (*environment
 			return nil, nil, world.Info{}, err
 		}
 	}
-	env, err := environment.New(environment.DefaultConfig(), environment.Deps{
+	env, err := environment.New(limits, environment.Deps{
 		State: cfg.State, Dynamics: dynamics, Lens: model, Death: model.DeathInHospital,
 		Judge: rules, Native: native, Prompts: prompts, Starts: starts,
 	})

@@ -40,7 +40,7 @@ func TestCurriculumServePlaysAnEpisodeAndEndsInOrder(t *testing.T) {
 	out := &firstLine{line: make(chan string, 1)}
 	done := make(chan int, 1)
 	go func() {
-		done <- runContext(ctx, []string{"curriculum", "serve", "--addr", "127.0.0.1:0", "--cohort", file, "--sessions", "2", "--seed", "9"}, strings.NewReader(""), out, io.Discard)
+		done <- runContext(ctx, []string{"curriculum", "serve", "--addr", "127.0.0.1:0", "--cohort", file, "--sessions", "2", "--seed", "9", "--steps", "2"}, strings.NewReader(""), out, io.Discard)
 	}()
 	var url string
 	select {
@@ -69,6 +69,9 @@ func TestCurriculumServePlaysAnEpisodeAndEndsInOrder(t *testing.T) {
 	ask := func(frame string) (r struct {
 		Type string
 		Data struct {
+			Observation struct {
+				StepsLeft int `json:"steps_left"`
+			}
 			Reward   *float64
 			Done     bool
 			Metadata struct {
@@ -89,7 +92,7 @@ func TestCurriculumServePlaysAnEpisodeAndEndsInOrder(t *testing.T) {
 		}
 		return r
 	}
-	if r := ask(`{"type":"reset"}`); r.Data.Metadata.Seed != 9 || r.Data.Metadata.Task != "cohort" {
+	if r := ask(`{"type":"reset"}`); r.Data.Metadata.Seed != 9 || r.Data.Metadata.Task != "cohort" || r.Data.Observation.StepsLeft != 2 {
 		t.Errorf("the first reset: %+v", r)
 	}
 	r := ask(`{"type":"step","data":{"message":"hm"}}`)
@@ -107,6 +110,7 @@ func TestCurriculumServePlaysAnEpisodeAndEndsInOrder(t *testing.T) {
 
 func TestCurriculumServeRefusesWhatItCannotServe(t *testing.T) {
 	sepsisagent(t, "curriculum", "serve", "--sessions", "0").want(exitMisuse).says("--sessions")
+	sepsisagent(t, "curriculum", "serve", "--steps", "0").want(exitMisuse).says("--steps")
 	sepsisagent(t, "curriculum", "serve", "--sessions", "5000").want(exitFailed).says("5000 sessions")
 	sepsisagent(t, "curriculum", "serve", "--cohort", "/nonexistent.parquet").want(exitFailed).says("nonexistent.parquet")
 	sepsisagent(t, "curriculum", "serve", "--addr", "127.0.0.1:99999").want(exitFailed).says("--addr")
