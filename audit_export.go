@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -273,9 +274,39 @@ func verifyExport(cmd *cobra.Command, file string, v *audit.Verifier, asJSON boo
 			of = "none is missing before the last"
 		}
 		_, err = fmt.Fprintf(out, "ok: %d records in the signed tree of %d, %d with contents as they were hashed; %s\n", c.Records, c.Size, c.Contents, of)
+		if err == nil {
+			err = printErased(out, c.Erased)
+		}
 	}
 	if err == nil && !c.OK {
 		err = errQuiet
 	}
 	return err
+}
+
+// mostErased is how many erased records are named; --json names all.
+const mostErased = 50
+
+// printErased names the records that lines of an export say were erased.
+func printErased(out io.Writer, erased []export.ErasedRecord) error {
+	if len(erased) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintf(out, "%d records of this log were erased:\n", len(erased)); err != nil {
+		return err
+	}
+	for _, e := range erased[:min(len(erased), mostErased)] {
+		here := ""
+		if e.Here {
+			here = "; THIS FILE HOLDS IT STILL"
+		}
+		if _, err := fmt.Fprintf(out, "  record %d (%s) on %s, recorded by %s%s\n", e.Leaf, e.ID, e.Time.UTC().Format(time.RFC3339), e.Receipt, here); err != nil {
+			return err
+		}
+	}
+	if more := len(erased) - mostErased; more > 0 {
+		_, err := fmt.Fprintf(out, "  and %d more (hint: --json names all)\n", more)
+		return err
+	}
+	return nil
 }

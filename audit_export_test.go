@@ -55,6 +55,48 @@ func TestAnExportIsRecordedWithItsDigestAndCheckedWithThePublicKey(t *testing.T)
 	}
 }
 
+func TestAnExportAfterAnErasureNamesWhatWasErased(t *testing.T) {
+	h := newAuditHouse(t)
+	h.fill(t, 5)
+	before := filepath.Join(t.TempDir(), "before.ndjson")
+	after := filepath.Join(t.TempDir(), "after.ndjson")
+	sepsisagent(t, "audit", "export", "--db", h.db, "--key", h.key, "--proofs", "--out", before).want(exitOK)
+	sepsisagent(t, "audit", "erase", "--db", h.db, "--key", h.key, "--receipt", "id-b", "--operator", "os/officer", "--reason", "a request").want(exitOK)
+	sepsisagent(t, "audit", "export", "--db", h.db, "--key", h.key, "--proofs", "--out", after).want(exitOK)
+	check := func(file string) (c export.Checked) {
+		t.Helper()
+		sepsisagent(t, "audit", "verify", "--export", file, "--public-key", h.public, "--json").want(exitOK).object(&c)
+		return c
+	}
+	c := check(after)
+	if len(c.Erased) != 1 || c.Erased[0].ID != "id-b" || c.Erased[0].Leaf != 1 || c.Erased[0].Receipt == "" || c.Erased[0].Here || !c.Whole {
+		t.Errorf("%+v", c)
+	}
+	sepsisagent(t, "audit", "verify", "--export", after, "--public-key", h.public).want(exitOK).prints("none is missing", "1 records of this log were erased", "record 1 (id-b)")
+	if c := check(before); len(c.Erased) != 0 || !c.Whole {
+		t.Errorf("%+v", c)
+	}
+	// A file that has the erased record and that of its erasure, as of an export that ran meanwhile.
+	old, err := os.ReadFile(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	new, err := os.ReadFile(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := len(bytes.Join(bytes.SplitAfter(old, []byte("\n"))[:5], nil))
+	lines := bytes.SplitAfter(new, []byte("\n"))
+	both := append(bytes.Clone(old[:head]), bytes.Join(lines[4:], nil)...)
+	if err := os.WriteFile(before, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := check(before); len(c.Erased) != 1 || !c.Erased[0].Here || !c.Whole {
+		t.Errorf("%+v", c)
+	}
+	sepsisagent(t, "audit", "verify", "--export", before, "--public-key", h.public).want(exitOK).prints("THIS FILE HOLDS IT STILL")
+}
+
 func TestAnExportIsTheSameAgainUpToATime(t *testing.T) {
 	h := newAuditHouse(t)
 	h.fill(t, 5)

@@ -2,14 +2,19 @@
 
 package export
 
-// This file: GET /fhir/AuditEvent (ITI-81), the search over HTTP.
+// This file: the search over HTTP (ITI-81), by GET or by POST, and the reading of
+// one AuditEvent.
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 )
@@ -48,23 +53,27 @@ type bundle struct {
 	Entry        []bundleEntry `json:"entry,omitempty"`
 }
 
-// ServeHTTP answers one search.
+// maxForm bounds the form of a search by POST.
+const maxForm = 64 << 10
+
+// ServeHTTP answers one search: GET …/AuditEvent?…, or POST …/AuditEvent/_search
+// with the parameters as a form, so that no address names a patient. What is in the
+// address of a POST counts too.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		Refuse(w, http.StatusMethodNotAllowed, "not-supported", "AuditEvents are searched with GET")
-		return
-	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	values, status, err := searchValues(w, r)
 	var s *Search
 	if err == nil {
+		status = http.StatusBadRequest
 		s, err = ParseSearch(values)
 	}
 	if err != nil {
 		// Who may not read learns nothing of how to ask either.
 		if h.Admit(w, r, nil) != nil {
-			Refuse(w, http.StatusBadRequest, "invalid", err.Error())
+			if status == http.StatusMethodNotAllowed {
+				w.Header().Set("Allow", "GET, POST")
+			}
+			Refuse(w, status, issueOf[status], err.Error())
 		}
 		return
 	}
@@ -77,11 +86,64 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = record(r.Context(), len(b.Entry))
 	}
 	if err != nil {
-		h.Failed(err)
-		Refuse(w, http.StatusInternalServerError, "exception", "the log could not be read, or the reading not be recorded")
+		h.failed(w, err)
 		return
 	}
 	write(w, http.StatusOK, b)
+}
+
+var issueOf = map[int]string{
+	http.StatusBadRequest: "invalid", http.StatusMethodNotAllowed: "not-supported",
+	http.StatusUnsupportedMediaType: "not-supported", http.StatusRequestEntityTooLarge: "too-long",
+}
+
+// searchValues are the parameters of a search; status is how an error is answered.
+func searchValues(w http.ResponseWriter, r *http.Request) (values url.Values, status int, err error) {
+	if values, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	switch post := strings.HasSuffix(r.URL.Path, "/_search"); {
+	case !post && r.Method == http.MethodGet:
+		return values, 0, nil
+	case !post || r.Method != http.MethodPost:
+		return nil, http.StatusMethodNotAllowed, errors.New("AuditEvents are searched with GET, or with POST at _search")
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, http.StatusUnsupportedMediaType, errors.New("a search by POST is a form: application/x-www-form-urlencoded")
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the form is longer than %d bytes", maxForm)
+	}
+	if err != nil {
+		return nil, http.StatusBadRequest, errors.New("the form could not be read")
+	}
+	form, err := url.ParseQuery(string(text))
+	if err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	for name, list := range form {
+		values[name] = append(values[name], list...)
+	}
+	return values, 0, nil
+}
+
+// ServeRecord answers with the AuditEvent of one record. Whoever calls it has
+// checked that the reader may have it and recorded the reading.
+func (h *Handler) ServeRecord(w http.ResponseWriter, record audit.Record) {
+	w.Header().Set("Cache-Control", "no-store")
+	event, err := Read(record)
+	if err != nil {
+		h.failed(w, err)
+		return
+	}
+	write(w, http.StatusOK, h.Site.auditEventOf(event))
+}
+
+func (h *Handler) failed(w http.ResponseWriter, err error) {
+	h.Failed(err)
+	Refuse(w, http.StatusInternalServerError, "exception", "the log could not be read, or the reading not be recorded")
 }
 
 func (h *Handler) answer(r *http.Request, s *Search) (*bundle, error) {
@@ -113,7 +175,9 @@ func (h *Handler) answer(r *http.Request, s *Search) (*bundle, error) {
 }
 
 // query is the search again, from a page on.
-func (s *Search) query(after *int64) string {
+func (s *Search) query(after *int64) string { return s.from(after).Encode() }
+
+func (s *Search) from(after *int64) url.Values {
 	values := url.Values{}
 	for name, list := range s.values {
 		values[name] = list
@@ -121,7 +185,7 @@ func (s *Search) query(after *int64) string {
 	if after != nil {
 		values.Set("_page", cursor(*after))
 	}
-	return values.Encode()
+	return values
 }
 
 // Refuse answers with an OperationOutcome of one error. code is of FHIR's

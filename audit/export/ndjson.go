@@ -8,11 +8,14 @@ package export
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 )
@@ -34,6 +37,8 @@ type entry struct {
 	Stored   []byte           `json:"stored,omitempty"`
 	Body     json.RawMessage  `json:"body,omitempty"`
 	Proof    *audit.Inclusion `json:"proof,omitempty"`
+
+	erased []ErasedRecord // that the record says were erased; set when it was checked
 }
 
 func writeNDJSON(w io.Writer, events iter.Seq2[Event, error]) (int, error) {
@@ -48,7 +53,7 @@ func writeNDJSON(w io.Writer, events iter.Seq2[Event, error]) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		if err := enc.Encode(entry{Schema, e.Leaf, e.LeafHash, e.Index, e.Salt, e.Record.Body, body, e.Proof}); err != nil {
+		if err := enc.Encode(entry{Schema: Schema, Leaf: e.Leaf, LeafHash: e.LeafHash, Index: e.Index, Salt: e.Salt, Stored: e.Record.Body, Body: body, Proof: e.Proof}); err != nil {
 			return n, err
 		}
 		n++
@@ -57,7 +62,8 @@ func writeNDJSON(w io.Writer, events iter.Seq2[Event, error]) (int, error) {
 }
 
 // Checked says what Verify found. A selection cannot show that nothing was left
-// out of it; Whole says that no record before its last is missing.
+// out of it; Whole says that no record before its last is missing, but for those
+// whose erasure a line of the file records.
 type Checked struct {
 	OK       bool   `json:"ok"`
 	Records  int    `json:"records"`  // lines that are in the signed tree
@@ -67,6 +73,17 @@ type Checked struct {
 	BadLine  int    `json:"bad_line,omitempty"` // the first, from 1
 	BadID    string `json:"bad_id,omitempty"`   // as the line says
 	Problem  string `json:"problem,omitempty"`
+	// Erased are the records that were erased from the log, as far as lines of the
+	// file record it, in order of leaves.
+	Erased []ErasedRecord `json:"erased,omitempty"`
+}
+
+// ErasedRecord is a record that was erased from the log.
+type ErasedRecord struct {
+	audit.ErasureRecord
+	Receipt string    `json:"receipt"` // id of the record of the erasure
+	Time    time.Time `json:"time"`    // of the erasure
+	Here    bool      `json:"here"`    // the file holds it still: it was written before
 }
 
 // Verify checks an NDJSON export that was written with proofs: that each line's
@@ -78,6 +95,7 @@ func Verify(r io.Reader, v *audit.Verifier) (Checked, error) {
 	lines.Buffer(nil, maxLine)
 	c := Checked{OK: true}
 	last := int64(-1)
+	var leaves []int64 // of the lines, rising
 	for lines.Scan() {
 		var l entry
 		head, err := l.read(lines.Bytes(), v, last)
@@ -89,12 +107,24 @@ func Verify(r io.Reader, v *audit.Verifier) (Checked, error) {
 		if len(l.Salt) > 0 {
 			c.Contents++
 		}
+		c.Erased = append(c.Erased, l.erased...)
+		leaves = append(leaves, l.Leaf)
 		last, c.Size = l.Leaf, max(c.Size, head.Size)
 	}
 	if err := lines.Err(); err != nil {
 		return c, fmt.Errorf("read export: %w", err)
 	}
-	c.Whole = c.Records > 0 && int64(c.Records) == last+1
+	accounted := int64(c.Records)
+	slices.SortFunc(c.Erased, func(a, b ErasedRecord) int {
+		return cmp.Or(cmp.Compare(a.Leaf, b.Leaf), a.Time.Compare(b.Time))
+	})
+	c.Erased = slices.CompactFunc(c.Erased, func(a, b ErasedRecord) bool { return a.Leaf == b.Leaf })
+	for i := range c.Erased { // each is before its erasure, and so before the last line
+		if _, c.Erased[i].Here = slices.BinarySearch(leaves, c.Erased[i].Leaf); !c.Erased[i].Here {
+			accounted++
+		}
+	}
+	c.Whole = c.Records > 0 && accounted == last+1
 	return c, nil
 }
 
@@ -155,7 +185,25 @@ func (l *entry) check(v *audit.Verifier, last int64) (audit.Checkpoint, error) {
 	if !sameJSON(body, l.Body) {
 		return fail("the readable body is not the stored one")
 	}
-	return head, nil
+	return head, l.readErasure()
+}
+
+// readErasure notes what the record says was erased, if it is of an erasure.
+func (l *entry) readErasure() error {
+	if l.Index.Kind != audit.KindErasure {
+		return nil
+	}
+	x, err := audit.DecodeErasure(l.Stored)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLine, err)
+	}
+	for _, one := range x.Records {
+		if one.Leaf < 0 || one.Leaf >= l.Leaf {
+			return fmt.Errorf("%w: it records the erasure of leaf %d, which is not before it", errLine, one.Leaf)
+		}
+		l.erased = append(l.erased, ErasedRecord{ErasureRecord: one, Receipt: l.Index.ID, Time: l.Index.Time})
+	}
+	return nil
 }
 
 // sameJSON compares without regard to white space.

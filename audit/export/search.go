@@ -49,6 +49,9 @@ type Search struct {
 // encounter: whoever may not look up patients may not ask it.
 func (s *Search) OfPatient() bool { return s.person }
 
+// Values are the parameters of the search.
+func (s *Search) Values() url.Values { return s.from(s.after) }
+
 // ParseSearch reads the parameters of a search. Errors wrap ErrSearch.
 func ParseSearch(values url.Values) (*Search, error) {
 	s := &Search{count: DefaultCount, values: url.Values{}}

@@ -82,7 +82,17 @@ func TestSQLite(t *testing.T) { audittest.Run(t, newPlace) }
 
 func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
 
-func BenchmarkQuestions(b *testing.B) { audittest.Scale(b, newPlace) }
+// Where SEPSISAGENT_SCALE_DIR says, the log is kept there for the next run.
+func BenchmarkQuestions(b *testing.B) {
+	dir := os.Getenv("SEPSISAGENT_SCALE_DIR")
+	if dir == "" {
+		audittest.Scale(b, newPlace)
+		return
+	}
+	audittest.Scale(b, func(testing.TB) audittest.Place {
+		return place(filepath.Join(dir, "receipts-"+os.Getenv("SEPSISAGENT_SCALE")+".db"))
+	})
+}
 
 func TestOpenRefusesAFileThatIsNoLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.db")
