@@ -96,7 +96,7 @@ const (
 // not kept.
 func (m *Mapper) Add(b *Bag, raw json.RawMessage, origin state.Origin) error {
 	h := inspect(raw, m.want)
-	return m.add(b, &h, raw, origin, nil)
+	return m.add(b, &h, raw, origin, decoding{})
 }
 
 // want reports whether an observation code is of interest.
@@ -105,8 +105,8 @@ func (m *Mapper) want(system, code []byte) bool {
 }
 
 // add files a resource of which inspect has read the head. ahead is its
-// decoding where that was done before, else nil.
-func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin, ahead *decoding) error {
+// decoding where that was done before.
+func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin, ahead decoding) error {
 	b.tally.Read++
 	switch {
 	case h.fault == faultBroken || h.fault == faultNotAnObj:
@@ -148,8 +148,8 @@ func (m *Mapper) add(b *Bag, h *head, raw []byte, origin state.Origin, ahead *de
 		b.ignore(reasonNotCoded)
 		return nil
 	}
-	if ahead == nil || ahead.d == nil && ahead.err == nil {
-		ahead = m.decodeOne(h, raw)
+	if !ahead.done() {
+		ahead.d, ahead.err = m.decode(h, raw)
 	}
 	d := ahead.d
 	if ahead.err != nil {

@@ -29,6 +29,7 @@ type pageEntry struct {
 	fullURL  string
 	mode     string // search.mode
 	resource json.RawMessage
+	ahead    decoding // where it was decoded with the page
 }
 
 // openPage takes a Bundle apart without decoding its resources.
@@ -125,6 +126,9 @@ func (m *Mapper) readEntry(s *scan) (e pageEntry) {
 		if string(name) == "resource" {
 			s.member(m.want)
 			e.head, e.resource = s.head, s.raw[start:s.at:s.at]
+			if e.ahead = (decoding{}); e.hot() && e.needed() { // what was just read need not be read again
+				e.ahead.d, e.ahead.err = e.finish(s.decoded(m, e.resource))
+			}
 			continue
 		}
 		s.skip()
@@ -207,7 +211,7 @@ func (b *Bag) alias(p page) {
 // in it reported a failure, and the first error of Add.
 func (m *Mapper) addPage(b *Bag, p page, origin state.Origin) (failed bool, err error) {
 	b.alias(p)
-	ahead := m.decodeAhead(p)
+	m.decodeAhead(p)
 	for i := range p.entries {
 		e := &p.entries[i]
 		switch {
@@ -217,54 +221,52 @@ func (m *Mapper) addPage(b *Bag, p page, origin state.Origin) (failed bool, err 
 			failed = failed || failure(e.resource)
 			continue
 		}
-		var before *decoding
-		if ahead != nil {
-			before = &ahead[i]
-		}
-		if errAdd := m.add(b, &e.head, e.resource, origin, before); errAdd != nil && (err == nil || errors.Is(errAdd, ErrWrongPatient)) {
+		if errAdd := m.add(b, &e.head, e.resource, origin, e.ahead); errAdd != nil && (err == nil || errors.Is(errAdd, ErrWrongPatient)) {
 			err = errAdd
 		}
 	}
 	return failed, err
 }
 
-// decoding is the result of decode.
+// decoding is the result of decode; neither of the two: it was not done.
 type decoding struct {
 	d   *decoded
 	err error
 }
 
-func (m *Mapper) decodeOne(h *head, raw []byte) *decoding {
-	d, err := m.decode(h, raw)
-	return &decoding{d, err}
+func (x decoding) done() bool { return x.d != nil || x.err != nil }
+
+// hot says that the resource is of the types that a scan decodes.
+func (h *head) hot() bool { return h.kind == kindObservation || h.kind == kindAdministration }
+
+// needed says that the resource will be decoded, if it is the patient's.
+func (h *head) needed() bool {
+	return h.fault == "" && decoders[h.kind] != nil && (h.wanted || h.kind != kindObservation)
 }
 
 // aheadFrom is the number of entries from which decoding on several cores
 // pays.
 const aheadFrom = 64
 
-// decodeAhead decodes the entries of a page that will be needed, on all cores;
-// nil for a short page. Filing them stays in order, on one core, so that the
-// result does not depend on timing.
-func (m *Mapper) decodeAhead(p page) []decoding {
+// decodeAhead decodes the entries of a long page that will be needed and were not
+// decoded with it, on all cores. Filing them stays in order, on one core, so that
+// the result does not depend on timing.
+func (m *Mapper) decodeAhead(p page) {
 	workers := runtime.GOMAXPROCS(0)
 	if workers < 2 || len(p.entries) < aheadFrom {
-		return nil
+		return
 	}
-	out := make([]decoding, len(p.entries))
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
 			for i := w; i < len(p.entries); i += workers {
-				h := &p.entries[i].head
-				if h.fault == "" && decoders[h.kind] != nil && (h.wanted || h.kind != "Observation") {
-					out[i].d, out[i].err = m.decode(h, p.entries[i].resource)
+				if e := &p.entries[i]; e.needed() && !e.ahead.done() {
+					e.ahead.d, e.ahead.err = m.decode(&e.head, e.resource)
 				}
 			}
 		})
 	}
 	group.Wait()
-	return out
 }
 
 // ReadBundle reads one patient's chart from a Bundle of any type. patientID ""

@@ -47,7 +47,11 @@ type ingredientRef struct {
 // decode reads a resource of one of the kinds in decoders. The error is a
 // stable reason without chart values.
 func (m *Mapper) decode(h *head, raw []byte) (*decoded, error) {
-	d, err := decoders[h.kind](m, raw)
+	return h.finish(decoders[h.kind](m, raw))
+}
+
+// finish ends a decoding with what the head says.
+func (h *head) finish(d *decoded, err error) (*decoded, error) {
 	if err != nil {
 		return nil, decodeReason(err)
 	}

@@ -27,12 +27,12 @@ func (m *Mapper) decodeHot(raw []byte) (*decoded, error) {
 	s := scans.Get().(*scan)
 	defer scans.Put(s)
 	s.resource(raw, nil)
-	return s.decoded(m)
+	return s.decoded(m, raw)
 }
 
-// decoded makes the Records of the resource that was just read, which must be
+// decoded makes the Records of the resource raw that was just read, which must be
 // of one of the two types.
-func (s *scan) decoded(m *Mapper) (*decoded, error) {
+func (s *scan) decoded(m *Mapper, raw []byte) (*decoded, error) {
 	if s.head.fault != "" {
 		return nil, errors.New(s.head.fault)
 	}
@@ -46,7 +46,7 @@ func (s *scan) decoded(m *Mapper) (*decoded, error) {
 		d = s.decodeAdministration()
 	}
 	if s.sheet.contained {
-		d.readContained(m, s.raw)
+		d.readContained(m, raw)
 	}
 	return d, nil
 }

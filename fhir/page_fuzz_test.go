@@ -84,6 +84,17 @@ func FuzzReadPage(f *testing.F) {
 		if (err != nil) != (broken || !lists) || err != nil && !errors.Is(err, ErrMalformed) || kind != wantKind {
 			t.Fatalf("kind %q, want %q; broken %v, lists %v, but %v", kind, wantKind, broken, lists, err)
 		}
+		for i := range got.entries { // what was decoded with the page is what decoding it makes
+			e := &got.entries[i]
+			if was := e.ahead; was.done() {
+				var by decoding
+				by.d, by.err = m.decode(&e.head, e.resource)
+				if !reflect.DeepEqual(was, by) {
+					t.Fatalf("%s: got  %+v, %v\nwant %+v, %v", e.resource, was.d, was.err, by.d, by.err)
+				}
+			}
+			e.ahead = decoding{}
+		}
 		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("got  %+v\nwant %+v", got, want)
 		}

@@ -132,7 +132,7 @@ func (m *Mapper) readResource(s *scan, raw []byte, line int) readResource {
 	if kind, id := splitReference(out.patient); id == "" || kind != "Patient" && kind != "" {
 		return out
 	}
-	d, err := s.decoded(m)
+	d, err := s.decoded(m, s.raw)
 	if err != nil {
 		return out
 	}
