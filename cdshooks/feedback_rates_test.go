@@ -57,9 +57,12 @@ func TestRatesCountTheLastWordAndNeverSilence(t *testing.T) {
 		t.Fatalf("%d decisions, %v", len(rows), err)
 	}
 	begin := rows[0].Index.Time.Add(-time.Hour)
-	trend, err := Trend(context.Background(), c.log, audit.Filter{}, []time.Time{begin, rows[0].Index.Time, rows[3].Index.Time.Add(time.Second), begin.Add(48 * time.Hour)})
+	trend, groups, err := Trend(context.Background(), c.log, audit.Filter{}, []time.Time{begin, rows[0].Index.Time, rows[3].Index.Time.Add(time.Second), begin.Add(48 * time.Hour)})
 	if err != nil || len(trend) != 3 {
 		t.Fatalf("%+v %v", trend, err)
+	}
+	if all, err := Rates(context.Background(), c.log, audit.Filter{}); err != nil || !cmp.Equal(groups, all) {
+		t.Errorf("%v: %s", err, cmp.Diff(all, groups))
 	}
 	for i, calls := range []int{0, 4, 0} {
 		p := trend[i]

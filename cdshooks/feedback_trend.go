@@ -6,6 +6,7 @@ package cdshooks
 // period after the other.
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -25,50 +26,45 @@ type Period struct {
 	Rate
 }
 
-// Trend counts by period. edges are the beginnings of the periods and the end of
-// the last, in order. Kind, Shown, Since, Until, Limit, After and the order of
-// filter are its own.
-func Trend(ctx context.Context, log Log, filter audit.Filter, edges []time.Time) ([]Period, error) {
+// Trend counts by period, and for the whole time by group as Rates does. edges are
+// the beginnings of the periods and the end of the last, in order. Kind, Shown,
+// Since, Until, Limit, After and the order of filter are its own.
+// Errors: audit.ErrInvalid.
+func Trend(ctx context.Context, log Counts, filter audit.Filter, edges []time.Time) ([]Period, []Rate, error) {
 	if len(edges) < 2 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	out := make([]Period, len(edges)-1)
-	for i := range out {
-		out[i].Since, out[i].Until = edges[i], edges[i+1]
+	b := burden{groups: map[[4]string]*Rate{}, of: map[audit.Ref]shownIn{}, periods: make([]Period, len(edges)-1)}
+	for i := range b.periods {
+		b.periods[i].Since, b.periods[i].Until = edges[i], edges[i+1]
 	}
-	filter.Kind, filter.Shown, filter.Since, filter.Until = KindDecision, nil, edges[0], edges[len(edges)-1]
-	of := map[string]*Period{}
-	err := everyRow(ctx, log, filter, func(ix audit.Index) {
-		// The last edge that is not after it.
-		i, exact := slices.BinarySearchFunc(edges, ix.Time, time.Time.Compare)
-		if !exact {
-			i--
-		}
-		p := &out[i]
-		p.Calls++
-		if ix.Status == "abstain" {
-			p.Abstained++
-		}
-		if slices.Contains(ix.Reasons, "suppressed") {
-			p.Suppressed++
-		}
-		if ix.Shown {
-			p.Shown++
-			of[ix.ID] = p
-		}
-	})
-	if err != nil {
-		return nil, err
+	filter.Since, filter.Until = edges[0], edges[len(edges)-1]
+	if err := b.count(ctx, log, filter); err != nil {
+		return nil, nil, err
 	}
-	last, err := lastOfEach(ctx, log, filter, func(decision string) bool { return of[decision] != nil })
-	if err != nil {
-		return nil, err
+	for i := range b.periods {
+		p := &b.periods[i]
+		p.Unanswered = p.Shown - p.Accepted - p.Overridden
 	}
-	for decision, cards := range last {
-		of[decision].count(cards)
+	return b.periods, b.rates(), nil
+}
+
+// period counts a decision in the last period that does not begin after it.
+func (b *burden) period(c *audit.Counted) *Period {
+	i, exact := slices.BinarySearchFunc(b.periods, c.TimeNs, func(p Period, ns int64) int { return cmp.Compare(p.Since.UnixNano(), ns) })
+	if !exact {
+		i--
 	}
-	for i := range out {
-		out[i].Unanswered = out[i].Shown - out[i].Accepted - out[i].Overridden
+	p := &b.periods[i]
+	p.Calls++
+	if c.Status == "abstain" {
+		p.Abstained++
 	}
-	return out, nil
+	if slices.Contains(c.Reasons, "suppressed") {
+		p.Suppressed++
+	}
+	if c.Shown {
+		p.Shown++
+	}
+	return p
 }

@@ -57,6 +57,7 @@ func Run(t *testing.T, place func(testing.TB) Place) {
 		"several replicas append to one log":                 replicas,
 		"a query selects and pages":                          queries,
 		"whatever is asked is found, once and in order":      finding,
+		"what is counted by is packed, checked and erased":   packing,
 		"hostile texts are kept, found and verified":         hostile,
 		"proofs hold for another library":                    proofs,
 		"a log rolled back is refused":                       rolledBack,

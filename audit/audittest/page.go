@@ -8,6 +8,7 @@ package audittest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -137,10 +138,92 @@ func finding(t *testing.T, place func(testing.TB) Place) {
 			t.Error("values of what is not searchable are listed")
 		}
 	})
+	t.Run("what is counted is what was appended, from packed blocks and from rows", func(t *testing.T) {
+		rapid.Check(t, func(rt *rapid.T) {
+			f := drawFilter(rt)
+			f.Patient, f.User, f.Drug, f.Rule, f.Reason, f.Reasons = "", "", "", "", "", nil
+			h.wantCounted(rt, f, all)
+		})
+		if err := h.EachCounted(t.Context(), audit.Filter{Patient: "Patient/2"}, nil); !errors.Is(err, audit.ErrInvalid) {
+			t.Errorf("by patient: %v", err)
+		}
+	})
 	t.Run("a block whose times were changed is found", func(t *testing.T) {
 		h.tamper(do(`UPDATE block_time SET max_ns = min_ns WHERE block = 1`))
 		h.wantBad(1024)
 	})
+}
+
+// wantCounted wants each entry that matches once, as its index says, in any order.
+func (h *house) wantCounted(t rapid.TB, f audit.Filter, all []audit.Entry) {
+	t.Helper()
+	text := func(c audit.Counted) string { return fmt.Sprintf("%+v", c) }
+	var got, want []string
+	for _, e := range all {
+		if e.Index.ID != "" && matches(f, e.Index) {
+			want = append(want, text(audit.CountedOf(e.Index)))
+		}
+	}
+	err := h.EachCounted(context.Background(), f, func(c *audit.Counted) { got = append(got, text(*c)) })
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("%+v: %d counted, want %d, %v", f, len(got), len(want), err)
+	}
+}
+
+// packing: what is packed is checked, goes with what is erased and comes again.
+func packing(t *testing.T, place func(testing.TB) Place) {
+	h, all := crowded(t, place)
+	packed := func(want int64) {
+		t.Helper()
+		var n int64
+		if err := h.db().QueryRow(`SELECT COUNT(*) FROM block_brief`).Scan(&n); err != nil || n != want {
+			t.Fatalf("%d blocks are packed, want %d, %v", n, want, err)
+		}
+	}
+	full := int64(manyEntries / 1024)
+	packed(full)
+	h.wantCounted(t, audit.Filter{}, all)
+	for _, leaf := range []int64{7, 9, 1024} {
+		h.erase(audit.Selection{ID: all[leaf].Index.ID})
+		all[leaf] = audit.Entry{}
+	}
+	packed(full - 2)
+	erasures := func() {
+		t.Helper()
+		rows, err := h.Query(t.Context(), audit.Filter{Kind: audit.KindErasure, OldestFirst: true})
+		if err != nil || len(rows) != 3 {
+			t.Fatalf("%d erasures, %v", len(rows), err)
+		}
+		for _, r := range rows {
+			all = append(all, audit.Entry{Index: r.Index})
+		}
+	}
+	erasures()
+	h.wantCounted(t, audit.Filter{}, all)
+	h.wantOK(manyEntries + 3)
+	// The next block that is full brings one of these back.
+	for len(all) < int(full+1)*1024 {
+		e := crowd(len(all))
+		if _, err := h.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	packed(full)
+	h.wantCounted(t, audit.Filter{}, all)
+	h.wantOK(int64(len(all)))
+	db := h.tamper(do(`UPDATE block_brief SET brief = (SELECT brief FROM block_brief WHERE block = 0) WHERE block = 2`))
+	h.wantBad(2 * 1024)
+	if _, err := db.Exec(`DELETE FROM block_brief WHERE block = 2`); err != nil {
+		t.Fatal(err)
+	}
+	h.wantOK(int64(len(all)))
+	if _, err := db.Exec(h.Bind(`INSERT INTO block_brief (block, brief) SELECT 9999, brief FROM block_brief WHERE block = 0`)); err != nil {
+		t.Fatal(err)
+	}
+	h.wantBad(-1)
 }
 
 func drawFilter(rt *rapid.T) audit.Filter {

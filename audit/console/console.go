@@ -32,6 +32,7 @@ const Path = "/audit/ui"
 type Log interface {
 	query.Log
 	cdshooks.Log
+	cdshooks.Counts
 	evidence.Prover
 	Head(ctx context.Context) (audit.Checkpoint, []byte, error)
 	Verify(ctx context.Context) (audit.Report, error)

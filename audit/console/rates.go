@@ -63,15 +63,11 @@ func (c *Console) rates(ctx context.Context, v *visit) (answer, error) {
 	}
 	zone := c.Chart().Zone
 	edges := edgesOf(c.Now().In(zone), chosen)
-	periods, err := cdshooks.Trend(ctx, c.Log, filter, edges)
+	periods, groups, err := cdshooks.Trend(ctx, c.Log, filter, edges)
 	if err != nil {
 		return answer{}, err
 	}
-	filter.Since, filter.Until = edges[0], edges[len(edges)-1]
-	view := ratesView{Spans: spans, Span: chosen.Name, Words: chosen.Words, Unit: filter.Unit, Topic: filter.Topic, Figures: trendFigures(periods, chosen)}
-	if view.Groups, err = cdshooks.Rates(ctx, c.Log, filter); err != nil {
-		return answer{}, err
-	}
+	view := ratesView{Spans: spans, Span: chosen.Name, Words: chosen.Words, Unit: filter.Unit, Topic: filter.Topic, Figures: trendFigures(periods, chosen), Groups: groups}
 	v.reading.Found = len(view.Groups)
 	layout := "2006-01-02"
 	if chosen.each < 24*time.Hour {

@@ -101,7 +101,7 @@ func (p place) Bind(stmt string) string { return bind(stmt) }
 func (p place) Spec() string { return string(p) }
 
 func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, `DROP FUNCTION IF EXISTS audit_append_only, audit_erased_only, audit_sealing_only, audit_resealing_only CASCADE`)
+	_, err := db.ExecContext(ctx, `DROP FUNCTION IF EXISTS audit_append_only, audit_erased_only, audit_sealing_only, audit_resealing_only, audit_unpacking_only CASCADE`)
 	return err
 }
 
@@ -150,7 +150,7 @@ func (p place) copyTables(t *testing.T, from string) place {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "block_time", "used_token", "goose_db_version"} {
+	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "block_time", "block_brief", "used_token", "goose_db_version"} {
 		for _, stmt := range []string{`CREATE TABLE %s (LIKE %[2]s.%[1]s INCLUDING ALL)`, `INSERT INTO %s SELECT * FROM %[2]s.%[1]s`} {
 			if _, err := tx.ExecContext(t.Context(), fmt.Sprintf(stmt, table, from)); err != nil {
 				t.Fatal(err)
@@ -206,7 +206,7 @@ func TestPostgresServesWithFewRights(t *testing.T) {
 	}
 	schema := u.Query().Get("search_path")
 	p.exec(t, `CREATE ROLE serving LOGIN`, `GRANT USAGE ON SCHEMA `+schema+` TO serving`,
-		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, sealed, cosignature, block_time, used_token TO serving`, `GRANT SELECT ON goose_db_version, erased TO serving`, `GRANT DELETE ON used_token TO serving`)
+		`GRANT SELECT, INSERT ON meta, entry, term, node, checkpoint, sealed, cosignature, block_time, block_brief, used_token TO serving`, `GRANT SELECT ON goose_db_version, erased TO serving`, `GRANT DELETE ON used_token TO serving`)
 	t.Cleanup(func() { p.exec(t, `DROP OWNED BY serving`, `DROP ROLE serving`) })
 	u.User = url.User("serving")
 	l, err := Open(t.Context(), u.String(), Options{Key: key})

@@ -59,7 +59,7 @@ func (p place) Bind(stmt string) string { return stmt }
 func (p place) Spec() string { return string(p) }
 
 func (p place) DropGuards(ctx context.Context, db *sql.DB) error {
-	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "block_time"} {
+	for _, table := range []string{"meta", "entry", "term", "node", "checkpoint", "erased", "sealed", "cosignature", "block_time", "block_brief"} {
 		for _, op := range []string{"update", "delete"} {
 			if _, err := db.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+table+`_no_`+op); err != nil {
 				return err

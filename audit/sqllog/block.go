@@ -25,12 +25,19 @@ const blockLeaves = 1024
 // blockTimeVersion is the migration that made block_time.
 const blockTimeVersion = 20001
 
-// closeBlocks puts down the times of the blocks that a transaction has filled.
+// closeBlocks puts down times and briefs of the blocks that a transaction has
+// filled.
 func (l *Log) closeBlocks(ctx context.Context, tx *sql.Tx, before, size int64) error {
 	for block := before / blockLeaves; (block+1)*blockLeaves <= size; block++ {
 		_, err := tx.ExecContext(ctx, l.store.Dialect.Bind(
 			`INSERT INTO block_time (block, min_ns, max_ns) SELECT leaf / 1024, MIN(time_ns), MAX(time_ns) FROM entry WHERE leaf >= ? AND leaf < ? GROUP BY leaf / 1024`),
 			block*blockLeaves, (block+1)*blockLeaves)
+		if err == nil {
+			err = packBlock(ctx, tx, l.store.Dialect, block)
+		}
+		if err == nil { // one of those that an erasure unpacked, too
+			_, err = packOlder(ctx, tx, l.store.Dialect)
+		}
 		if err != nil {
 			return err
 		}

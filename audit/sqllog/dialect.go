@@ -177,6 +177,9 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) (from, to int64, err er
 	if err := up(ctx, db, d); err != nil {
 		return 0, 0, fmt.Errorf("migrate: %w", err)
 	}
+	if err := packAll(ctx, db, d); err != nil {
+		return 0, 0, fmt.Errorf("migrate: %w", err)
+	}
 	return from, newest, nil
 }
 

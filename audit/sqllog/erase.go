@@ -194,6 +194,9 @@ func (l *Log) remove(ctx context.Context, tx *sql.Tx, g *growth, going []chosen,
 			return "", fmt.Errorf("%s: %w", table, err)
 		}
 	}
+	if err := l.unpackBlocks(ctx, tx, leaves); err != nil {
+		return "", err
+	}
 	_, err = g.add(r)
 	return r.entry.Index.ID, err
 }

@@ -95,6 +95,7 @@ type checker struct {
 	heads  []signedHead
 	next   int // first head not yet reached
 	gone   erasedStream
+	packed briefs
 	fate   map[int64]uint8 // of erased leaves
 	lost   bool            // a row is missing or misplaced: later rows were not read
 }
@@ -251,6 +252,9 @@ func (c *checker) row(r rawRow, stored *nodeStream) error {
 		c.report.Add(r.leaf, r.id, "%s", problem)
 	}
 	c.body(r)
+	if err := c.brief(r.leaf, r.index); err != nil {
+		return err
+	}
 	return c.grow(r.leaf, r.id, r.asLeaf().Hash(), stored)
 }
 
@@ -364,7 +368,7 @@ func (c *checker) finish() error {
 	if stray > 0 {
 		c.report.Add(-1, "", "%d search terms point at no entry", stray)
 	}
-	if err := c.fates(); err != nil {
+	if err := errors.Join(c.fates(), c.briefsAtEnd()); err != nil {
 		return err
 	}
 	_, err = c.l.follow(c.ctx, c.tx, c.l.anchor)
