@@ -7,26 +7,32 @@ package audittest
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/export"
 	"github.com/sepsisagent/sepsisagent/audit/query"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
+	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
-// scaleBody is the size of a body. A packed receipt of a whole chart is ten times
-// as large; questions read no body.
-const scaleBody = 2 << 10
+// scaleBody is a body, of 2 KiB. A packed receipt of a whole chart is ten times as
+// large; of the questions, only a search for AuditEvents reads bodies.
+var scaleBody = []byte(`"` + strings.Repeat("0", 2<<10-2) + `"`)
 
 // asks is how often each question is asked.
 const asks = 60
@@ -91,9 +97,11 @@ func scaleModel(k int) string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "model %d", k)))
 }
 
+func scaleCard(i int) string { return fmt.Sprintf("01920000-0000-7000-9000-%012d", i) }
+
 // scaleEntry is the i-th of n entries: 50 of a patient, four in five decisions,
 // three models one after the other.
-func scaleEntry(i, n int, body []byte) audit.Entry {
+func scaleEntry(i, n int) audit.Entry {
 	rng := rand.New(rand.NewPCG(uint64(i), 1))
 	salt := sha256.Sum256(fmt.Appendf(nil, "salt %d", i))
 	ix := audit.Index{
@@ -105,19 +113,21 @@ func scaleEntry(i, n int, body []byte) audit.Entry {
 	switch p := rng.Float64(); {
 	case p < 0.05:
 		ix.Kind = "read"
-		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: scaleBody}
 	case p < 0.17:
-		ix.Kind, ix.Outcome, ix.Refers = "feedback", "accepted", fmt.Sprintf("01920000-0000-7000-8000-%012d", max(0, i-rng.IntN(100)))
+		about := max(0, i-rng.IntN(100))
+		ix.Kind, ix.Outcome, ix.Refers = "feedback", "accepted", fmt.Sprintf("01920000-0000-7000-8000-%012d", about)
+		ix.Cards = []string{scaleCard(about)}
 		if rng.IntN(3) == 0 {
 			ix.Outcome, ix.Reasons = "overridden", []string{fmt.Sprintf("reason-%d", rng.IntN(8))}
 		}
-		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: scaleBody}
 	case p < 0.19:
 		ix.Kind, ix.HTTP, ix.Reasons = "refusal", 401, []string{"signature"}
-		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: scaleBody}
 	case p < 0.2:
 		ix.Kind, ix.HTTP, ix.Reasons = "failure", 412, []string{"unobtainable"}
-		return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+		return audit.Entry{Index: ix, Salt: salt[:], Body: scaleBody}
 	}
 	ix.Unit = fmt.Sprintf("Unit %d", rng.IntN(6))
 	ix.Model, ix.RulesHash, ix.CodeMaps = scaleModel(i*3/n), "rules-1", "maps-1"
@@ -130,7 +140,7 @@ func scaleEntry(i, n int, body []byte) audit.Entry {
 	}
 	if ix.Status == "suggest" {
 		ix.Drugs = []string{[]string{"norepinephrine", "norepinephrine", "balanced crystalloid", "vasopressin"}[rng.IntN(4)]}
-		ix.Shown, ix.Cards = true, []string{fmt.Sprintf("card-%d", i)}
+		ix.Shown, ix.Cards = true, []string{scaleCard(i)}
 	}
 	if rng.IntN(4) == 0 {
 		ix.Reasons = append(ix.Reasons, query.Blocked)
@@ -138,18 +148,17 @@ func scaleEntry(i, n int, body []byte) audit.Entry {
 	if rng.IntN(30) == 0 {
 		ix.Reasons = append(ix.Reasons, query.Suppressed)
 	}
-	return audit.Entry{Index: ix, Salt: salt[:], Body: body}
+	return audit.Entry{Index: ix, Salt: salt[:], Body: scaleBody}
 }
 
 func fill(b *testing.B, h *house, n int) {
 	l := h.another(sqllog.Options{Key: h.key, Batch: 512})
-	body := make([]byte, scaleBody)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range 512 {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if _, err := l.Append(b.Context(), scaleEntry(i, n, body)); err != nil {
+				if _, err := l.Append(b.Context(), scaleEntry(i, n)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -215,8 +224,51 @@ func questions(n int) []scaled {
 		run("what never was: affirmed with vasopressin", func(*rand.Rand) query.Query {
 			return query.Query{Outcome: query.Affirm, Drug: "vasopressin"}
 		}),
-		run("a card", func(r *rand.Rand) query.Query { return query.Query{Card: fmt.Sprintf("card-%d", r.IntN(n))} }),
+		run("a card", func(r *rand.Rand) query.Query { return query.Query{Card: scaleCard(r.IntN(n))} }),
 	}
+	// How cards were received, from a day on to the end of the log, as feedback
+	// comes when it will.
+	rates := func(name string, days int) scaled {
+		return scaled{name, func(b *testing.B, h *house, _ *rand.Rand) (int, error) {
+			groups, err := cdshooks.Rates(b.Context(), h.Log, audit.Filter{Since: scaleTime(n).AddDate(0, 0, -days)})
+			return len(groups), err
+		}}
+	}
+	trend := func(name string, periods int, each time.Duration) scaled {
+		return scaled{name, func(b *testing.B, h *house, _ *rand.Rand) (int, error) {
+			var edges []time.Time
+			for i := range periods + 1 {
+				edges = append(edges, scaleTime(n).Add(time.Duration(i-periods)*each))
+			}
+			list, _, err := cdshooks.Trend(b.Context(), h.Log, audit.Filter{}, edges)
+			return len(list), err
+		}}
+	}
+	search := func(name string, of func(r *rand.Rand, day string) string) scaled {
+		return scaled{name, func(b *testing.B, h *house, r *rand.Rand) (int, error) {
+			found := 0
+			handler := export.Handler{Site: export.Site{Log: h.key.Name()}, Log: h.Log, Failed: func(err error) { b.Error(err) },
+				Admit: func(http.ResponseWriter, *http.Request, *export.Search) func(context.Context, int) error {
+					return func(_ context.Context, n int) error { found = n; return nil }
+				}}
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/fhir/AuditEvent?"+of(r, scaleTime(r.IntN(n)).Format(time.DateOnly)), nil))
+			if w.Code != http.StatusOK {
+				return 0, fmt.Errorf("%d %s", w.Code, w.Body)
+			}
+			return found, nil
+		}}
+	}
+	out = append(out,
+		rates("rates of the last day", 1), rates("rates of the last week", 7), rates("rates of all", 36_500),
+		trend("burden of the last day, by hour", 24, time.Hour), trend("burden of the last week, by day", 7, 24*time.Hour), trend("burden of 28 days, by day", 28, 24*time.Hour),
+		search("AuditEvents of a day", func(_ *rand.Rand, day string) string { return "date=" + day }),
+		search("AuditEvents of a patient", func(r *rand.Rand, _ string) string { return "date=ge2026&patient=" + patient(r) }),
+		search("AuditEvents of a clinician, since a day, not answered", func(r *rand.Rand, day string) string {
+			return fmt.Sprintf("date=ge%s&agent=Practitioner/%d&outcome=8", day, r.IntN(400))
+		}),
+		search("AuditEvents of readings, before a day", func(_ *rand.Rand, day string) string { return "date=lt" + day + "&type=110101" }),
+	)
 	return append(out,
 		scaled{"a page of a recall by model", func(b *testing.B, h *house, r *rand.Rand) (int, error) {
 			p, err := query.Recall(b.Context(), h.Log, query.Query{Model: scaleModel(r.IntN(3))})

@@ -34,7 +34,7 @@ type Recalled struct {
 }
 
 // patientsAtOnce is how many patients one page of a recall looks at, at most.
-const patientsAtOnce = 100
+const patientsAtOnce = 50
 
 // Recall answers one page of a recall. Query.Limit is how many patients a page
 // has; a page may be short, or empty, and yet have a Next. The order of entries
