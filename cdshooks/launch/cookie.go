@@ -7,26 +7,19 @@ package launch
 // can read or change them.
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"time"
+
+	"github.com/sepsisagent/sepsisagent/cdshooks/launch/oidc"
 )
 
 // pending is a launch that waits for its code.
 type pending struct {
-	Client   string `json:"c"`
-	State    string `json:"s"`
-	Nonce    string `json:"n"`
-	Verifier string `json:"v"`
-	Until    int64  `json:"u"` // Unix seconds
+	oidc.Secrets
+	Client string `json:"c"`
+	Until  int64  `json:"u"` // Unix seconds
 }
 
 // Session is a clinician whom an EHR has signed in, for one card.
@@ -42,52 +35,7 @@ type Session struct {
 const (
 	pendingName = "sepsisagent-launch-"
 	sessionName = "sepsisagent-session"
-	// maxCookie bounds what is opened.
-	maxCookie = 4096
 )
-
-// box seals with AES-256-GCM. What is sealed for one purpose opens for no
-// other.
-type box struct {
-	aead   cipher.AEAD
-	random io.Reader
-}
-
-func newBox(key []byte, random io.Reader) (*box, error) {
-	sum := sha256.Sum256(append([]byte("sepsisagent launch cookie\x00"), key...))
-	block, err := aes.NewCipher(sum[:])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return &box{aead, random}, nil
-}
-
-func (b *box) seal(purpose string, v any) (string, error) {
-	plain, err := json.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("seal cookie: %w", err)
-	}
-	nonce := make([]byte, b.aead.NonceSize())
-	if _, err := io.ReadFull(b.random, nonce); err != nil {
-		return "", fmt.Errorf("seal cookie: no randomness: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(b.aead.Seal(nonce, nonce, plain, []byte(purpose))), nil
-}
-
-func (b *box) open(purpose, text string, into any) error {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if n := b.aead.NonceSize(); err == nil && len(text) <= maxCookie && len(raw) > n {
-		plain, err := b.aead.Open(nil, raw[:n], raw[n:], []byte(purpose))
-		if err == nil {
-			return json.Unmarshal(plain, into)
-		}
-	}
-	return errors.New("the cookie does not open")
-}
 
 // cookie is one of ours. Where the page may be framed by another site, the
 // browser has to send it there (SameSite=None), and keeps it for that site
@@ -126,7 +74,7 @@ func (a *App) pendingOf(state string) string {
 }
 
 func (a *App) pendingCookie(p pending, framed bool) (*http.Cookie, error) {
-	value, err := a.box.seal("pending", p)
+	value, err := a.box.Seal("pending", p)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +90,7 @@ func (a *App) openPending(state string, cookies []*http.Cookie) (p pending, name
 		if c.Name != name {
 			continue
 		}
-		switch err := a.box.open("pending", c.Value, &p); {
+		switch err := a.box.Open("pending", c.Value, &p); {
 		case err != nil:
 			return p, name, refuse("state", err)
 		case a.cfg.Now().Unix() > p.Until:
@@ -157,7 +105,7 @@ func (a *App) openPending(state string, cookies []*http.Cookie) (p pending, name
 // below it.
 func (a *App) SessionCookie(s Session, path string, framed bool) (*http.Cookie, error) {
 	s.Until = a.cfg.Now().Add(SessionLife).Unix()
-	value, err := a.box.seal("session", s)
+	value, err := a.box.Seal("session", s)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +120,7 @@ func (a *App) Session(cookies []*http.Cookie) (s Session, ok bool) {
 			continue
 		}
 		var found Session
-		if a.box.open("session", c.Value, &found) == nil && a.cfg.Now().Unix() < found.Until {
+		if a.box.Open("session", c.Value, &found) == nil && a.cfg.Now().Unix() < found.Until {
 			return found, true
 		}
 	}

@@ -18,9 +18,7 @@ package launch
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -30,38 +28,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sepsisagent/sepsisagent/cdshooks/launch/oidc"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/configs"
 )
 
-// ErrRefused: a launch was not let in. Errors of Begin and Finish that a caller
-// may cause are *Refusal and wrap it.
-var ErrRefused = errors.New("launch refused")
-
-// ErrUnavailable: the EHR could not be asked, or its answer is unusable.
-var ErrUnavailable = errors.New("the EHR cannot be asked")
+// Errors of Begin and Finish that a caller may cause are *Refusal and wrap
+// ErrRefused; ErrUnavailable is of an EHR that could not be asked.
+var (
+	ErrRefused     = oidc.ErrRefused
+	ErrUnavailable = oidc.ErrUnavailable
+)
 
 // ErrConfig: the registration of a launch is unusable.
 var ErrConfig = errors.New("launch registration")
 
 // Refusal is why a launch was not let in, in a stable word for receipts.
-type Refusal struct {
-	Reason string
-	Err    error // detail for a test or an operator; never sent
-}
+type Refusal = oidc.Refusal
 
-// Error says the reason.
-func (r *Refusal) Error() string {
-	if r.Err != nil {
-		return "launch refused: " + r.Reason + ": " + r.Err.Error()
-	}
-	return "launch refused: " + r.Reason
-}
-
-// Unwrap makes every Refusal an ErrRefused.
-func (r *Refusal) Unwrap() error { return ErrRefused }
-
-func refuse(reason string, err error) error { return &Refusal{Reason: reason, Err: err} }
+func refuse(reason string, err error) error { return oidc.Refuse(reason, err) }
 
 // Path is where the EHR launches, and below which its users come back.
 const Path = "/launch"
@@ -103,20 +88,17 @@ type Config struct {
 // use.
 type App struct {
 	cfg       Config
-	box       *box
+	box       *oidc.Box
 	secure    bool
 	byISS     map[string]*ehr
 	byName    map[string]*ehr
 	exchanges chan struct{}
 }
 
-// ehr is one registration with what was found out about it.
+// ehr is one registration.
 type ehr struct {
+	*oidc.Provider
 	client *trust.Client
-	secret string
-	http   *http.Client
-	found  endpointsCache
-	keys   keyCache
 }
 
 // New checks the registrations. Errors wrap ErrConfig.
@@ -130,9 +112,9 @@ func New(cfg Config) (*App, error) {
 	if cfg.Once == nil || len(cfg.Key) < 32 {
 		return nil, fmt.Errorf("%w: no memory of used launches or no key", ErrConfig)
 	}
-	sealed, err := newBox(cfg.Key, cfg.Random)
+	sealed, err := oidc.NewBox("sepsisagent launch cookie", cfg.Key, cfg.Random)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	a := &App{
 		cfg: cfg, box: sealed, secure: strings.HasPrefix(cfg.PublicURL, "https://"),
@@ -142,14 +124,19 @@ func New(cfg Config) (*App, error) {
 		if !c.Launch.Enabled() {
 			continue
 		}
-		e := &ehr{client: c, http: c.HTTPClient(timeout)}
+		l, secret := c.Launch, ""
 		if c.Launch.SecretFile != "" {
 			data, err := configs.ReadSecret(c.Launch.SecretFile)
 			if err != nil {
 				return nil, fmt.Errorf("%w: %s: launch.secret_file: %w", ErrConfig, c.Name, err)
 			}
-			e.secret = strings.TrimSpace(string(data))
+			secret = strings.TrimSpace(string(data))
 		}
+		e := &ehr{client: c, Provider: oidc.New(oidc.Config{
+			ClientID: l.ClientID, Secret: secret, HTTP: c.HTTPClient(timeout),
+			Document: strings.TrimRight(c.FHIRServer, "/") + "/.well-known/smart-configuration", Base: c.FHIRServer,
+			Known: oidc.Endpoints{Issuer: l.Issuer, Authorize: l.AuthorizeURL, Token: l.TokenURL, JWKS: l.JWKSURL},
+		})}
 		a.byISS[c.FHIRServer], a.byName[c.Name] = e, e
 	}
 	return a, nil
@@ -158,7 +145,7 @@ func New(cfg Config) (*App, error) {
 // Close ends the idle connections to EHRs.
 func (a *App) Close() {
 	for _, e := range a.byName {
-		e.http.CloseIdleConnections()
+		e.Close()
 	}
 }
 
@@ -179,7 +166,7 @@ type Begun struct {
 // letter by letter. out names the registration where that is known, also
 // beside an error.
 func (a *App) Begin(ctx context.Context, query url.Values) (out Begun, err error) {
-	iss, err := one(query, "iss", maxParameter)
+	iss, err := oidc.One(query, "iss", oidc.MaxParameter)
 	if err != nil {
 		return out, refuse("iss", err)
 	}
@@ -188,39 +175,24 @@ func (a *App) Begin(ctx context.Context, query url.Values) (out Begun, err error
 		return out, refuse("unknown-iss", nil)
 	}
 	out.Client = e.client
-	handle, err := one(query, "launch", maxParameter)
+	handle, err := oidc.One(query, "launch", oidc.MaxParameter)
 	if err != nil {
 		return out, refuse("launch", err)
 	}
-	found, err := e.endpoints(ctx, a.cfg.Now())
+	found, err := e.Endpoints(ctx, a.cfg.Now())
 	if err != nil {
 		return out, err
 	}
-	p := pending{Client: e.client.Name, Until: a.cfg.Now().Add(PendingLife).Unix()}
-	for _, into := range []*string{&p.State, &p.Nonce, &p.Verifier} {
-		if *into, err = a.random(); err != nil {
-			return out, err
-		}
+	secrets, err := oidc.NewSecrets(a.cfg.Random)
+	if err != nil {
+		return out, err
 	}
+	p := pending{Secrets: secrets, Client: e.client.Name, Until: a.cfg.Now().Add(PendingLife).Unix()}
 	if out.Cookie, err = a.pendingCookie(p, len(e.client.Framers()) > 0); err != nil {
 		return out, err
 	}
-	challenge := sha256.Sum256([]byte(p.Verifier))
-	u, err := url.Parse(found.authorize)
-	if err != nil {
-		return out, fmt.Errorf("%w: authorization_endpoint", ErrUnavailable)
-	}
-	q := u.Query()
-	for name, value := range map[string]string{
-		"response_type": "code", "client_id": e.client.Launch.ClientID, "redirect_uri": a.RedirectURL(e.client.Name),
-		"scope": scopes, "state": p.State, "aud": e.client.FHIRServer, "launch": handle, "nonce": p.Nonce,
-		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
-	} {
-		q.Set(name, value)
-	}
-	u.RawQuery = q.Encode()
-	out.Location = u.String()
-	return out, nil
+	out.Location, err = e.Address(found, secrets, a.RedirectURL(e.client.Name), map[string]string{"scope": scopes, "aud": e.client.FHIRServer, "launch": handle})
+	return out, err
 }
 
 // Launched is what an EHR said of a launch that was let in.
@@ -236,7 +208,7 @@ type Launched struct {
 // nil where there was none. out names the registration that the launch was of
 // where that is known, also beside an error.
 func (a *App) Finish(ctx context.Context, name string, query url.Values, cookies []*http.Cookie) (out Launched, spent *http.Cookie, err error) {
-	state, err := one(query, "state", maxParameter)
+	state, err := oidc.One(query, "state", oidc.MaxParameter)
 	if err != nil {
 		return out, nil, refuse("state", err)
 	}
@@ -256,7 +228,7 @@ func (a *App) Finish(ctx context.Context, name string, query url.Values, cookies
 	if query.Has("error") {
 		return out, spent, refuse("denied", fmt.Errorf("error %.40q", query.Get("error")))
 	}
-	code, err := one(query, "code", maxCode)
+	code, err := oidc.One(query, "code", oidc.MaxCode)
 	if err != nil {
 		return out, spent, refuse("code", err)
 	}
@@ -266,25 +238,34 @@ func (a *App) Finish(ctx context.Context, name string, query url.Values, cookies
 	default:
 		return out, spent, fmt.Errorf("%w: too many launches at once", ErrUnavailable)
 	}
-	found, err := e.endpoints(ctx, a.cfg.Now())
+	found, err := e.Endpoints(ctx, a.cfg.Now())
 	if err != nil {
 		return out, spent, err
 	}
 	// RFC 9207: a server that names itself must be the one that was asked.
-	if iss := query.Get("iss"); query.Has("iss") && iss != found.issuer {
+	if iss := query.Get("iss"); query.Has("iss") && iss != found.Issuer {
 		return out, spent, refuse("other-issuer", nil)
 	}
-	answer, err := e.exchange(ctx, found, code, p.Verifier, a.RedirectURL(p.Client))
+	answer, err := e.Exchange(ctx, found, code, p.Verifier, a.RedirectURL(p.Client))
 	if err != nil {
 		return out, spent, err
 	}
-	if out.User, err = e.identify(ctx, found, answer.idToken, p.Nonce, a.cfg.Now); err != nil {
+	claims, err := e.Identify(ctx, found, answer.IDToken, p.Nonce, a.cfg.Now)
+	if err != nil {
 		return out, spent, err
 	}
-	if !idForm.MatchString(answer.patient) {
+	who, _ := claims["fhirUser"].(string)
+	if out.User = clinician(who, e.client.FHIRServer); out.User == "" {
+		return out, spent, refuse("no-clinician", errors.New("fhirUser is no Practitioner of this FHIR server"))
+	}
+	for name, into := range map[string]*string{"patient": &out.Patient, "appContext": &out.Context} {
+		if *into, err = answer.Text(name); err != nil {
+			return out, spent, fmt.Errorf("%w: token endpoint: %w", ErrUnavailable, err)
+		}
+	}
+	if !idForm.MatchString(out.Patient) {
 		return out, spent, refuse("no-patient", nil)
 	}
-	out.Patient, out.Context = answer.patient, answer.appContext
 	first, err := a.cfg.Once(ctx, p.Client, p.State, time.Unix(p.Until, 0).Add(time.Minute))
 	if err != nil {
 		return out, spent, refuse("replay-unchecked", err)
@@ -295,28 +276,5 @@ func (a *App) Finish(ctx context.Context, name string, query url.Values, cookies
 	return out, spent, nil
 }
 
-// Bounds of what comes in an address. Codes of real servers reach 2 kB.
-const (
-	maxParameter = 2048
-	maxCode      = 4096
-)
-
 // idForm is an id of FHIR.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9.-]{1,64}$`)
-
-// one is a parameter that is there exactly once and is not empty.
-func one(q url.Values, name string, most int) (string, error) {
-	if v := q[name]; len(v) == 1 && v[0] != "" && len(v[0]) <= most {
-		return v[0], nil
-	}
-	return "", fmt.Errorf("%s is not there exactly once, or is too long", name)
-}
-
-// random is a secret of 256 bits, in letters that an address may hold.
-func (a *App) random() (string, error) {
-	var b [32]byte
-	if _, err := io.ReadFull(a.cfg.Random, b[:]); err != nil {
-		return "", fmt.Errorf("no randomness: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(b[:]), nil
-}

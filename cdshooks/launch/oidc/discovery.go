@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package launch
+package oidc
 
-// This file: where an EHR's authorization server is: as registered, or as the
-// FHIR base says.
+// This file: where a provider is: as registered, or as its metadata say.
 
 import (
 	"bytes"
@@ -21,73 +20,67 @@ import (
 	"time"
 )
 
-// Bounds of what is read from an EHR, and of how long it is believed.
+// Bounds of what is read from a provider, and of how long it is believed.
 const (
 	maxAnswer     = 256 << 10
 	endpointsLife = time.Hour
 	failureLife   = 5 * time.Second // an outage costs one request in so long
 )
 
-// endpoints is what is used of an EHR's SMART configuration.
-type endpoints struct {
-	issuer, authorize, token, jwks string
-}
-
 // endpointsCache remembers endpoints, or that they could not be had.
 type endpointsCache struct {
 	mu    sync.Mutex // guards what follows
-	got   endpoints
+	got   Endpoints
 	err   error
 	until time.Time
 }
 
-// endpoints are the EHR's, read when what is remembered is too old. Callers
+// Endpoints are the provider's, read when what is remembered is too old. Callers
 // wait for one read. Errors wrap ErrUnavailable.
-func (e *ehr) endpoints(ctx context.Context, now time.Time) (endpoints, error) {
-	l := e.client.Launch
-	set := endpoints{l.Issuer, l.AuthorizeURL, l.TokenURL, l.JWKSURL}
-	if set.issuer != "" && set.authorize != "" && set.token != "" && set.jwks != "" {
-		return set, nil
+func (p *Provider) Endpoints(ctx context.Context, now time.Time) (Endpoints, error) {
+	k := p.cfg.Known
+	if k.Issuer != "" && k.Authorize != "" && k.Token != "" && k.JWKS != "" {
+		return k, nil
 	}
-	e.found.mu.Lock()
-	defer e.found.mu.Unlock()
-	if now.Before(e.found.until) {
-		return e.found.got, e.found.err
+	p.found.mu.Lock()
+	defer p.found.mu.Unlock()
+	if now.Before(p.found.until) {
+		return p.found.got, p.found.err
 	}
 	// The read outlives a browser that goes away: others wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	e.found.until = now.Add(endpointsLife)
-	if e.found.got, e.found.err = e.discover(ctx, set); e.found.err != nil {
-		e.found.until = now.Add(failureLife)
+	p.found.until = now.Add(endpointsLife)
+	if p.found.got, p.found.err = p.discover(ctx); p.found.err != nil {
+		p.found.until = now.Add(failureLife)
 	}
-	return e.found.got, e.found.err
+	return p.found.got, p.found.err
 }
 
-func (e *ehr) discover(ctx context.Context, set endpoints) (endpoints, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(e.client.FHIRServer, "/")+"/.well-known/smart-configuration", nil)
+func (p *Provider) discover(ctx context.Context) (Endpoints, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.cfg.Document, nil)
 	if err != nil {
-		return endpoints{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return Endpoints{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	data, status, err := e.ask(req)
+	data, status, err := p.ask(req)
 	switch {
 	case err != nil:
-		return endpoints{}, fmt.Errorf("%w: smart-configuration: %w", ErrUnavailable, err)
+		return Endpoints{}, fmt.Errorf("%w: metadata: %w", ErrUnavailable, err)
 	case status != http.StatusOK:
-		return endpoints{}, fmt.Errorf("%w: smart-configuration answers %d", ErrUnavailable, status)
+		return Endpoints{}, fmt.Errorf("%w: metadata: status %d", ErrUnavailable, status)
 	}
-	return parseConfiguration(data, e.client.FHIRServer, set)
+	return p.cfg.parse(data)
 }
 
-// parseConfiguration reads a SMART configuration of a registered base. What set
-// names is taken from there; everything else must be of the base's origin: a
-// document that was tampered with must not send codes elsewhere. Errors wrap
-// ErrUnavailable.
-func parseConfiguration(data []byte, fhirServer string, set endpoints) (endpoints, error) {
-	fail := func(format string, args ...any) (endpoints, error) {
-		return endpoints{}, fmt.Errorf("%w: smart-configuration: %s", ErrUnavailable, fmt.Sprintf(format, args...))
+// parse reads a metadata document. What is known is taken from there; everything
+// else must be of the base's origin: a document that was tampered with must not
+// send codes elsewhere. Errors wrap ErrUnavailable.
+func (c Config) parse(data []byte) (Endpoints, error) {
+	fail := func(format string, args ...any) (Endpoints, error) {
+		return Endpoints{}, fmt.Errorf("%w: metadata: %s", ErrUnavailable, fmt.Sprintf(format, args...))
 	}
-	base, err := url.Parse(fhirServer)
+	set := c.Known
+	base, err := url.Parse(c.Base)
 	if err != nil {
 		return fail("the registered base is no URL")
 	}
@@ -95,40 +88,50 @@ func parseConfiguration(data []byte, fhirServer string, set endpoints) (endpoint
 	if err != nil {
 		return fail("%v", err)
 	}
+	if issuer, err := text(doc, "issuer"); c.SameIssuer && (err != nil || issuer != set.Issuer) {
+		return fail("it is of another issuer")
+	}
 	for _, f := range []struct {
 		name, hint string
 		into       *string
 	}{
-		{"issuer", "issuer", &set.issuer}, {"authorization_endpoint", "authorize_url", &set.authorize},
-		{"token_endpoint", "token_url", &set.token}, {"jwks_uri", "jwks_url", &set.jwks},
+		{"issuer", "issuer", &set.Issuer}, {"authorization_endpoint", "authorize_url", &set.Authorize},
+		{"token_endpoint", "token_url", &set.Token}, {"jwks_uri", "jwks_url", &set.JWKS}, {"end_session_endpoint", "", &set.Logout},
 	} {
 		if *f.into != "" {
 			continue
 		}
-		if *f.into, err = text(doc, f.name); err != nil || *f.into == "" {
-			return fail("it has no %s (hint: launch.%s)", f.name, f.hint)
+		said, err := text(doc, f.name)
+		if f.hint == "" && (err != nil || !sameOrigin(said, base)) {
+			continue // nothing depends on it
 		}
-		u, err := url.Parse(*f.into)
-		switch {
-		case err != nil || u.User != nil || u.Fragment != "" || u.Host == "":
-			return fail("%s is not an absolute URL", f.name)
-		case !strings.EqualFold(u.Scheme, base.Scheme) || !strings.EqualFold(u.Host, base.Host):
-			return fail("%s is on another origin than the FHIR server (hint: if the EHR's documentation says so too, set launch.%s)", f.name, f.hint)
+		if err != nil || said == "" {
+			return fail("it has no %s (hint: set %s)", f.name, f.hint)
 		}
+		if !sameOrigin(said, base) {
+			return fail("%s is on another origin than what is registered (hint: if the provider's documentation says so too, set %s)", f.name, f.hint)
+		}
+		*f.into = said
 	}
 	var methods []string
 	if raw, ok := doc["code_challenge_methods_supported"]; ok {
 		if json.Unmarshal(raw, &methods) != nil || !slices.Contains(methods, "S256") {
-			return fail("the EHR does not take PKCE with S256")
+			return fail("the provider does not take PKCE with S256")
 		}
 	}
 	return set, nil
 }
 
+// sameOrigin reports an absolute URL on the origin of base.
+func sameOrigin(address string, base *url.URL) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.User == nil && u.Fragment == "" && u.Host != "" && strings.EqualFold(u.Scheme, base.Scheme) && strings.EqualFold(u.Host, base.Host)
+}
+
 // ask sends a request and reads a bounded answer.
-func (e *ehr) ask(req *http.Request) (body []byte, status int, err error) {
+func (p *Provider) ask(req *http.Request) (body []byte, status int, err error) {
 	req.Header.Set("Accept", "application/json")
-	res, err := e.http.Do(req)
+	res, err := p.cfg.HTTP.Do(req)
 	if err != nil {
 		var u *url.Error // says the address, and so perhaps a code
 		if errors.As(err, &u) {
@@ -186,7 +189,7 @@ func text(doc map[string]json.RawMessage, name string) (string, error) {
 		return "", nil
 	}
 	var s string
-	if err := json.Unmarshal(raw, &s); err != nil || len(s) > maxParameter*8 {
+	if err := json.Unmarshal(raw, &s); err != nil || len(s) > MaxParameter*8 {
 		return "", fmt.Errorf("%s is not text", name)
 	}
 	return s, nil
