@@ -14,11 +14,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Counted is an entry as it is counted. Entries of one block share the slices.
+// Counted is an entry as it is counted.
 type Counted struct {
 	TimeNs int64 // since 1970
-	Shape
-	Shown bool
+	*Shape       // many entries share one
+	Shown  bool
 	// ID is that of an entry with a card or with Refers; else it is empty.
 	ID Ref
 	// Refers is the entry that this one is about, and Card the first of the cards
@@ -48,7 +48,7 @@ func CountedOf(x Index) Counted {
 	user, _, _ := strings.Cut(x.User, "/")
 	c := Counted{
 		TimeNs: x.Time.UnixNano(), Shown: x.Shown,
-		Shape: Shape{
+		Shape: &Shape{
 			Kind: x.Kind, Client: x.Client, UserType: user, Unit: x.Unit, Topic: x.Topic,
 			Model: x.Model, Status: x.Status, Outcome: x.Outcome, Reasons: x.Reasons,
 		},

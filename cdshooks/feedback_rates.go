@@ -89,7 +89,7 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 		switch {
 		case c.Kind == KindFeedback && c.Refers != audit.Ref{} && c.Card != audit.Ref{}: // else an orphan
 			b.said = append(b.said, word{c.ID, c.Refers, c.Card, c.Outcome == OutcomeOverridden, c.Reasons})
-		case selected(&c.Shape, c.Shown) && (filter.Until.IsZero() || c.TimeNs < filter.Until.UnixNano()):
+		case selected(c.Shape, c.Shown) && (filter.Until.IsZero() || c.TimeNs < filter.Until.UnixNano()):
 			b.decision(c)
 		}
 	})

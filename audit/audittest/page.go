@@ -157,7 +157,9 @@ func finding(t *testing.T, place func(testing.TB) Place) {
 // wantCounted wants each entry that matches once, as its index says, in any order.
 func (h *house) wantCounted(t rapid.TB, f audit.Filter, all []audit.Entry) {
 	t.Helper()
-	text := func(c audit.Counted) string { return fmt.Sprintf("%+v", c) }
+	text := func(c audit.Counted) string {
+		return fmt.Sprintf("%+v %d %t %v %v %v", *c.Shape, c.TimeNs, c.Shown, c.ID, c.Refers, c.Card)
+	}
 	var got, want []string
 	for _, e := range all {
 		if e.Index.ID != "" && matches(f, e.Index) {

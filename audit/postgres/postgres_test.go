@@ -28,6 +28,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/audittest"
+	"github.com/sepsisagent/sepsisagent/audit/audittest/scale"
 )
 
 const serverEnv = "SEPSISAGENT_POSTGRES"
@@ -167,7 +168,7 @@ func TestPostgres(t *testing.T) { audittest.Run(t, newPlace) }
 
 func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
 
-func BenchmarkQuestions(b *testing.B) { audittest.Scale(b, newPlace) }
+func BenchmarkQuestions(b *testing.B) { scale.Questions(b, newPlace) }
 
 func TestPostgresRefusesAServerThatMayForget(t *testing.T) {
 	p := newSchema(t)

@@ -21,13 +21,15 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/audittest"
+	"github.com/sepsisagent/sepsisagent/audit/audittest/scale"
+	"github.com/sepsisagent/sepsisagent/audit/audittest/tempdir"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	audittest.Child(Open)
-	audittest.ShortInMemory()
+	tempdir.InMemory()
 	goleak.VerifyTestMain(m)
 }
 
@@ -86,10 +88,10 @@ func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
 func BenchmarkQuestions(b *testing.B) {
 	dir := os.Getenv("SEPSISAGENT_SCALE_DIR")
 	if dir == "" {
-		audittest.Scale(b, newPlace)
+		scale.Questions(b, newPlace)
 		return
 	}
-	audittest.Scale(b, func(testing.TB) audittest.Place {
+	scale.Questions(b, func(testing.TB) audittest.Place {
 		return place(filepath.Join(dir, "receipts-"+os.Getenv("SEPSISAGENT_SCALE")+".db"))
 	})
 }

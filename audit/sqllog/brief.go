@@ -111,7 +111,7 @@ func (l *Log) countPacked(ctx context.Context, tx *sql.Tx, run span, w want) (ga
 func (l *Log) countRows(ctx context.Context, tx *sql.Tx, run span, w want) error {
 	return eachIndex(ctx, tx, l.store.Dialect, run, func(x audit.Index) {
 		c := audit.CountedOf(x)
-		if c.TimeNs >= w.since && c.TimeNs <= w.until && w.test(&c.Shape, c.Shown) {
+		if c.TimeNs >= w.since && c.TimeNs <= w.until && w.test(c.Shape, c.Shown) {
 			w.each(&c)
 		}
 	})

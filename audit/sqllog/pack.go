@@ -137,10 +137,10 @@ func unpack(brief []byte, w want) error {
 		}
 		wanted[i] = [2]bool{w.test(s, false), w.test(s, true)}
 	}
-	n, timeNs := r.length(2), int64(0)
-	for range n {
+	var c audit.Counted
+	for range r.length(2) {
 		k := r.uvarint()
-		timeNs += r.varint()
+		c.TimeNs += r.varint()
 		shape, shown, refers := k>>2, k&1, k&2 != 0
 		if shape >= uint64(len(shapes)) {
 			r.failed = true
@@ -148,16 +148,15 @@ func unpack(brief []byte, w want) error {
 		if r.failed {
 			break
 		}
-		wants := wanted[shape][shown] && timeNs >= w.since && timeNs <= w.until
-		c := audit.Counted{TimeNs: timeNs, Shown: shown == 1}
+		c.Shape, c.Shown, c.ID, c.Refers, c.Card = &shapes[shape], shown == 1, audit.Ref{}, audit.Ref{}, audit.Ref{}
 		if c.Shown || refers {
-			c.ID = r.ref()
+			r.ref(&c.ID)
 		}
 		if refers {
-			c.Refers, c.Card = r.ref(), r.ref()
+			r.ref(&c.Refers)
+			r.ref(&c.Card)
 		}
-		if wants && !r.failed {
-			c.Shape = shapes[shape]
+		if wanted[shape][shown] && c.TimeNs >= w.since && c.TimeNs <= w.until && !r.failed {
 			w.each(&c)
 		}
 	}
@@ -222,11 +221,10 @@ func (r *reader) text(texts []string) string {
 	return texts[k]
 }
 
-func (r *reader) ref() (out audit.Ref) {
+func (r *reader) ref(into *audit.Ref) {
 	if tag := r.take(1); len(tag) == 1 && tag[0] == 1 {
-		copy(out.UUID[:], r.take(uint64(len(out.UUID))))
-		return out
+		copy(into.UUID[:], r.take(uint64(len(into.UUID))))
+		return
 	}
-	out.Text = string(r.take(r.uvarint()))
-	return out
+	into.Text = string(r.take(r.uvarint()))
 }

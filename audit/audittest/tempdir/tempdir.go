@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package audittest
-
-// This file: short tests write their logs to memory.
+// Package tempdir lets short tests write their logs to memory. It is apart from
+// the suite, which imports packages whose tests need it.
+package tempdir
 
 import (
 	"os"
@@ -12,11 +12,11 @@ import (
 // sharedMemory is a folder in memory, on machines that have one.
 const sharedMemory = "/dev/shm"
 
-// ShortInMemory makes the temporary folders of short tests in memory, where the
+// InMemory makes the temporary folders of short tests in memory, where the
 // machine has a place for that: most of the time of a log on a disk is spent
 // waiting for the disk to say that a record is safe, and no test can tell whether
 // it was. It is to be called by TestMain, once flags are parsed.
-func ShortInMemory() {
+func InMemory() {
 	if !testing.Short() {
 		return
 	}
