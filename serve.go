@@ -243,7 +243,7 @@ func newRegistry(cfg Config, seen trust.Seen) (*trust.Registry, error) {
 	if len(cfg.CDSHooks.Clients) == 0 {
 		return nil, errors.New("no client is registered, so nobody would get an answer (hint: cdshooks.clients, see docs/integration.md)")
 	}
-	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway, Seen: seen})
+	return trust.New(cfg.CDSHooks.Clients, trust.Options{Leeway: cfg.CDSHooks.Leeway, Seen: seen, SeenWithin: cfg.CDSHooks.RecordWait()})
 }
 
 // auditLog is the log as the service uses it.

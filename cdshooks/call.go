@@ -80,8 +80,9 @@ func (c *call) fail(err error) {
 	}
 }
 
-// append stores the call's record. It goes on when the client is gone: what
-// was decided is recorded even if nobody waits for it.
+// append stores the call's record, within its share of record_budget. It goes on
+// when the client is gone: what was decided is recorded even if nobody waits for
+// it.
 func (s *Service) append(ctx context.Context, c *call) (*recorded, error) {
 	defer s.timed(ctx, "record")()
 	body, err := EncodeRecord(&c.record)
@@ -96,7 +97,7 @@ func (s *Service) appendEntry(ctx context.Context, ix audit.Index, body []byte) 
 	if _, err := io.ReadFull(rand.Reader, salt); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Config.RecordWait())
 	defer cancel()
 	appended, err := s.Log.Append(ctx, audit.Entry{Index: ix, Salt: salt, Body: body})
 	if err != nil {

@@ -49,6 +49,11 @@ type Config struct {
 	// FHIRBudget is the part of the deadline that fetching from the EHR may
 	// use. Default: half of it.
 	FHIRBudget time.Duration `yaml:"fhir_budget"`
+	// RecordBudget is how long a call waits for the audit log where something else
+	// writes to it: half of it to note that its token is used, half to store its
+	// receipt, beside the deadline. Default 3s. Who waits longer is answered 500
+	// and gets no decision; at the bedside nobody waits longer.
+	RecordBudget time.Duration `yaml:"record_budget"`
 	// Prefetch is how the published prefetch templates ask: with or without
 	// dates, and in which page size. Default: as clients of CDS Hooks 2.0.1 can
 	// do it.
@@ -101,6 +106,7 @@ func DefaultConfig() Config {
 		Leeway:        time.Minute,
 		MaxBodyBytes:  32 << 20,
 		Deadline:      8 * time.Second,
+		RecordBudget:  3 * time.Second,
 		MaxConcurrent: 16,
 		PriorWindow:   24 * time.Hour,
 		EvidenceLife:  2 * time.Hour,
@@ -137,6 +143,8 @@ func (c Config) Validate() error {
 		return fail("deadline %v is not between 0 and 1m", c.Deadline)
 	case c.FHIRBudget < 0 || c.FHIRBudget > c.Deadline:
 		return fail("fhir_budget %v is longer than the deadline", c.FHIRBudget)
+	case c.RecordBudget < 100*time.Millisecond || c.RecordBudget > time.Minute:
+		return fail("record_budget %v is not between 100ms and 1m", c.RecordBudget)
 	case c.Prefetch.Count < 0 || c.Prefetch.Count > 100_000:
 		return fail("prefetch.count %d is not between 0 and 100000", c.Prefetch.Count)
 	case c.MaxConcurrent < 1 || c.MaxConcurrent > 10_000:
@@ -171,6 +179,9 @@ func (c Config) fhirBudget() time.Duration {
 	}
 	return c.FHIRBudget
 }
+
+// RecordWait is how long one write to the audit log may wait for others.
+func (c Config) RecordWait() time.Duration { return c.RecordBudget / 2 }
 
 // maxBytesInFlight is MaxBytesInFlight with its default.
 func (c Config) maxBytesInFlight() int64 {

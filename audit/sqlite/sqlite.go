@@ -25,7 +25,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-	_ "modernc.org/sqlite" // registers the "sqlite" driver
+	driver "modernc.org/sqlite" // registers the "sqlite" driver
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
@@ -37,7 +38,12 @@ type (
 	Log     = sqllog.Log
 )
 
-const readers = 4
+const (
+	readers = 4
+	// turn is how long one attempt to write waits for another process: between two
+	// of them, those who cannot wait longer are told (sqllog.ErrBusy).
+	turn = 100 * time.Millisecond
+)
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
@@ -46,6 +52,7 @@ var migrationFiles embed.FS
 // so that writers need no other.
 var dialect = sqllog.Dialect{
 	Bind:       func(query string) string { return query },
+	Held:       held,
 	Insert:     insert,
 	Text:       func(s string) string { return s },
 	Version:    version,
@@ -174,7 +181,7 @@ func open(path string, opts Options) (sqllog.Store, error) {
 	if opts.Key == nil {
 		return s, nil
 	}
-	if s.Write, err = connect(path, opts.Wait()); err != nil {
+	if s.Write, err = connect(path, min(turn, opts.Wait())); err != nil {
 		return sqllog.Store{}, errors.Join(err, s.Read.Close())
 	}
 	// Used tokens wait their turn for the one connection that writes: a second
@@ -239,11 +246,30 @@ func insertInto(ctx context.Context, tx *sql.Tx, a sqllog.Addition) error {
 	return nil
 }
 
+// held says that another process has the file's write lock.
+func held(err error) bool {
+	var fault *driver.Error
+	return errors.As(err, &fault) && fault.Code()&0xff == lib.SQLITE_BUSY
+}
+
 // scrub empties the write-ahead log, which holds pages as they were. What was
 // deleted in the file itself is overwritten when it is deleted (secure_delete).
 func scrub(ctx context.Context, db *sql.DB) (remains string, err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	patience := func(d time.Duration) error {
+		_, err := conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA busy_timeout = %d`, d.Milliseconds()))
+		return err
+	}
+	if err := patience(sqllog.DefaultBusy); err != nil { // for those who read
+		return "", err
+	}
+	defer func() { err = errors.Join(err, patience(turn)) }()
 	var busy, pages, moved int
-	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+	if err := conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
 		return "", err
 	}
 	if busy != 0 {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -24,6 +25,7 @@ import (
 type request struct {
 	entry audit.Entry
 	index []byte
+	until time.Time   // from then on it is not begun to be written
 	reply chan result // buffered: the writer never waits for a reader
 }
 
@@ -33,13 +35,14 @@ type result struct {
 }
 
 // Append writes one entry. When it returns without error, the row, its Merkle
-// nodes and the signed checkpoint are durable. ctx is heeded until the writer
-// has accepted the entry; from then on Append waits for the outcome, so that a
-// caller who gave up can never be unsure whether it was written. Where the
+// nodes and the signed checkpoint are durable. The deadline of ctx, and Options.Busy
+// where that is sooner, bound how long the entry waits while others write (ErrBusy);
+// once it is being written Append waits for the outcome, so that a caller who gave
+// up can never be unsure whether it was written. Where the
 // connection to a database breaks during the commit itself, Append fails and
 // the entry may yet be in the log: appended again it is an audit.ErrDuplicate.
 // Errors: audit.ErrInvalid, audit.ErrDuplicate, audit.ErrClosed, audit.ErrKey
-// (opened for reading), or the store's own.
+// (opened for reading), ErrBusy, or the store's own.
 func (l *Log) Append(ctx context.Context, e audit.Entry) (audit.Appended, error) {
 	if l.opts.Key == nil {
 		return audit.Appended{}, fmt.Errorf("append: %w: the log was opened for reading", audit.ErrKey)
@@ -51,7 +54,7 @@ func (l *Log) Append(ctx context.Context, e audit.Entry) (audit.Appended, error)
 	if err != nil {
 		return audit.Appended{}, err
 	}
-	r := request{entry: e, index: index, reply: make(chan result, 1)}
+	r := request{entry: e, index: index, until: l.patience(ctx), reply: make(chan result, 1)}
 	if err := l.enqueue(ctx, r); err != nil {
 		return audit.Appended{}, err
 	}
@@ -78,25 +81,24 @@ func (l *Log) enqueue(ctx context.Context, r request) error {
 
 func (l *Log) writer() {
 	defer close(l.done)
-	for first := range l.queue {
-		// Those who were just answered get a turn to come with their next.
-		runtime.Gosched()
-		batch := []request{first}
-		size := len(first.entry.Body)
-	gather:
-		for len(batch) < l.opts.Batch && size < batchBytes {
-			select {
-			case r, ok := <-l.queue:
-				if !ok {
-					break gather
-				}
-				batch = append(batch, r)
-				size += len(r.entry.Body)
-			default:
-				break gather
+	var batch []request
+	for {
+		if len(batch) == 0 {
+			first, ok := <-l.queue
+			if !ok {
+				return
 			}
+			batch = []request{first}
+			// Those who were just answered get a turn to come with their next.
+			runtime.Gosched()
+		}
+		if batch = inTime(l.gather(batch)); len(batch) == 0 {
+			continue
 		}
 		results, signed, err := l.commit(batch)
+		if errors.Is(err, ErrBusy) {
+			continue // those who can wait longer do
+		}
 		if err == nil && time.Since(l.lastSeen) >= seenEvery {
 			l.lastSeen = time.Now()
 			// The entries are durable; a memory that cannot be written is
@@ -109,7 +111,41 @@ func (l *Log) writer() {
 			}
 			r.reply <- results[i]
 		}
+		batch = nil
 	}
+}
+
+// gather adds to a batch what is waiting, as far as it may grow.
+func (l *Log) gather(batch []request) []request {
+	size := 0
+	for _, r := range batch {
+		size += len(r.entry.Body)
+	}
+	for len(batch) < l.opts.Batch && size < batchBytes {
+		select {
+		case r, ok := <-l.queue:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, r)
+			size += len(r.entry.Body)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// inTime keeps those requests whose callers still wait, and tells the others.
+func inTime(batch []request) []request {
+	now := time.Now()
+	return slices.DeleteFunc(batch, func(r request) bool {
+		late := !now.Before(r.until)
+		if late {
+			r.reply <- result{err: fmt.Errorf("append: %w", ErrBusy)}
+		}
+		return late
+	})
 }
 
 // commit writes one batch in one transaction. results[i].err is the fault of
@@ -118,7 +154,15 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
 	results = make([]result, len(batch))
-	tx, g, err := l.grow(ctx)
+	soonest := slices.MinFunc(batch, func(a, b request) int { return a.until.Compare(b.until) })
+	tx, err := l.begin(ctx, soonest.until)
+	if err != nil {
+		if l.held(err) {
+			err = fmt.Errorf("%w: %w", ErrBusy, err)
+		}
+		return results, nil, err
+	}
+	g, err := l.growOn(ctx, tx)
 	if err != nil {
 		return results, nil, err
 	}
@@ -156,35 +200,28 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 }
 
 // grow begins a transaction of a writer: alone, on a tree that is the one that was
-// signed.
-func (l *Log) grow(ctx context.Context) (*sql.Tx, *growth, error) {
-	tx, err := l.alone(ctx)
+// signed. Others who write are waited for until then (ErrBusy).
+func (l *Log) grow(ctx context.Context, until time.Time) (*sql.Tx, *growth, error) {
+	tx, err := l.alone(ctx, until)
 	if err != nil {
 		return nil, nil, err
 	}
+	g, err := l.growOn(ctx, tx)
+	return tx, g, err
+}
+
+// growOn reads what the tree is to grow on. It ends the transaction where that is
+// not the tree that was signed.
+func (l *Log) growOn(ctx context.Context, tx *sql.Tx) (*growth, error) {
 	old, _, err := l.head(ctx, tx)
 	nodes := l.nodes(ctx, tx)
 	if err == nil {
 		err = continues(old, nodes)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, tx.Rollback())
+		return nil, errors.Join(err, tx.Rollback())
 	}
-	return tx, &growth{dialect: l.store.Dialect, bodies: l.opts.Bodies, before: old.Size, size: old.Size, nodes: nodes}, nil
-}
-
-// alone begins a transaction that no other writer's overlaps.
-func (l *Log) alone(ctx context.Context) (*sql.Tx, error) {
-	tx, err := l.store.Write.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	if lock := l.store.Dialect.Lock; lock != "" {
-		if _, err := tx.ExecContext(ctx, lock); err != nil {
-			return nil, errors.Join(fmt.Errorf("queue up: %w", err), tx.Rollback())
-		}
-	}
-	return tx, nil
+	return &growth{dialect: l.store.Dialect, bodies: l.opts.Bodies, before: old.Size, size: old.Size, nodes: nodes}, nil
 }
 
 // conclude signs what a transaction added, and commits it.

@@ -63,7 +63,7 @@ func (l *Log) AddCosignature(ctx context.Context, size int64, c audit.Cosignatur
 	if _, err := c.Check(signed); err != nil {
 		return err
 	}
-	tx, err := l.alone(ctx)
+	tx, err := l.alone(ctx, l.patience(ctx))
 	if err != nil {
 		return fmt.Errorf("cosignature: %w", err)
 	}

@@ -29,6 +29,9 @@ type Dialect struct {
 	// Lock is a statement that lets one writer's transaction in at a time and
 	// holds until its end; empty where beginning a transaction does.
 	Lock string
+	// Held says of an error of beginning that another process writes, so that it is
+	// worth trying again; nil where the database lets us wait until we can begin.
+	Held func(error) bool
 	// Insert adds rows to tables, in one message where the database takes one.
 	Insert func(ctx context.Context, tx *sql.Tx, additions []Addition) error
 	// Text is a searchable value as the database can keep and index it. It is

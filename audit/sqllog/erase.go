@@ -138,7 +138,7 @@ func (d Dialect) selected(sel audit.Selection) (string, []any) {
 
 // eraseSome erases the next entries of a selection after a leaf.
 func (l *Log) eraseSome(ctx context.Context, sel audit.Selection, why audit.Why, after int64, done *audit.Erased) (last int64, more bool, err error) {
-	tx, g, err := l.grow(ctx)
+	tx, g, err := l.grow(ctx, l.patience(ctx))
 	if err != nil {
 		return 0, false, err
 	}

@@ -71,7 +71,7 @@ func Rotate(ctx context.Context, s Store, opts Options, fresh *audit.Key, why au
 	if err := errors.Join(why.Validate(), l.check(ctx)); err != nil {
 		return err
 	}
-	tx, g, err := l.grow(ctx)
+	tx, g, err := l.grow(ctx, l.patience(ctx))
 	if err != nil {
 		return err
 	}

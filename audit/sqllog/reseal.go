@@ -41,7 +41,7 @@ func (l *Log) Reseal(ctx context.Context) (n int64, err error) {
 }
 
 func (l *Log) resealSome(ctx context.Context, after int64) (n, last int64, err error) {
-	tx, err := l.alone(ctx)
+	tx, err := l.alone(ctx, l.patience(ctx))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -40,6 +40,10 @@ const (
 	commitTime = 30 * time.Second
 )
 
+// ErrBusy: others were writing to the log for longer than the caller could wait.
+// What was to be written was not.
+var ErrBusy = errors.New("others write to the audit log")
+
 // Options say how a log is opened.
 type Options struct {
 	// Key signs checkpoints. It must be the key the log was created with.
@@ -56,7 +60,8 @@ type Options struct {
 	Seen string
 	// Batch is the most entries that share one transaction; 0: DefaultBatch.
 	Batch int
-	// Busy is how long to wait for another process's write; 0: ten seconds.
+	// Busy is how long to wait at most for others who write; 0: ten seconds. The
+	// deadline of a call's context may be sooner.
 	Busy time.Duration
 	// Bodies encrypt the bodies of new entries and open those that are stored
 	// encrypted. Nil: new bodies are stored plain; a log that has encrypted ones

@@ -8,6 +8,7 @@ package sqllog
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -44,22 +45,27 @@ func (s *sweeper) due(now time.Time) bool {
 // FirstUse reports whether this is the first use of (issuer, jti) on any
 // replica, and remembers it durably until some time after until. Of two calls
 // with one token exactly one is told first: the primary key decides. The
-// database keeps a digest only. An error means that nobody knows; refuse.
+// database keeps a digest only. Others who write are waited for as by Append. An
+// error means that nobody knows; refuse.
 func (l *Log) FirstUse(ctx context.Context, issuer, jti string, until time.Time) (bool, error) {
 	if l.opts.Key == nil {
 		return false, fmt.Errorf("used tokens: %w: the log was opened for reading", audit.ErrKey)
 	}
 	now := l.opts.Now()
+	var done sql.Result
+	exec := func(query string, args ...any) error {
+		return l.patiently(l.patience(ctx), func() (err error) {
+			done, err = l.store.Tokens.ExecContext(ctx, l.store.Dialect.Bind(query), args...)
+			return err
+		})
+	}
 	if l.tokens.due(now) {
-		_, err := l.store.Tokens.ExecContext(ctx, l.store.Dialect.Bind(`DELETE FROM used_token WHERE until_ns < ?`), now.Add(-sweepMargin).UnixNano())
-		if err != nil {
+		if err := exec(`DELETE FROM used_token WHERE until_ns < ?`, now.Add(-sweepMargin).UnixNano()); err != nil {
 			return false, fmt.Errorf("used tokens: forget expired ones: %w", err)
 		}
 	}
 	id := sha256.Sum256([]byte(issuer + "\x00" + jti))
-	done, err := l.store.Tokens.ExecContext(ctx, l.store.Dialect.Bind(
-		`INSERT INTO used_token (id, until_ns) VALUES (?, ?) ON CONFLICT (id) DO NOTHING`), id[:], until.UnixNano())
-	if err != nil {
+	if err := exec(`INSERT INTO used_token (id, until_ns) VALUES (?, ?) ON CONFLICT (id) DO NOTHING`, id[:], until.UnixNano()); err != nil {
 		return false, fmt.Errorf("used tokens: %w", err)
 	}
 	rows, err := done.RowsAffected()

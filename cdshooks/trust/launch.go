@@ -106,5 +106,5 @@ func (r *Registry) Named(name string) *Client {
 // LaunchedOnce reports whether a launch is finished for the first time, by the
 // same memory that knows used tokens: replicas that share it share this.
 func (r *Registry) LaunchedOnce(ctx context.Context, client, state string, until time.Time) (bool, error) {
-	return r.seen.FirstUse(ctx, "launch "+client, state, until)
+	return r.firstUse(ctx, "launch "+client, state, until)
 }

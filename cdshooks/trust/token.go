@@ -76,7 +76,7 @@ func (r *Registry) Verify(ctx context.Context, header http.Header, endpoints ...
 	if err != nil {
 		return refuse("claims", err)
 	}
-	first, err := r.seen.FirstUse(ctx, issuer, caller.JTI, caller.Expires.Add(r.leeway))
+	first, err := r.firstUse(ctx, issuer, caller.JTI, caller.Expires.Add(r.leeway))
 	if err != nil {
 		return refuse("replay-unchecked", err)
 	}
@@ -84,6 +84,16 @@ func (r *Registry) Verify(ctx context.Context, header http.Header, endpoints ...
 		return refuse("replay", nil)
 	}
 	return caller, nil
+}
+
+// firstUse asks Seen, for no longer than it may take.
+func (r *Registry) firstUse(ctx context.Context, issuer, jti string, until time.Time) (bool, error) {
+	if r.within > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.within)
+		defer cancel()
+	}
+	return r.seen.FirstUse(ctx, issuer, jti, until)
 }
 
 // bearer takes the token out of exactly one Authorization header.

@@ -266,6 +266,7 @@ type Registry struct {
 	clients map[string]*Client // by issuer
 	keys    map[string]*keySource
 	seen    Seen
+	within  time.Duration
 	now     func() time.Time
 	leeway  time.Duration
 }
@@ -275,6 +276,9 @@ type Options struct {
 	Seen   Seen             // default: an in-memory one, for a single replica
 	Now    func() time.Time // default: time.Now
 	Leeway time.Duration    // clock skew allowed; default and ceiling 60 s
+	// SeenWithin bounds one question to Seen; one without an answer refuses the
+	// token. 0: the context of the call does.
+	SeenWithin time.Duration
 }
 
 // New checks the registrations. No two clients may share a name or an issuer.
@@ -282,7 +286,7 @@ type Options struct {
 func New(clients []Client, opts Options) (*Registry, error) {
 	r := &Registry{
 		clients: map[string]*Client{}, keys: map[string]*keySource{},
-		seen: opts.Seen, now: opts.Now, leeway: opts.Leeway,
+		seen: opts.Seen, within: opts.SeenWithin, now: opts.Now, leeway: opts.Leeway,
 	}
 	if r.now == nil {
 		r.now = time.Now
