@@ -66,21 +66,22 @@ var importTable = map[string][]string{
 	"audit":                    {},
 	// The suite of every store is a package, so that both can run it. What questions
 	// cost is measured with those who ask them.
-	"audit/audittest":       {"audit", "audit/query", "audit/sqllog", "audit/witness"},
-	"audit/audittest/scale": {"audit", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
-	"audit/sqllog":          {"audit"},
-	"audit/witness":         {"audit"},
-	"audit/sqlite":          {"audit", "audit/sqllog"},
-	"audit/postgres":        {"audit", "audit/sqllog"},
-	"audit/query":           {"audit"},
-	"audit/story":           {"audit", "audit/query", "cdshooks", "engine", "engine/state", "engine/agent", "policy"},
+	"audit/audittest":         {"audit", "audit/query", "audit/sqllog", "audit/witness"},
+	"audit/audittest/tempdir": {},
+	"audit/audittest/scale":   {"audit", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
+	"audit/sqllog":            {"audit"},
+	"audit/witness":           {"audit"},
+	"audit/sqlite":            {"audit", "audit/sqllog"},
+	"audit/postgres":          {"audit", "audit/sqllog"},
+	"audit/query":             {"audit"},
+	"audit/story":             {"audit", "audit/query", "cdshooks", "engine", "engine/state", "engine/agent", "policy"},
 	// An export reads bodies with the codec that wrote them.
 	"audit/export": {"audit", "cdshooks"},
 	// Tokens of readers are checked by the code that checks those of clients.
-	"audit/access": {"audit", "cdshooks/trust", "configs"},
+	"audit/access": {"audit", "cdshooks/launch/oidc", "cdshooks/trust", "configs"},
 	// The console shows what was recorded with the codec and the pages that the
 	// service has for it.
-	"audit/console": {"audit", "audit/access", "audit/export", "audit/query", "audit/story", "cdshooks", "cdshooks/evidence", "engine/state", "engine/figure"},
+	"audit/console": {"audit", "audit/access", "audit/export", "audit/query", "audit/story", "cdshooks", "cdshooks/evidence", "cdshooks/launch/oidc", "engine/state", "engine/figure"},
 	"configs":       {},
 }
 

@@ -29,7 +29,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/audittest"
+	"github.com/sepsisagent/sepsisagent/audit/audittest/tempdir"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
@@ -45,7 +45,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	audittest.ShortInMemory()
+	tempdir.InMemory()
 	goleak.VerifyTestMain(m)
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package tempdir lets short tests write their logs to memory. It is apart from
-// the suite, which imports packages whose tests need it.
+// the suite, which imports packages whose tests need it. It trusts the machine to
+// say whether it has such a place.
 package tempdir
 
 import (
