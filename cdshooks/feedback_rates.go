@@ -18,7 +18,7 @@ import (
 // Counts is a log whose entries can be counted. sqllog.Log is one.
 type Counts interface {
 	// EachCounted calls each with all entries that match, in no order. What each
-	// is given is valid until it returns.
+	// is given is valid until it returns; its Shape stays.
 	EachCounted(ctx context.Context, f audit.Filter, each func(*audit.Counted)) error
 }
 
@@ -49,7 +49,7 @@ type Rate struct {
 // with several cards is overridden if any of them was. Of a filter's fields it
 // takes those that audit.Filter.Counts does. Errors: audit.ErrInvalid.
 func Rates(ctx context.Context, log Counts, filter audit.Filter) ([]Rate, error) {
-	b := burden{groups: map[[4]string]*Rate{}, of: map[audit.Ref]shownIn{}}
+	b := newBurden(nil)
 	if err := b.count(ctx, log, filter); err != nil {
 		return nil, err
 	}
@@ -60,22 +60,40 @@ func Rates(ctx context.Context, log Counts, filter audit.Filter) ([]Rate, error)
 type burden struct {
 	groups  map[[4]string]*Rate
 	periods []Period // none: they are not asked for
-	of      map[audit.Ref]shownIn
-	said    []word
+	shown   map[audit.Ref]*shownCall
+	calls   [][]shownCall // those of shown; a full part is never copied
+	early   []earlyWord
 }
 
-// shownIn is where a decision with a card is counted.
-type shownIn struct {
+func newBurden(periods []Period) *burden {
+	return &burden{groups: map[[4]string]*Rate{}, periods: periods, shown: map[audit.Ref]*shownCall{}}
+}
+
+// shownCall is a call with a card: where it is counted, and the last words on its
+// cards, of which there is mostly one.
+type shownCall struct {
 	group  *Rate
 	period *Period // nil: periods are not asked for
+	said   bool
+	first  word
+	more   []word
 }
 
 // word is one item of feedback.
 type word struct {
-	id, decision, card audit.Ref
-	overridden         bool
-	reasons            []string
+	id, card audit.Ref
+	said     *audit.Shape
 }
+
+// earlyWord is one that came before the call it is about, or is about none that is
+// counted.
+type earlyWord struct {
+	decision audit.Ref
+	word
+}
+
+// partOfCalls is how many calls lie together.
+const partOfCalls = 1024
 
 // count walks the log from the filter's beginning on: feedback comes when it will.
 func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) error {
@@ -88,7 +106,12 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 	err := log.EachCounted(ctx, walked, func(c *audit.Counted) {
 		switch {
 		case c.Kind == KindFeedback && c.Refers != audit.Ref{} && c.Card != audit.Ref{}: // else an orphan
-			b.said = append(b.said, word{c.ID, c.Refers, c.Card, c.Outcome == OutcomeOverridden, c.Reasons})
+			w := word{c.ID, c.Card, c.Shape}
+			if call := b.shown[c.Refers]; call != nil {
+				call.hear(w)
+			} else {
+				b.early = append(b.early, earlyWord{c.Refers, w})
+			}
 		case selected(c.Shape, c.Shown) && (filter.Until.IsZero() || c.TimeNs < filter.Until.UnixNano()):
 			b.decision(c)
 		}
@@ -96,68 +119,95 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 	if err != nil {
 		return fmt.Errorf("count feedback: %w", err)
 	}
-	for decision, words := range b.lastWords() {
-		in := b.of[decision]
-		in.group.count(words)
-		if in.period != nil {
-			in.period.count(words)
+	for _, w := range b.early {
+		if call := b.shown[w.decision]; call != nil {
+			call.hear(w.word)
+		}
+	}
+	for _, part := range b.calls {
+		for i := range part {
+			part[i].count()
 		}
 	}
 	return nil
 }
 
 func (b *burden) decision(c *audit.Counted) {
-	var in shownIn
+	var period *Period
 	if len(b.periods) > 0 {
-		in.period = b.period(c)
+		period = b.period(c)
 	}
 	if !c.Shown {
 		return
 	}
 	key := [4]string{c.Topic, c.Unit, c.UserType, c.Model}
-	if in.group = b.groups[key]; in.group == nil {
-		in.group = &Rate{Topic: key[0], Unit: key[1], Role: key[2], Model: key[3]}
-		b.groups[key] = in.group
+	group := b.groups[key]
+	if group == nil {
+		group = &Rate{Topic: key[0], Unit: key[1], Role: key[2], Model: key[3]}
+		b.groups[key] = group
 	}
-	in.group.Shown++
-	b.of[c.ID] = in
+	group.Shown++
+	last := len(b.calls) - 1
+	if last < 0 || len(b.calls[last]) == partOfCalls {
+		b.calls, last = append(b.calls, make([]shownCall, 0, partOfCalls)), last+1
+	}
+	b.calls[last] = append(b.calls[last], shownCall{group: group, period: period})
+	b.shown[c.ID] = &b.calls[last][len(b.calls[last])-1]
 }
 
-// lastWords gives the last word on each card of the decisions that are counted, by
-// decision. Ids begin with the time of the outcome.
-func (b *burden) lastWords() map[audit.Ref][]word {
-	last := map[[2]audit.Ref]word{}
-	for _, w := range b.said {
-		if _, counted := b.of[w.decision]; !counted {
-			continue
-		}
-		key := [2]audit.Ref{w.decision, w.card}
-		if old, ok := last[key]; !ok || w.id.Compare(old.id) > 0 {
-			last[key] = w
-		}
+// hear keeps the last word on each card. Ids begin with the time of the outcome.
+func (c *shownCall) hear(w word) {
+	if !c.said {
+		c.said, c.first = true, w
+		return
 	}
-	out := make(map[audit.Ref][]word, len(last))
-	for _, w := range last {
-		out[w.decision] = append(out[w.decision], w)
+	at := &c.first
+	for i := range c.more {
+		if at.card == w.card {
+			break
+		}
+		at = &c.more[i]
 	}
-	return out
+	switch {
+	case at.card != w.card:
+		c.more = append(c.more, w)
+	case w.id.Compare(at.id) > 0:
+		*at = w
+	}
 }
 
-// count adds what was said of the cards of one call.
-func (g *Rate) count(words []word) {
+// count adds what was said of the cards of the call, where it is counted.
+func (c *shownCall) count() {
+	if !c.said {
+		return
+	}
 	overridden := false
-	for _, w := range words {
-		if !w.overridden {
+	for _, w := range append(c.more, c.first) {
+		if w.said.Outcome != OutcomeOverridden {
 			continue
 		}
 		overridden = true
-		for _, code := range w.reasons {
-			if g.OverrideReasons == nil {
-				g.OverrideReasons = map[string]int{}
-			}
-			g.OverrideReasons[code]++
+		c.group.because(w.said.Reasons)
+		if c.period != nil {
+			c.period.because(w.said.Reasons)
 		}
 	}
+	c.group.answered(overridden)
+	if c.period != nil {
+		c.period.answered(overridden)
+	}
+}
+
+func (g *Rate) because(codes []string) {
+	for _, code := range codes {
+		if g.OverrideReasons == nil {
+			g.OverrideReasons = map[string]int{}
+		}
+		g.OverrideReasons[code]++
+	}
+}
+
+func (g *Rate) answered(overridden bool) {
 	if overridden {
 		g.Overridden++
 	} else {

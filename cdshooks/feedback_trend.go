@@ -34,7 +34,7 @@ func Trend(ctx context.Context, log Counts, filter audit.Filter, edges []time.Ti
 	if len(edges) < 2 {
 		return nil, nil, nil
 	}
-	b := burden{groups: map[[4]string]*Rate{}, of: map[audit.Ref]shownIn{}, periods: make([]Period, len(edges)-1)}
+	b := newBurden(make([]Period, len(edges)-1))
 	for i := range b.periods {
 		b.periods[i].Since, b.periods[i].Until = edges[i], edges[i+1]
 	}

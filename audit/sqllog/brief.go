@@ -22,8 +22,9 @@ import (
 const briefVersion = 20002
 
 // EachCounted calls each with what is counted by of all entries that match, in no
-// order. What each is given is valid until it returns. The filter may ask what
-// audit.Filter.Counts answers, and for a time. Errors: audit.ErrInvalid.
+// order. What each is given is valid until it returns; its Shape stays. The filter
+// may ask what audit.Filter.Counts answers, and for a time. Errors:
+// audit.ErrInvalid.
 func (l *Log) EachCounted(ctx context.Context, f audit.Filter, each func(*audit.Counted)) error {
 	if err := f.Validate(); err != nil {
 		return err
