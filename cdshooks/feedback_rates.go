@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -60,6 +61,9 @@ func Rates(ctx context.Context, log Counts, filter audit.Filter) ([]Rate, error)
 type burden struct {
 	groups  map[[4]string]*Rate
 	periods []Period // none: they are not asked for
+	now     *Period  // that of the decision before
+	from    int64    // of it, ns
+	to      int64
 	shown   map[audit.Ref]*shownCall
 	calls   [][]shownCall // those of shown; a full part is never copied
 	early   []earlyWord
@@ -102,6 +106,10 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 	if !ok {
 		return fmt.Errorf("%w: rates cannot be told apart by this", audit.ErrInvalid)
 	}
+	until := int64(math.MaxInt64)
+	if !filter.Until.IsZero() {
+		until = filter.Until.UnixNano()
+	}
 	walked := audit.Filter{Client: filter.Client, Since: filter.Since}
 	err := log.EachCounted(ctx, walked, func(c *audit.Counted) {
 		switch {
@@ -112,7 +120,7 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 			} else {
 				b.early = append(b.early, earlyWord{c.Refers, w})
 			}
-		case selected(c.Shape, c.Shown) && (filter.Until.IsZero() || c.TimeNs < filter.Until.UnixNano()):
+		case c.TimeNs < until && selected(c.Shape, c.Shown):
 			b.decision(c)
 		}
 	})

@@ -49,13 +49,18 @@ func Trend(ctx context.Context, log Counts, filter audit.Filter, edges []time.Ti
 	return b.periods, b.rates(), nil
 }
 
-// period counts a decision in the last period that does not begin after it.
+// period counts a decision in the period that it falls into. Most fall into that of
+// the decision before.
 func (b *burden) period(c *audit.Counted) *Period {
-	i, exact := slices.BinarySearchFunc(b.periods, c.TimeNs, func(p Period, ns int64) int { return cmp.Compare(p.Since.UnixNano(), ns) })
-	if !exact {
-		i--
+	if c.TimeNs < b.from || c.TimeNs >= b.to {
+		i, exact := slices.BinarySearchFunc(b.periods, c.TimeNs, func(p Period, ns int64) int { return cmp.Compare(p.Since.UnixNano(), ns) })
+		if !exact {
+			i--
+		}
+		b.now = &b.periods[i]
+		b.from, b.to = b.now.Since.UnixNano(), b.now.Until.UnixNano()
 	}
-	p := &b.periods[i]
+	p := b.now
 	p.Calls++
 	if c.Status == "abstain" {
 		p.Abstained++

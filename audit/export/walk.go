@@ -34,8 +34,8 @@ type stream struct {
 }
 
 func (s *stream) fill(ctx context.Context, log Log) error {
-	if s.begun {
-		s.filter.After = s.more
+	if s.begun { // what came did not suffice: few may match
+		s.filter.After, s.filter.Limit = s.more, min(2*s.filter.PageSize(), audit.MaxLimit)
 	}
 	var err error
 	s.rows, s.more, err = log.Page(ctx, s.filter, budget)
