@@ -13,8 +13,9 @@ import (
 
 // Bounds of the work for one page of a search.
 const (
-	maxFills = 100    // pages read from the log
-	budget   = 20_000 // records that the log looks at for one of these
+	moreFills = 8      // pages read from the log beyond one for each question
+	maxRead   = 2000   // records that come with them, of which few may match
+	budget    = 10_000 // records that the log looks at for one of these
 )
 
 // Log is what a search asks. sqllog.Log is one.
@@ -55,7 +56,7 @@ func (s *Search) page(ctx context.Context, log Log) (out []audit.Row, next *int6
 		streams[i] = &stream{filter: f}
 	}
 	before := func(a, b int64) bool { return (a < b) == s.oldest } // of different leaves
-	for fills := 0; ; {
+	for fills, read := 0, 0; ; {
 		var head *int64
 		var lacking *stream // one that must be read on before anything more is known
 		for _, x := range streams {
@@ -72,13 +73,14 @@ func (s *Search) page(ctx context.Context, log Log) (out []audit.Row, next *int6
 		}
 		switch {
 		case lacking != nil && (head == nil || !lacking.begun || before(*lacking.more, *head)):
-			if fills == maxFills {
+			if lacking.begun && (fills >= len(streams)+moreFills || read >= maxRead) {
 				return out, lacking.more, nil
 			}
 			fills++
 			if err := lacking.fill(ctx, log); err != nil {
 				return nil, nil, err
 			}
+			read += len(lacking.rows)
 			continue
 		case head == nil:
 			return out, nil, nil
