@@ -43,6 +43,9 @@ func (c *Chart) filter(t instant, k keep) *Chart {
 		if late(m.Effective) || late(m.End) || late(m.Available) || !k.measurement(i) {
 			continue
 		}
+		if out.Measurements == nil {
+			out.Measurements = make([]Measurement, 0, len(c.Measurements)-i)
+		}
 		out.Measurements = append(out.Measurements, m)
 	}
 	for i := range c.Administrations {
