@@ -55,7 +55,7 @@ func (s *Search) page(ctx context.Context, log Log) (out []audit.Row, next *int6
 		f.After = s.after
 		streams[i] = &stream{filter: f}
 	}
-	before := func(a, b int64) bool { return (a < b) == s.oldest } // of different leaves
+	before := func(a, b int64) bool { return a != b && (a < b) == s.oldest }
 	for fills, read := 0, 0; ; {
 		var head *int64
 		var lacking *stream // one that must be read on before anything more is known
