@@ -77,6 +77,8 @@ func luhn(digits string) int {
 
 var loincForm = regexp.MustCompile(`^(LA)?(\d{1,6})-(\d)$`)
 
+// loincHolds says whether the check digit of a LOINC code holds. The letters of
+// an answer count too: five before an even number of digits, two before an odd.
 func loincHolds(code string) bool {
 	m := loincForm.FindStringSubmatch(code)
 	if m == nil {
@@ -84,7 +86,7 @@ func loincHolds(code string) bool {
 	}
 	want := luhn(m[2])
 	if m[1] != "" {
-		want = (want + 5) % 10
+		want = (want + []int{5, 2}[len(m[2])%2]) % 10
 	}
 	return int(m[3][0]-'0') == want
 }

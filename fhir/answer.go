@@ -29,7 +29,7 @@ func (x *index) numberOf(c *canon, spec *observationSpec, r *state.Record) (answ
 		return answer{}, outcome{rejected, reasonAbsent, r.Absent}
 	case !has && r.ValueKind != "":
 		return answer{}, outcome{rejected, reasonKind, r.ValueKind}
-	case r.Value != nil && r.Value.Value != "":
+	case r.Value != nil && r.Value.Value != "" && spec.OtherAnswers == "":
 		return x.quantityOf(c, spec, r.Value)
 	case has:
 		return x.answerOf(c, spec, r)
@@ -61,7 +61,14 @@ func (x *index) answerOf(c *canon, spec *observationSpec, r *state.Record) (answ
 		if got == "" {
 			got = codeText(r.ValueCodes)
 		}
-		return answer{value: a.Value, conversion: "by answer", received: got, method: a.Method}, outcome{}
+		how := "by answer"
+		if a.Means != "" {
+			how += ": " + a.Means
+		}
+		return answer{value: a.Value, conversion: how, received: got, method: a.Method}, outcome{}
+	}
+	if spec.OtherAnswers != "" {
+		return answer{}, outcome{ignored, spec.OtherAnswers, ""}
 	}
 	q, ok := (*state.Quantity)(nil), false
 	if c.Whole {

@@ -124,6 +124,9 @@ type observationSpec struct {
 	AssumeUnit         string        `yaml:"assumeUnit"` // unit of a bare number under these codes
 	ArterialBySpecimen bool          `yaml:"arterialBySpecimen"`
 	Answers            []answerSpec  `yaml:"answers"`
+	// OtherAnswers closes the list of answers: any other value, a number too,
+	// says nothing of the concept and is ignored for this reason.
+	OtherAnswers string `yaml:"otherAnswers"`
 	// Convert is for codes that measure another substance than the concept's
 	// (urea, not its nitrogen): it replaces the concept's conversions, and the
 	// concept's own unit is not taken as it is.
@@ -135,6 +138,7 @@ type observationSpec struct {
 // answerSpec gives the number behind a coded or worded answer.
 type answerSpec struct {
 	Value  float64  `yaml:"value"`
+	Means  string   `yaml:"means"` // the answer in words, for people; empty: as received
 	Method string   `yaml:"method"`
 	Codes  codes    `yaml:"codes"`
 	Text   []string `yaml:"text"`  // the whole answer, lower case

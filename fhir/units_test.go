@@ -139,6 +139,13 @@ func TestEveryCodeReadsEveryUnitThatFitsAndRefusesEveryOther(t *testing.T) {
 		for alias, list := range spec.Codes {
 			for _, code := range list {
 				codes++
+				if spec.OtherAnswers != "" {
+					c := chartOf(t, m, sentAs(m.x.systems[alias][0], code, hand[0].sent, "", hand[0].unit))
+					if len(c.Measurements) != 0 || c.Tally.Reasons[spec.OtherAnswers] != 1 {
+						t.Errorf("%s %s reads a number: %+v, want %q", spec.Concept, code, c.Measurements, spec.OtherAnswers)
+					}
+					continue
+				}
 				known := hand
 				if own, ok := byHandCode[code]; ok {
 					known = own
