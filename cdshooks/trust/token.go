@@ -195,8 +195,11 @@ func strictObject(part string) (map[string]any, error) {
 // that is registered for this very client.
 func (r *Registry) source(c *Client, jku string) (*keySource, error) {
 	address := jku
-	if jku == "" && c.JWKS == "" {
+	switch {
+	case jku == "" && c.JWKS == "":
 		address = c.JWKSURL
+	case slices.Contains(c.JWKSFor, jku):
+		address = ""
 	}
 	if s := r.keys[c.Issuer+" "+address]; s != nil {
 		return s, nil

@@ -77,6 +77,10 @@ type Client struct {
 	JWKSURL string `yaml:"jwks_url"`
 	// JWKS is its key set as JSON text, instead of JWKSURL.
 	JWKS string `yaml:"jwks"`
+	// JWKSFor are addresses that its tokens may name in jku and that JWKS
+	// answers for: they are compared and never fetched, so Network does not
+	// bound them.
+	JWKSFor []string `yaml:"jwks_for"`
 	// JKUs are further key set addresses that its tokens may name in jku. A
 	// token that names any other address is refused without a fetch.
 	JKUs []string `yaml:"jkus"`
@@ -155,7 +159,7 @@ func (c Client) withDefaults() (*Client, error) {
 	fail := func(format string, args ...any) (*Client, error) {
 		return nil, fmt.Errorf("%w %q: %s", ErrConfig, c.Name, fmt.Sprintf(format, args...))
 	}
-	c.Tenants, c.JKUs, c.Audiences = slices.Clone(c.Tenants), slices.Clone(c.JKUs), slices.Clone(c.Audiences)
+	c.Tenants, c.JKUs, c.JWKSFor, c.Audiences = slices.Clone(c.Tenants), slices.Clone(c.JKUs), slices.Clone(c.JWKSFor), slices.Clone(c.Audiences)
 	if c.Network == "" {
 		c.Network = NetworkPublic
 	}
@@ -178,6 +182,10 @@ func (c Client) withDefaults() (*Client, error) {
 		return fail("network %q is not one of public, private, loopback", c.Network)
 	case c.JWKS == "" && c.JWKSURL == "" && len(c.JKUs) == 0:
 		return fail("no keys (hint: set jwks_url, or jwks with the key set itself)")
+	case c.JWKS == "" && len(c.JWKSFor) > 0:
+		return fail("jwks_for without jwks (hint: set jwks to the key set that is at this address)")
+	case slices.ContainsFunc(c.JWKSFor, func(a string) bool { return a == "" || slices.Contains(c.JKUs, a) }):
+		return fail("an address of jwks_for is empty, or is in jkus too (hint: jkus are fetched, those of jwks_for are not)")
 	case c.JWKS != "" && c.JWKSURL != "":
 		return fail("both jwks and jwks_url are set (hint: keep one)")
 	case c.RatePerSecond < 0 || c.RateBurst < 0 || c.MaxConcurrent < 0 || c.RatePerSecond > 1e6 || c.RateBurst > 1e6 || math.IsNaN(c.RatePerSecond):
