@@ -18,6 +18,14 @@ FEATURES = Features({
 })
 
 
+def call_of(call):
+    """A call without its id, and its arguments spaced as the templates of the Qwen
+    family space an object: what the model has seen so often."""
+    function = call["function"]
+    arguments = json.dumps(json.loads(function["arguments"]), ensure_ascii=False)
+    return {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
 def load(path):
     """The lines of a file, without what only OpenAI reads (weight, ids)."""
     rows = []
@@ -28,7 +36,7 @@ def load(path):
                 {
                     "role": message["role"],
                     "content": message.get("content") or "",
-                    "tool_calls": [{"type": "function", "function": call["function"]} for call in message.get("tool_calls", [])] or None,
+                    "tool_calls": [call_of(call) for call in message.get("tool_calls", [])] or None,
                 }
                 for message in row["messages"]
             ]
