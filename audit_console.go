@@ -16,10 +16,10 @@ import (
 )
 
 // mountConsole serves the console. demo is the token of the demo auditor; empty:
-// there is none.
-func (s auditSurface) mountConsole(mux *http.ServeMux, gate console.Gate, demo string) *console.Console {
+// there is none. signIn may be nil.
+func (s auditSurface) mountConsole(mux *http.ServeMux, gate console.Gate, signIn console.SignIn, demo string) *console.Console {
 	c := console.New(console.Deps{
-		Log: s.log, Gate: gate, Appends: s.appends, Demo: demo,
+		Log: s.log, Gate: gate, SignIn: signIn, Key: s.key(), Appends: s.appends, Demo: demo,
 		Chart: func() console.Chart {
 			r := s.rooms()
 			zone, err := time.LoadLocation(r.cfg.CDSHooks.TimeZone)
@@ -36,3 +36,7 @@ func (s auditSurface) mountConsole(mux *http.ServeMux, gate console.Gate, demo s
 	mux.Handle("GET "+console.Path, http.RedirectHandler(console.Path+"/", http.StatusSeeOther))
 	return c
 }
+
+// key seals what browsers of readers keep: that of the evidence pages, which
+// replicas share.
+func (s auditSurface) key() []byte { return []byte(s.rooms().cfg.CDSHooks.EvidenceKey.Reveal()) }

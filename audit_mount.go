@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sepsisagent/sepsisagent/audit/access"
+	"github.com/sepsisagent/sepsisagent/audit/console"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
@@ -37,7 +38,15 @@ func withAudit(next http.Handler, cfg access.Config, s auditSurface) (http.Handl
 	mux := http.NewServeMux()
 	s.mountAPI(mux)
 	s.mountFHIR(mux)
-	s.mountConsole(mux, s.gate, "")
+	var signIn console.SignIn
+	if cfg.Login.Enabled() {
+		login, err := s.gate.NewLogin(s.rooms().cfg.CDSHooks.PublicURL+console.CallbackPath, s.key(), s.log.FirstUse)
+		if err != nil {
+			return nil, err
+		}
+		signIn = login
+	}
+	s.mountConsole(mux, s.gate, signIn, "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/audit/") || strings.HasPrefix(r.URL.Path, "/fhir/") {
 			mux.ServeHTTP(w, r)

@@ -132,7 +132,7 @@ func newDemo(ctx context.Context, cfg Config, base, dir string, logger *zap.Logg
 	mux.Handle("/", service.Handler())
 	mux.Handle(ehrPath+"/", ehr.Handler())
 	gate, token := console.DemoGate()
-	audited := auditSurface{log: log, appends: log, rooms: func() *rooms { return r }, logger: logger}.mountConsole(mux, gate, token)
+	audited := auditSurface{log: log, appends: log, rooms: func() *rooms { return r }, logger: logger}.mountConsole(mux, gate, nil, token)
 	mux.Handle("GET /{$}", http.RedirectHandler(ehrPath+"/", http.StatusFound))
 	return &demo{base: base, log: log, ehr: ehr, service: service, rooms: r, console: audited, handler: ownHost(base, mux), logger: logger}, nil
 }

@@ -17,6 +17,9 @@
 // a client secret only, and its check of assertions at no jti, so that what is to
 // be tested would have been ours.
 //
+// Roles for the sign-in of the audit console are a claim of the scope roles; POST
+// /roles sets them, a JSON list.
+//
 // Usage: node server.mjs  — prints its address as the first line of stdout and
 // runs until stdin closes or a signal comes.
 
@@ -39,19 +42,20 @@ const keys = [
   jwk('ES384', generateKeyPairSync('ec', { namedCurve: 'P-384' })),
 ];
 const launches = new Map(); // launch context by nonce
+let roles = ['sepsis-auditor'];
 
 const provider = new Provider(issuer, {
-  scopes: ['openid', 'launch', ...scopes],
+  scopes: ['openid', 'launch', 'roles', ...scopes],
   jwks: { keys },
-  claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
+  claims: { openid: ['sub'], fhirUser: ['fhirUser'], roles: ['roles'] },
   conformIdTokenClaims: false,
-  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, fhirUser: `${fhir}/Practitioner/${id}` }) }),
+  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, fhirUser: `${fhir}/Practitioner/${id}`, roles }) }),
   extraParams: ['launch', 'aud'],
   pkce: { required: () => true },
   interactions: { url: (_ctx, interaction) => `/signin/${interaction.uid}` },
   loadExistingGrant: async (ctx) => {
     const grant = new provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
-    grant.addOIDCScope('openid fhirUser launch');
+    grant.addOIDCScope('openid fhirUser launch roles');
     grant.addResourceScope(fhir, 'launch');
     await grant.save();
     return grant;
@@ -110,6 +114,13 @@ server.on('request', async (req, res) => {
   if (path === '/fhir/.well-known/smart-configuration') {
     const theirs = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
     json(res, 200, { ...theirs, capabilities: ['client-confidential-asymmetric', 'client-public', 'launch-ehr', 'sso-openid-connect', 'context-ehr-patient', 'permission-v1', 'permission-v2'] });
+    return;
+  }
+  if (path === '/roles' && req.method === 'POST') {
+    let body = '';
+    for await (const chunk of req) body += chunk;
+    roles = JSON.parse(body);
+    json(res, 200, roles);
     return;
   }
   if (path.startsWith('/signin/')) {

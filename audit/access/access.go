@@ -101,6 +101,8 @@ type Config struct {
 	// FailuresPerMinute is how many requests of one address, or of one reader, may
 	// fail in a minute before it is told so. Default 10.
 	FailuresPerMinute int `yaml:"failures_per_minute"`
+	// Login signs people in at the console by redirect. Default: it does not.
+	Login LoginConfig `yaml:"login"`
 }
 
 // Enabled reports that the log is served over HTTP.
@@ -125,6 +127,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Network == "" {
 		c.Network = trust.NetworkPublic
 	}
+	if c.Login.Enabled() && c.Login.Life == 0 {
+		c.Login.Life = defaultLife
+	}
 	refuse := func(why string) (Config, error) { return Config{}, fmt.Errorf("%w: %s", ErrConfig, why) }
 	switch {
 	case c.Issuer == "":
@@ -147,14 +152,14 @@ func (c Config) withDefaults() (Config, error) {
 			return refuse(fmt.Sprintf("algorithm %q is not RS256 or ES256", alg))
 		}
 	}
-	return c, nil
+	return c, c.Login.check(c.Issuer, c.Network)
 }
 
 // Validate reports the first value that cannot be right; a configuration that is
 // not enabled is valid when it is empty. Errors wrap ErrConfig.
 func (c Config) Validate() error {
 	if !c.Enabled() {
-		if c.Audience != "" || c.JWKSURL != "" || len(c.Auditors)+len(c.Investigators)+len(c.Operators) > 0 {
+		if c.Audience != "" || c.JWKSURL != "" || len(c.Auditors)+len(c.Investigators)+len(c.Operators) > 0 || c.Login.Enabled() {
 			return fmt.Errorf("%w: issuer is empty, and other values are set", ErrConfig)
 		}
 		return nil
@@ -329,11 +334,21 @@ func (g *Gate) reader(claims map[string]any) (Reader, error) {
 	if life := expires.Sub(issued.Time); life <= 0 || life > g.cfg.MaxTokenLife {
 		return refuse("it lives too long")
 	}
-	r := Reader{Issuer: g.cfg.Issuer, Expires: expires.Time}
+	r, err := g.claimed(claims)
+	if err != nil {
+		return refuse(err.Error())
+	}
+	r.Expires = expires.Time
+	return r, nil
+}
+
+// claimed reads who somebody is and which roles they have, from claims that hold.
+func (g *Gate) claimed(claims map[string]any) (Reader, error) {
+	r := Reader{Issuer: g.cfg.Issuer}
 	r.Subject, _ = claims["sub"].(string)
 	r.Token, _ = claims["jti"].(string)
 	if r.Subject == "" || len(r.Subject) > 255 || strings.ContainsFunc(r.Subject, func(c rune) bool { return !unicode.IsPrint(c) }) || len(r.Token) > 255 {
-		return refuse("sub or jti is not a short text")
+		return Reader{}, errors.New("sub or jti is not a short text")
 	}
 	said := textsAt(claims, g.cfg.RolesClaim)
 	for _, x := range []struct {

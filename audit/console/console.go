@@ -12,9 +12,11 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
@@ -22,6 +24,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/query"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
+	"github.com/sepsisagent/sepsisagent/cdshooks/launch/oidc"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
@@ -37,6 +40,10 @@ type Log interface {
 	Head(ctx context.Context) (audit.Checkpoint, []byte, error)
 	Verify(ctx context.Context) (audit.Report, error)
 	Verifier() *audit.Verifier
+	// FirstUse and Used are a memory that replicas share, of sessions that were
+	// ended.
+	FirstUse(ctx context.Context, issuer, id string, until time.Time) (bool, error)
+	Used(ctx context.Context, issuer, id string) (bool, error)
 }
 
 // Gate says who a request is from. access.Gate is one.
@@ -46,6 +53,11 @@ type Gate interface {
 	Authenticate(r *http.Request) (access.Reader, error)
 	// Failed counts a request of a reader that was refused.
 	Failed(access.Reader)
+	// Admit says whether a reader who signed in may go on asking. Errors:
+	// access.ErrTooMany.
+	Admit(access.Reader) error
+	// RefusedSignIn counts a sign-in that did not hold. Errors: access.ErrTooMany.
+	RefusedSignIn(r *http.Request) error
 }
 
 // Chart is how stored records become a chart again, and where the service is
@@ -65,6 +77,11 @@ type Deps struct {
 	Gate    Gate
 	Appends access.Appender // where readings are recorded
 	Chart   func() Chart
+	// SignIn signs readers in by redirect; nil: they bring tokens.
+	SignIn SignIn
+	// Key seals what browsers keep, and is shared by replicas. Shorter than 32
+	// bytes: one is drawn, and sessions end with this process.
+	Key []byte
 	// Demo, when not empty, is a token that the gate takes: the sign-in page has a
 	// button that enters with it. For synthetic patients on loopback only.
 	Demo string
@@ -76,7 +93,7 @@ type Deps struct {
 // Console serves the pages. It is safe for concurrent use.
 type Console struct {
 	Deps
-	sessions *sessions
+	box      *oidc.Box
 	verified *verified
 	routes   http.Handler
 }
@@ -89,7 +106,14 @@ func New(d Deps) *Console {
 	if d.Failed == nil {
 		d.Failed = func(string, error) {}
 	}
-	c := &Console{Deps: d, sessions: newSessions(d.Now), verified: newVerified(d.Log, d.Now)}
+	if len(d.Key) < 32 {
+		d.Key = []byte(rand.Text() + rand.Text())
+	}
+	box, err := oidc.NewBox("sepsisagent audit console", d.Key, nil)
+	if err != nil { // a digest is always a key
+		panic(err)
+	}
+	c := &Console{Deps: d, box: box, verified: newVerified(d.Log, d.Now)}
 	mux := http.NewServeMux()
 	for pattern, p := range map[string]page{
 		"GET /{$}":                  c.search,
@@ -107,6 +131,8 @@ func New(d Deps) *Console {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, pattern, p) })
 	}
 	mux.HandleFunc("POST /sign-in", c.signIn)
+	mux.HandleFunc("GET /sign-in", c.away)
+	mux.HandleFunc("GET "+strings.TrimPrefix(CallbackPath, Path), c.back)
 	c.routes = http.StripPrefix(Path, http.NewCrossOriginProtection().Handler(mux))
 	return c
 }
@@ -164,7 +190,10 @@ type page func(ctx context.Context, v *visit) (answer, error)
 func (c *Console) serve(w http.ResponseWriter, r *http.Request, pattern string, p page) {
 	v := &visit{r: r}
 	var err error
-	if v.reader, v.session, err = c.reader(w, r); err != nil {
+	if v.reader, v.session, err = c.reader(w, r); errors.Is(err, errAgain) {
+		c.begin(w, r, v.session, r.URL.RequestURI())
+		return
+	} else if err != nil {
 		c.refuse(w, nil, pattern, err)
 		return
 	}
@@ -184,9 +213,15 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, pattern string, 
 	if status == http.StatusForbidden || status == http.StatusNotFound {
 		c.Gate.Failed(v.reader)
 	}
+	if err == nil && v.session.granted {
+		err = c.saveReasons(w, v.session)
+	}
 	if err != nil {
 		c.refuse(w, v, pattern, err)
 		return
+	}
+	if v.session.ended {
+		c.forget(w, r)
 	}
 	c.send(w, http.StatusOK, a)
 }

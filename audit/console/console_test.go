@@ -7,7 +7,6 @@ package console
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/query"
 )
 
 func TestAStrangerSeesTheSignInPageAndNothingElse(t *testing.T) {
@@ -234,43 +232,6 @@ func TestTheProofThatIsDownloadedHoldsElsewhere(t *testing.T) {
 	}
 	if _, err := p.Check(v); err != nil || p.Leaf != 2 {
 		t.Errorf("leaf %d: %v", p.Leaf, err)
-	}
-}
-
-func TestASessionEnds(t *testing.T) {
-	now := time.Now()
-	s := newSessions(func() time.Time { return now })
-	id, x := s.start("a", "token")
-	x.allow("p", "because of it", now)
-	if s.find(id) != x || x.reason("p", now) == "" || x.reason("q", now) != "" || x.reason("", now) != "" {
-		t.Error("a session does not hold")
-	}
-	if x.reason("p", now.Add(grantLife)) != "" {
-		t.Error("a reason holds for ever")
-	}
-	now = now.Add(idle + time.Second)
-	if s.find(id) != nil {
-		t.Error("an idle session holds")
-	}
-	first, _ := s.start("b", "")
-	for range maxOfReader {
-		now = now.Add(time.Second)
-		s.start("b", "")
-	}
-	if s.find(first) != nil || len(s.by) != maxOfReader {
-		t.Errorf("%d sessions of one reader", len(s.by))
-	}
-	for i := range maxSessions + 50 {
-		s.start(fmt.Sprint(i), "")
-	}
-	if len(s.by) > maxSessions {
-		t.Errorf("%d sessions", len(s.by))
-	}
-	for range maxQuestions + 10 {
-		x.keep(query.Query{})
-	}
-	if len(x.questions) != maxQuestions {
-		t.Errorf("%d questions", len(x.questions))
 	}
 }
 

@@ -34,3 +34,7 @@ func (g demoGate) Authenticate(r *http.Request) (access.Reader, error) {
 }
 
 func (demoGate) Failed(access.Reader) {}
+
+func (demoGate) Admit(access.Reader) error { return nil }
+
+func (demoGate) RefusedSignIn(*http.Request) error { return nil }

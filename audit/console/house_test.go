@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// gate takes role names as tokens.
+// gate takes role names as tokens, and whatever follows a # is ballast.
 type gate struct{ failed int }
 
 func (g *gate) Authenticate(r *http.Request) (access.Reader, error) {
@@ -37,6 +37,7 @@ func (g *gate) Authenticate(r *http.Request) (access.Reader, error) {
 	if !ok || token == "expired" {
 		return access.Reader{}, access.ErrUnauthenticated
 	}
+	token, _, _ = strings.Cut(token, "#")
 	var roles []access.Role
 	for _, name := range strings.Split(token, "+") {
 		roles = append(roles, access.Role(name))
@@ -45,6 +46,10 @@ func (g *gate) Authenticate(r *http.Request) (access.Reader, error) {
 }
 
 func (g *gate) Failed(access.Reader) { g.failed++ }
+
+func (g *gate) Admit(access.Reader) error { return nil }
+
+func (g *gate) RefusedSignIn(*http.Request) error { g.failed++; return nil }
 
 // house is a log with records of two patients and its console.
 type house struct {

@@ -7,7 +7,6 @@ package console
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -59,7 +58,7 @@ func (c *Console) frame(v *visit, title, here string) frame {
 	for _, r := range v.reader.Roles {
 		roles = append(roles, string(r))
 	}
-	f.User, f.Roles, f.Form = v.reader.User(), strings.Join(roles, ", "), v.session.form
+	f.User, f.Roles, f.Form = v.reader.User(), strings.Join(roles, ", "), v.session.Form
 	f.Search = v.reader.Has(access.Auditor) || v.reader.Has(access.Investigator)
 	f.Rate = v.reader.May(access.Rates, "") == nil
 	return f
@@ -106,11 +105,4 @@ func stamp(at time.Time, zone *time.Location) string {
 		return ""
 	}
 	return at.In(zone).Format("2006-01-02 15:04:05 MST")
-}
-
-// signOut ends the session.
-func (c *Console) signOut(_ context.Context, v *visit) (answer, error) {
-	v.reading.What = "signed out"
-	c.sessions.end(c.cookie(v.r))
-	return answer{location: "/"}, nil
 }

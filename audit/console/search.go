@@ -3,8 +3,8 @@
 package console
 
 // This file: the search page. A question that names a patient never stands in an
-// address, where histories and proxies would keep it: it is kept in the session,
-// and the address has a handle.
+// address, where histories and proxies would keep it: the address has a sealed
+// handle, which opens in the reader's session alone.
 
 import (
 	"context"
@@ -55,7 +55,7 @@ func (c *Console) asked(v *visit) (q query.Query, given bool, err error) {
 	values := v.r.URL.Query()
 	cursor := values.Get("cursor")
 	if handle := values.Get("asked"); handle != "" {
-		q, given = v.session.question(handle)
+		q, given = c.question(v.session, handle)
 		if !given {
 			return q, false, errNotThere
 		}
@@ -175,7 +175,8 @@ func (c *Console) ask(_ context.Context, v *visit) (answer, error) {
 	if err := c.grant(v, q.Patient); err != nil {
 		return answer{}, err
 	}
-	return answer{location: "/?asked=" + v.session.keep(q)}, nil
+	handle, err := c.keep(v.session, q)
+	return answer{location: "/?asked=" + handle}, err
 }
 
 // grant takes the reason of a form for a patient, where the reader may look up

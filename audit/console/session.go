@@ -2,191 +2,203 @@
 
 package console
 
-// This file: who is signed in. A reader brings a bearer token with each call, or
-// signs in with one and gets a cookie for as long as the token lives. The token
-// stays here and is checked again on every call. A session also holds what must
-// not be in an address: questions about a patient, and the reasons given for them.
+// This file: who is signed in. A reader brings a bearer token with each call, signs
+// in with one, or is signed in by the identity provider. All that a session is lies
+// sealed in the browser, so that every replica knows it; that a session was ended is
+// in the shared memory of used tokens. What must not be in an address is sealed too:
+// questions about a patient, and the reasons given for them.
 
 import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/audit/query"
 )
 
-// Bounds of what is kept in memory.
 const (
-	maxSessions  = 1000             // of all readers
-	maxOfReader  = 20               // of one
-	maxQuestions = 100              // of one session
-	idle         = 30 * time.Minute // after which a session ends
-	grantLife    = time.Hour        // of a reason, from when it was given
+	idle      = 30 * time.Minute // after which a session of a token ends
+	reseal    = time.Minute      // after which its end is put off
+	maxAge    = 12 * time.Hour   // of a session, however often the provider is asked
+	grantLife = time.Hour        // of a reason, from when it was given
+	// endedSessions names them in the memory of used tokens.
+	endedSessions = "audit console"
+	// cookieBytes is how much a browser takes in one cookie, less its name, and
+	// maxCookies how many a session may take: a token has up to 8 kB.
+	cookieBytes = 3800
+	maxCookies  = 4
 )
 
 // session is one browser of one reader.
 type session struct {
-	user  string // whose: access.Reader.User
-	token string // bearer token; empty: each call brings one
-	form  string // secret that every form of this session carries
-	last  time.Time
+	ID     string         `json:"i"`
+	Form   string         `json:"f"`           // secret that every form of this session carries
+	User   string         `json:"w"`           // whose: access.Reader.User
+	Token  string         `json:"t,omitempty"` // bearer token that the reader signed in with
+	Reader *access.Reader `json:"r,omitempty"` // whom the identity provider signed in
+	Since  int64          `json:"s"`           // Unix seconds
+	Until  int64          `json:"u"`
 
-	mu        sync.Mutex // guards what follows
-	questions map[string]query.Query
-	order     []string // handles of questions, oldest first
-	grants    map[string]grant
+	grants  []grant // oldest first; in a cookie of their own
+	granted bool    // one is new
+	ended   bool    // by this call
 }
 
 // grant is a reason given for one patient.
 type grant struct {
-	reason string
-	until  time.Time
+	Patient string `json:"p"`
+	Reason  string `json:"r"`
+	Until   int64  `json:"u"`
+}
+
+func newSession(user string, now time.Time) *session {
+	return &session{ID: rand.Text(), Form: rand.Text(), User: user, Since: now.Unix(), Until: now.Add(idle).Unix()}
 }
 
 // holds reports that a form is of this session.
 func (s *session) holds(r *http.Request) bool {
-	return subtle.ConstantTimeCompare([]byte(r.PostFormValue("form")), []byte(s.form)) == 1
+	return subtle.ConstantTimeCompare([]byte(r.PostFormValue("form")), []byte(s.Form)) == 1
 }
 
 // allow notes why a patient is looked up.
 func (s *session) allow(patient, reason string, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.grants) >= maxQuestions {
-		clear(s.grants)
+	var kept []grant
+	for _, g := range s.grants {
+		if g.Patient != patient && now.Unix() < g.Until {
+			kept = append(kept, g)
+		}
 	}
-	s.grants[patient] = grant{reason, now.Add(grantLife)}
+	s.grants, s.granted = append(kept, grant{patient, reason, now.Add(grantLife).Unix()}), true
 }
 
 // reason is why the reader looks up a patient; empty where none holds.
 func (s *session) reason(patient string, now time.Time) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if g := s.grants[patient]; patient != "" && now.Before(g.until) {
-		return g.reason
+	for _, g := range s.grants {
+		if g.Patient == patient && patient != "" && now.Unix() < g.Until {
+			return g.Reason
+		}
 	}
 	return ""
 }
 
-// keep remembers a question under a handle that says nothing about it.
-func (s *session) keep(q query.Query) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.order) >= maxQuestions {
-		delete(s.questions, s.order[0])
-		s.order = s.order[1:]
+// keep gives a handle for a question, which says nothing about it and opens in this
+// session alone.
+func (c *Console) keep(s *session, q query.Query) (string, error) {
+	return c.box.Seal("question "+s.ID, q.URL().Encode())
+}
+
+// question opens a handle.
+func (c *Console) question(s *session, handle string) (q query.Query, ok bool) {
+	var text string
+	if c.box.Open("question "+s.ID, handle, &text) != nil {
+		return q, false
 	}
-	handle := rand.Text()
-	s.questions[handle], s.order = q, append(s.order, handle)
-	return handle
-}
-
-// question finds a question by its handle.
-func (s *session) question(handle string) (query.Query, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, ok := s.questions[handle]
-	return q, ok
-}
-
-// sessions are those of all readers.
-type sessions struct {
-	now func() time.Time
-	mu  sync.Mutex // guards by and the last of each
-	by  map[string]*session
-}
-
-func newSessions(now func() time.Time) *sessions {
-	return &sessions{now: now, by: map[string]*session{}}
-}
-
-// start makes a session and says by which secret it is found.
-func (s *sessions) start(user, token string) (string, *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	of, all, oldest, oldestOf := 0, 0, "", ""
-	for id, x := range s.by {
-		if now.Sub(x.last) > idle {
-			delete(s.by, id)
-			continue
-		}
-		all++
-		if oldest == "" || x.last.Before(s.by[oldest].last) {
-			oldest = id
-		}
-		if x.user == user {
-			of++
-			if oldestOf == "" || x.last.Before(s.by[oldestOf].last) {
-				oldestOf = id
-			}
-		}
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		return q, false
 	}
-	switch {
-	case of >= maxOfReader:
-		delete(s.by, oldestOf)
-	case all >= maxSessions:
-		delete(s.by, oldest)
-	}
-	id := rand.Text() + rand.Text()
-	x := &session{user: user, token: token, form: rand.Text(), last: now, questions: map[string]query.Query{}, grants: map[string]grant{}}
-	s.by[id] = x
-	return id, x
-}
-
-// find gives the session of a secret; nil where there is none.
-func (s *sessions) find(id string) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	x := s.by[id]
-	if x == nil {
-		return nil
-	}
-	now := s.now()
-	if now.Sub(x.last) > idle {
-		delete(s.by, id)
-		return nil
-	}
-	x.last = now
-	return x
-}
-
-func (s *sessions) end(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.by, id)
+	q, err = query.Parse(values)
+	return q, err == nil
 }
 
 // secure reports that the service is reached over https.
 func (c *Console) secure() bool { return strings.HasPrefix(c.Chart().PublicURL, "https://") }
 
-// cookieName is that of the session's cookie. Over https its name binds it to
-// this host.
-func (c *Console) cookieName() string {
+// cookieName is that of a cookie. Over https it is bound to this host.
+func (c *Console) cookieName(what string) string {
 	if c.secure() {
-		return "__Host-sepsisagent-audit"
+		return "__Host-sepsisagent-audit" + what
 	}
-	return "sepsisagent-audit"
+	return "sepsisagent-audit" + what
 }
 
-func (c *Console) setCookie(w http.ResponseWriter, value string) {
-	cookie := &http.Cookie{Name: c.cookieName(), Value: value, Path: "/", HttpOnly: true, Secure: c.secure(), SameSite: http.SameSiteStrictMode}
+// partName is what is added to the name of the nth cookie of a session.
+func partName(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint("-", n)
+}
+
+func (c *Console) setCookie(w http.ResponseWriter, what, value string) {
+	cookie := &http.Cookie{Name: c.cookieName(what), Value: value, Path: "/", HttpOnly: true, Secure: c.secure(), SameSite: http.SameSiteStrictMode}
 	if value == "" {
 		cookie.MaxAge = -1
 	}
 	http.SetCookie(w, cookie)
 }
 
-func (c *Console) cookie(r *http.Request) string {
-	if k, err := r.Cookie(c.cookieName()); err == nil {
-		return k.Value
+// save seals a session into the browser.
+func (c *Console) save(w http.ResponseWriter, r *http.Request, s *session) error {
+	value, err := c.box.Seal("session", s)
+	if err != nil {
+		return err
 	}
-	return ""
+	if len(value) > maxCookies*cookieBytes {
+		return fmt.Errorf("%w: the token is too long for a browser (hint: send it with each call)", access.ErrUnauthenticated)
+	}
+	for n := range maxCookies {
+		part := value[:min(len(value), cookieBytes)]
+		value = value[len(part):]
+		if _, err := r.Cookie(c.cookieName(partName(n))); part != "" || err == nil {
+			c.setCookie(w, partName(n), part)
+		}
+	}
+	return nil
+}
+
+// saveReasons seals the reasons, the newest that a browser takes: who looks up more
+// patients than that gives the first reason again.
+func (c *Console) saveReasons(w http.ResponseWriter, s *session) error {
+	for {
+		value, err := c.box.Seal("reasons "+s.ID, s.grants)
+		if err != nil {
+			return err
+		}
+		if len(value) <= cookieBytes || len(s.grants) <= 1 {
+			c.setCookie(w, "-reasons", value)
+			return nil
+		}
+		s.grants = s.grants[1:]
+	}
+}
+
+// forget takes everything of a session from the browser.
+func (c *Console) forget(w http.ResponseWriter, r *http.Request) {
+	for n := range maxCookies {
+		if _, err := r.Cookie(c.cookieName(partName(n))); err == nil || n == 0 {
+			c.setCookie(w, partName(n), "")
+		}
+	}
+	c.setCookie(w, "-reasons", "")
+}
+
+// found opens the session of a request, which may be over; nil where there is none.
+func (c *Console) found(r *http.Request) *session {
+	value := ""
+	for n := range maxCookies {
+		k, err := r.Cookie(c.cookieName(partName(n)))
+		if err != nil {
+			break
+		}
+		value += k.Value
+	}
+	s := &session{}
+	if value == "" || c.box.Open("session", value, s) != nil {
+		return nil
+	}
+	if k, err := r.Cookie(c.cookieName("-reasons")); err == nil {
+		if c.box.Open("reasons "+s.ID, k.Value, &s.grants) != nil {
+			s.grants = nil
+		}
+	}
+	return s
 }
 
 // withToken is the request as if it had brought this token.
@@ -196,30 +208,56 @@ func withToken(r *http.Request, token string) *http.Request {
 	return clone
 }
 
+// errAgain: the sign-in is over, and the identity provider may know the reader yet.
+var errAgain = fmt.Errorf("%w: ask the provider again", access.ErrUnauthenticated)
+
 // reader finds who asks, and in which session. A token in the request counts
-// before the one of a session.
+// before the one of a session. Errors: those of Gate, errAgain with the session.
 func (c *Console) reader(w http.ResponseWriter, r *http.Request) (access.Reader, *session, error) {
-	id := c.cookie(r)
-	s := c.sessions.find(id)
-	if r.Header.Get("Authorization") == "" {
-		if s == nil || s.token == "" {
-			return access.Reader{}, nil, access.ErrUnauthenticated
+	now, s := c.Now(), c.found(r)
+	if s != nil {
+		if over, err := c.Log.Used(r.Context(), endedSessions, s.ID); err != nil {
+			return access.Reader{}, nil, err
+		} else if over || now.Unix() >= s.Since+int64(maxAge.Seconds()) {
+			s = nil
 		}
-		reader, err := c.Gate.Authenticate(withToken(r, s.token))
-		if errors.Is(err, access.ErrUnauthenticated) {
-			c.sessions.end(id)
+	}
+	if r.Header.Get("Authorization") != "" {
+		reader, err := c.Gate.Authenticate(r)
+		if err == nil && (s == nil || s.User != reader.User() || now.Unix() >= s.Until) {
+			s = newSession(reader.User(), now)
+			return reader, s, c.save(w, r, s)
+		}
+		if err == nil {
+			err = c.putOff(w, r, s, now)
 		}
 		return reader, s, err
 	}
-	reader, err := c.Gate.Authenticate(r)
-	if err != nil {
-		return access.Reader{}, nil, err
+	switch {
+	case s == nil || s.Token == "" && s.Reader == nil:
+		return access.Reader{}, nil, access.ErrUnauthenticated
+	case now.Unix() >= s.Until && s.Reader != nil && c.SignIn != nil && r.Method == http.MethodGet:
+		return access.Reader{}, s, errAgain
+	case now.Unix() >= s.Until:
+		return access.Reader{}, nil, access.ErrUnauthenticated
+	case s.Reader != nil:
+		return *s.Reader, s, c.Gate.Admit(*s.Reader)
 	}
-	if s == nil || s.user != reader.User() {
-		id, s = c.sessions.start(reader.User(), "")
-		c.setCookie(w, id)
+	reader, err := c.Gate.Authenticate(withToken(r, s.Token))
+	if err == nil {
+		err = c.putOff(w, r, s, now)
 	}
-	return reader, s, nil
+	return reader, s, err
+}
+
+// putOff gives a session its whole time again, where it is one of a token.
+func (c *Console) putOff(w http.ResponseWriter, r *http.Request, s *session, now time.Time) error {
+	end := now.Add(idle).Unix()
+	if s.Reader != nil || end-s.Until <= int64(reseal.Seconds()) {
+		return nil
+	}
+	s.Until = end
+	return c.save(w, r, s)
 }
 
 // signIn takes a token from a form and gives a cookie for it.
@@ -233,23 +271,24 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reader, err := c.Gate.Authenticate(withToken(r, token))
+	if err == nil {
+		s := newSession(reader.User(), c.Now())
+		s.Token = token
+		err = c.save(w, r, s)
+	}
 	switch {
 	case errors.Is(err, access.ErrUnauthenticated):
-		c.signInPage(w, http.StatusUnauthorized, "This token does not open the log. It may be of another service, or no longer hold.")
-		return
+		c.signInPage(w, http.StatusUnauthorized, "This token does not open the log. It may be of another service, no longer hold, or be too long for a browser.")
 	case err != nil:
 		c.refuse(w, nil, "POST /sign-in", err)
-		return
+	default:
+		c.send(w, http.StatusOK, answer{location: "/"})
 	}
-	c.sessions.end(c.cookie(r))
-	id, _ := c.sessions.start(reader.User(), token)
-	c.setCookie(w, id)
-	c.send(w, http.StatusOK, answer{location: "/"})
 }
 
 // signInPage is all that a stranger sees.
 func (c *Console) signInPage(w http.ResponseWriter, status int, problem string) {
-	body, err := c.execute("signin.html", c.frame(nil, "Sign in", ""), map[string]any{"Problem": problem, "Demo": c.Demo != ""})
+	body, err := c.execute("signin.html", c.frame(nil, "Sign in", ""), map[string]any{"Problem": problem, "Demo": c.Demo != "", "Redirect": c.SignIn != nil})
 	if err != nil {
 		http.Error(w, "sign in", status)
 		return

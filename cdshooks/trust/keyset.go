@@ -58,6 +58,10 @@ func (s *KeySet) Key(ctx context.Context, kid, alg string) (any, error) {
 	return s.source.find(ctx, kid, setKinds[alg])
 }
 
+// CheckAddress accepts https addresses, and http ones on loopback only, where the
+// network says so.
+func CheckAddress(address, network string) error { return checkAddress(address, network) }
+
 // Unverified reads header and claims of a compact JWS strictly: base64url without
 // slack, JSON objects in which no member is named twice, no crit and no b64.
 // Nothing it returns may be believed before the signature is known to hold.
