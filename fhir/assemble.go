@@ -18,7 +18,7 @@ type assembly struct {
 	at        time.Time
 	events    []*placed
 	resources []fateOf
-	room      slab[placed]
+	store     *store // of the bag; nil: the heap
 }
 
 // placed is an event with the record it came from.
@@ -55,7 +55,7 @@ func (a *assembly) resource(records []mapped, e *entry) {
 		switch out.fate {
 		case used:
 			f.used = true
-			p := &a.room.take(1)[0]
+			p := a.store.newPlaced()
 			*p = placed{event: ev, record: r, resource: n, at: ev.time(), number: len(a.events)}
 			a.events = append(a.events, p)
 			continue
@@ -117,7 +117,7 @@ func (a *assembly) chart(person state.Person, stay state.Stay, gaps []state.Gap)
 		c.Administrations = make([]state.Administration, 0, administrations)
 	}
 	position := make([]int, len(a.events))
-	c.Records = make([]state.Record, len(kept))
+	c.Records = a.store.newCharted(len(kept))
 	for n, i := range byRecord {
 		position[i] = n
 		c.Records[n] = *a.events[i].record

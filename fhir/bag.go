@@ -46,7 +46,6 @@ type Bag struct {
 	charting func(hospital string) (Charting, bool)
 	lookups  int    // how many things that records refer to have come in
 	store    *store // of what came from a folder; nil: the heap
-	room     slab[mapped]
 }
 
 // resourceName is what a resource is called: Type/id.

@@ -112,7 +112,10 @@ func number(text string) (float64, bool) {
 // it. drug selects the spellings used for doses.
 func (x *index) spelledUnit(q *state.Quantity, drug bool) (ucum.Unit, string, string) {
 	coded, codedText, codedOK := x.parseUnit(q.Code, drug)
-	printed, printedText, printedOK := x.parseUnit(q.Unit, drug)
+	printed, printedText, printedOK := coded, codedText, codedOK
+	if q.Unit != q.Code {
+		printed, printedText, printedOK = x.parseUnit(q.Unit, drug)
+	}
 	switch {
 	case codedOK && printedOK && coded != printed:
 		// "{score}" printed as "1", or a bare "/min" printed as "{beats}/min",

@@ -27,11 +27,15 @@ const (
 // everything, for cohorts, which cut by time themselves. Errors are
 // ErrNoPatient and ErrNoStay.
 func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error) {
+	return m.chart(b, m.Stays(b), stayID, at)
+}
+
+// chart is Chart of a bag whose stays are known.
+func (m *Mapper) chart(b *Bag, stays []state.Stay, stayID string, at time.Time) (*state.Chart, error) {
 	person, err := m.person(b)
 	if err != nil {
 		return nil, err
 	}
-	stays := m.Stays(b)
 	stay, ok := pickStay(stays, stayID, at)
 	if !ok && stayID != "" {
 		if e, known := b.entries[resourceName{"Encounter", stayID}]; known && undated(e) != "" {
@@ -52,11 +56,12 @@ func (m *Mapper) Chart(b *Bag, stayID string, at time.Time) (*state.Chart, error
 // whose start is charted. They share what they hold and are read-only. Errors
 // are those of Chart.
 func (m *Mapper) StayCharts(b *Bag) (whole *state.Chart, stays []*state.Chart, err error) {
-	whole, err = m.Chart(b, "", time.Time{})
+	all := m.Stays(b)
+	whole, err = m.chart(b, all, "", time.Time{})
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, stay := range m.Stays(b) {
+	for _, stay := range all {
 		if !stay.ICU || stay.Start.IsZero() {
 			continue
 		}
@@ -73,7 +78,7 @@ func (m *Mapper) StayCharts(b *Bag) (whole *state.Chart, stays []*state.Chart, e
 
 // assemble maps every resource of a bag and counts those that need no mapping.
 func (m *Mapper) assemble(b *Bag, at time.Time) (assembly, state.Tally, []state.Reject) {
-	a := assembly{at: at, events: make([]*placed, 0, len(b.entries)), resources: make([]fateOf, 0, len(b.entries))}
+	a := assembly{at: at, store: b.store, events: make([]*placed, 0, len(b.entries)), resources: make([]fateOf, 0, len(b.entries))}
 	tally := state.Tally{Read: b.tally.Read, Used: b.tally.Used, Ignored: b.tally.Ignored, Rejected: b.tally.Rejected, Reasons: maps.Clone(b.tally.Reasons)}
 	rejects := slices.Clone(b.rejects)
 	names := slices.Clone(b.names)
@@ -127,7 +132,7 @@ func (m *Mapper) mappedOf(b *Bag, e *entry) []mapped {
 		return e.mapped
 	}
 	records := b.records(e)
-	e.mapped, e.mappedAt = b.room.take(len(records)), b.lookups
+	e.mapped, e.mappedAt = b.store.newMapped(len(records)), b.lookups
 	for i := range records {
 		ev, out := m.mapRecord(&records[i])
 		e.mapped[i] = mapped{&records[i], ev, out}

@@ -103,7 +103,7 @@ func (m *Mapper) readChunk(c *chunk) {
 	s.store = stores.Get().(*store)
 	defer func() { s.store = nil }()
 	c.store = s.store
-	c.resources = make([]readResource, 0, c.lines)
+	c.resources = s.store.read.take(c.lines + 1)[:0] // the last line of a file may have no end
 	rest := c.data
 	if c.line == 1 {
 		rest = bytes.TrimPrefix(rest, byteOrderMark)

@@ -47,6 +47,10 @@ type store struct {
 	amounts slab[state.Quantity]
 	decoded slab[decoded]
 	entries slab[entry]
+	read    slab[readResource]
+	mapped  slab[mapped]
+	placed  slab[placed]
+	charted slab[state.Record] // of charts: as many at a time as a patient has
 }
 
 // stores keeps stores for the next chunk or bag.
@@ -59,6 +63,10 @@ func (st *store) release() {
 	st.amounts.reset()
 	st.decoded.reset()
 	st.entries.reset()
+	st.read.reset()
+	st.mapped.reset()
+	st.placed.reset()
+	st.charted.reset()
 	stores.Put(st)
 }
 
@@ -95,4 +103,25 @@ func (st *store) newEntry() *entry {
 		return &entry{}
 	}
 	return &st.entries.take(1)[0]
+}
+
+func (st *store) newMapped(n int) []mapped {
+	if st == nil {
+		return make([]mapped, n)
+	}
+	return st.mapped.take(n)
+}
+
+func (st *store) newPlaced() *placed {
+	if st == nil {
+		return &placed{}
+	}
+	return &st.placed.take(1)[0]
+}
+
+func (st *store) newCharted(n int) []state.Record {
+	if st == nil {
+		return make([]state.Record, n)
+	}
+	return st.charted.take(n)
 }

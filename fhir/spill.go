@@ -253,9 +253,15 @@ func (s *spill) resume(end int64) error {
 	return nil
 }
 
+// blockBuffers hold blocks between the file and the string that is kept.
+var blockBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // read returns the content of a block.
 func (s *spill) read(b block) (*spillReader, error) {
-	buf := make([]byte, blockHeader+b.Size)
+	room := blockBuffers.Get().(*[]byte)
+	defer blockBuffers.Put(room)
+	*room = slices.Grow((*room)[:0], blockHeader+b.Size)
+	buf := (*room)[:blockHeader+b.Size]
 	if _, err := s.file.ReadAt(buf, b.At); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("temporary file: %w", err)
 	}

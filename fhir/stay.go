@@ -37,9 +37,9 @@ func (m *Mapper) person(b *Bag) (state.Person, error) {
 func (m *Mapper) Stays(b *Bag) []state.Stay {
 	var icu, within, other []state.Stay
 	var encounters []*entry
-	for _, e := range b.entries {
-		if e.kind == "Encounter" {
-			encounters = append(encounters, e)
+	for _, is := range b.names {
+		if is.kind == "Encounter" {
+			encounters = append(encounters, b.entries[is])
 		}
 	}
 	slices.SortFunc(encounters, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
