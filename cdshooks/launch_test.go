@@ -223,7 +223,7 @@ func TestALaunchIsFinishedOnceInTheBrowserThatBeganIt(t *testing.T) {
 		t.Errorf("the same code again: status %d", r.status)
 	}
 	l.ehr.code = "code-1" // an EHR that takes a code twice
-	if r, _ := l.finish(back, cookie); r.status != http.StatusForbidden || last(l.records(KindRefusal)) != "refusal 403 launch-replay (launch refused: replay)" {
+	if r, _ := l.finish(back, cookie); r.status != http.StatusForbidden || last(l.records(KindRefusal)) != "refusal 403 launch-replay (sign-in refused: replay)" {
 		t.Errorf("the same state again: status %d, %s", r.status, last(l.records(KindRefusal)))
 	}
 	back, cookie = l.begin()
