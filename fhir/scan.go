@@ -63,16 +63,6 @@ func (s *scan) peek() byte {
 	return 0
 }
 
-// whole reads the one value of a document; false when it is not JSON.
-func (s *scan) whole(read func(*scan)) bool {
-	s.peek()
-	if !s.broken {
-		read(s)
-	}
-	s.space()
-	return !s.broken && s.at == len(s.raw)
-}
-
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
