@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sepsisagent/sepsisagent/cdshooks/load"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/fhir"
 	"github.com/sepsisagent/sepsisagent/fhir/smart"
@@ -298,13 +299,22 @@ func TestTheIntegrationPageNamesTheScopesAndAConfigurationThatLoads(t *testing.T
 	if last := len(need) - 1; !strings.Contains(string(page), "Without "+strings.Join(need[:last], ", ")+" and "+need[last]+" a token is not used") {
 		t.Errorf("the page does not say that %v are needed", need)
 	}
+	ehr, err := load.New("https://ehr.example.org", "https://cds.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) < 3 {
 		t.Fatalf("the page has %d YAML blocks, want the ring and the registrations", len(blocks))
 	}
-	for _, block := range blocks[1:] {
+	for _, block := range blocks {
+		text := regexp.MustCompile(`(?m)^   `).ReplaceAllString(block[1], "")
+		if strings.HasPrefix(text, "keys:") {
+			continue // the ring
+		}
+		text = strings.Replace(text, `{"keys":[ ... ]}`, ehr.KeySet(), 1) // to be pasted
 		path := filepath.Join(t.TempDir(), "site.yaml")
-		if err := os.WriteFile(path, []byte(regexp.MustCompile(`(?m)^   `).ReplaceAllString(block[1], "")), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		cfg, err := loadConfig(path, nil)
