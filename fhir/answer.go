@@ -7,6 +7,7 @@ package fhir
 // doubt about the number is not a number.
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
@@ -17,9 +18,10 @@ import (
 type answer struct {
 	value      float64
 	comparator string
-	conversion string // what was done to it; empty: nothing
-	received   string // as people should see it
-	method     string // what a worded answer says beside the number
+	conversion string        // what was done to it; empty: nothing
+	received   string        // as people should see it
+	method     string        // what a worded answer says beside the number
+	concept    state.Concept // of another than that of the code; empty: of the code's
 }
 
 // numberOf finds the value of an observation.
@@ -29,7 +31,7 @@ func (x *index) numberOf(c *canon, spec *observationSpec, r *state.Record) (answ
 		return answer{}, outcome{rejected, reasonAbsent, r.Absent}
 	case !has && r.ValueKind != "":
 		return answer{}, outcome{rejected, reasonKind, r.ValueKind}
-	case r.Value != nil && r.Value.Value != "" && spec.OtherAnswers == "":
+	case r.Value != nil && r.Value.Value != "" && spec.OtherAnswers == nil:
 		return x.quantityOf(c, spec, r.Value)
 	case has:
 		return x.answerOf(c, spec, r)
@@ -57,18 +59,10 @@ func (x *index) answerOf(c *canon, spec *observationSpec, r *state.Record) (answ
 		if a.Value < c.lo || a.Value > c.hi {
 			return answer{}, outcome{rejected, reasonImpossible, r.ValueText}
 		}
-		got := r.ValueText
-		if got == "" {
-			got = codeText(r.ValueCodes)
-		}
-		how := "by answer"
-		if a.Means != "" {
-			how += ": " + a.Means
-		}
-		return answer{value: a.Value, conversion: how, received: got, method: a.Method}, outcome{}
+		return answer{value: a.Value, conversion: byAnswer(a.Means), received: worded(r), method: a.Method}, outcome{}
 	}
-	if spec.OtherAnswers != "" {
-		return answer{}, outcome{ignored, spec.OtherAnswers, ""}
+	if o := spec.OtherAnswers; o != nil {
+		return answer{value: 1, conversion: byAnswer(o.Means), received: worded(r), concept: o.Concept}, outcome{}
 	}
 	q, ok := (*state.Quantity)(nil), false
 	if c.Whole {
@@ -92,6 +86,22 @@ func (x *index) answerOf(c *canon, spec *observationSpec, r *state.Record) (answ
 		why.detail = r.ValueText
 	}
 	return n, why
+}
+
+// byAnswer says that an answer, not a number, was read.
+func byAnswer(means string) string {
+	if means == "" {
+		return "by answer"
+	}
+	return "by answer: " + means
+}
+
+// worded is the answer as people should see it.
+func worded(r *state.Record) string {
+	if r.ValueText == "" && r.Value != nil {
+		return shown(r.Value)
+	}
+	return cmp.Or(r.ValueText, codeText(r.ValueCodes))
 }
 
 func (x *index) answers(a answerSpec, list []state.Coding) bool {

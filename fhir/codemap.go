@@ -125,8 +125,8 @@ type observationSpec struct {
 	ArterialBySpecimen bool          `yaml:"arterialBySpecimen"`
 	Answers            []answerSpec  `yaml:"answers"`
 	// OtherAnswers closes the list of answers: any other value, a number too,
-	// says nothing of the concept and is ignored for this reason.
-	OtherAnswers string `yaml:"otherAnswers"`
+	// says nothing of the concept but is a 1 of this one.
+	OtherAnswers *otherAnswer `yaml:"otherAnswers"`
 	// Convert is for codes that measure another substance than the concept's
 	// (urea, not its nitrogen): it replaces the concept's conversions, and the
 	// concept's own unit is not taken as it is.
@@ -143,6 +143,12 @@ type answerSpec struct {
 	Codes  codes    `yaml:"codes"`
 	Text   []string `yaml:"text"`  // the whole answer, lower case
 	Words  []string `yaml:"words"` // a part of the answer, lower case
+}
+
+// otherAnswer is what an answer means that is not in the list.
+type otherAnswer struct {
+	Concept state.Concept `yaml:"concept"`
+	Means   string        `yaml:"means"` // in words, for people
 }
 
 // methodWord changes how a value is read when Observation.method has one of

@@ -209,6 +209,9 @@ func (x *index) addObservations(f mapFile) error {
 		if _, ok := x.lags.byClass[o.Lag]; !ok {
 			return &faultAt{string(o.Concept), fmt.Errorf("observations: %s: lag %q is not defined (hint: the classes are those of lags.yaml, e.g. lab)", o.Concept, o.Lag)}
 		}
+		if a := o.OtherAnswers; a != nil && !isOne(a.Concept) {
+			return &faultAt{string(o.Concept), fmt.Errorf("observations: %s: otherAnswers: %q is not a concept that can be 1 (hint: %s)", o.Concept, a.Concept, state.ConceptO2Device)}
+		}
 		if o.AssumeUnit != "" {
 			if _, err := ucum.Parse(o.AssumeUnit); err != nil {
 				return &faultAt{string(o.Concept), fmt.Errorf("observations: %s: assumeUnit: %w", o.Concept, err)}
@@ -254,6 +257,12 @@ func (x *index) addObservations(f mapFile) error {
 		x.venousText[t] = true
 	}
 	return x.mark(f.Specimens.Observation, x.wanted)
+}
+
+// isOne says whether 1 is all that a concept can be.
+func isOne(c state.Concept) bool {
+	lo, hi, _, ok := state.Range(c)
+	return ok && lo == 1 && hi == 1
 }
 
 func (x *index) addContexts(f mapFile) error {

@@ -78,7 +78,7 @@ func (m *Mapper) mapObservation(r *state.Record) (event, outcome) {
 	case word != nil && word.Method != "":
 		method = word.Method
 	}
-	out := &state.Measurement{Concept: spec.Concept, Value: n.value, Comparator: n.comparator, Effective: start, End: end, Status: r.Status,
+	out := &state.Measurement{Concept: cmp.Or(n.concept, spec.Concept), Value: n.value, Comparator: n.comparator, Effective: start, End: end, Status: r.Status,
 		Method: method, Received: n.received, Conversion: n.conversion}
 	out.Available, out.Lagged = m.x.resultKnown(spec.Lag, r, later(start, end))
 	return event{measurement: out}, outcome{}
@@ -96,7 +96,8 @@ func (x *index) observationOf(list []state.Coding) (spec *observationSpec, clash
 			spec = s
 		case spec.Concept != s.Concept, spec.canon != s.canon:
 			return nil, true
-		case spec.vague():
+		case s.OtherAnswers != nil: // a device beside the number that it gives
+		case spec.OtherAnswers != nil, spec.vague():
 			spec = s
 		case !s.vague() && s.Method != spec.Method:
 			return nil, true

@@ -8,13 +8,14 @@ package fhir
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
 
 const (
 	oxygenDevice = "107117-4" // LOINC: method of oxygen delivery
-	noFraction   = "oxygen device that does not determine the FiO2"
+	noFraction   = "by answer: oxygen device that does not determine the FiO2"
 )
 
 func TestAnOxygenDeviceIsAnFiO2OnlyWhereItDeterminesIt(t *testing.T) {
@@ -49,6 +50,15 @@ func TestAnOxygenDeviceIsAnFiO2OnlyWhereItDeterminesIt(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := chartOf(t, m, observation(tt.code, tt.value))
+			if tt.reason == noFraction {
+				if len(c.Measurements) != 1 {
+					t.Fatalf("got %+v, reasons %v", c.Measurements, c.Tally.Reasons)
+				}
+				if g := c.Measurements[0]; g.Concept != state.ConceptO2Device || g.Value != 1 || g.Conversion != noFraction || g.Received == "" || g.Method != "" {
+					t.Errorf("got %+v", g)
+				}
+				return
+			}
 			if tt.reason != "" {
 				if len(c.Measurements) != 0 || c.Tally.Reasons[tt.reason] != 1 {
 					t.Errorf("got %+v, reasons %v, want %q", c.Measurements, c.Tally.Reasons, tt.reason)
@@ -58,7 +68,7 @@ func TestAnOxygenDeviceIsAnFiO2OnlyWhereItDeterminesIt(t *testing.T) {
 			if len(c.Measurements) != 1 {
 				t.Fatalf("rejects %v, reasons %v", c.Rejects, c.Tally.Reasons)
 			}
-			if g := c.Measurements[0]; g.Concept != "fio2" || g.Value != 21 || g.Conversion != "by answer: room air" || g.Received == "" {
+			if g := c.Measurements[0]; g.Concept != "fio2" || g.Value != 21 || g.Method != state.MethodRoomAir || g.Conversion != "by answer: room air" || g.Received == "" {
 				t.Errorf("got %+v", g)
 			}
 		})
@@ -74,8 +84,8 @@ func TestAFlowBesideADeviceGivesNoFiO2(t *testing.T) {
 			t.Errorf("got %+v", g)
 		}
 	}
-	if len(c.Measurements) != 2 {
-		t.Errorf("want saturation and flow, got %+v", c.Measurements)
+	if len(c.Measurements) != 3 {
+		t.Errorf("want saturation, flow and device, got %+v", c.Measurements)
 	}
 }
 
@@ -89,8 +99,13 @@ func TestASiteAddsItsOwnOxygenDevice(t *testing.T) {
 		return fmt.Sprintf(`{"resourceType":"Observation","id":%q,"status":"final","code":{"coding":[{"system":"urn:hospital:lab","code":"O2DEV"}]},"subject":{"reference":"Patient/p1"},"effectiveDateTime":"2026-03-01T10:00:00Z","valueCodeableConcept":{"coding":[{"system":"urn:hospital:lab","code":%q}]}}`, id, value)
 	}
 	c := chartOf(t, NewMapper(maps), device("air", "RAIR"), device("mask", "MASK"))
-	if len(c.Measurements) != 1 || c.Measurements[0].Value != 21 || c.Measurements[0].Received != "RAIR" || c.Tally.Reasons[noFraction] != 1 {
-		t.Errorf("got %+v, reasons %v", c.Measurements, c.Tally.Reasons)
+	if len(c.Measurements) != 2 {
+		t.Fatalf("got %+v, reasons %v", c.Measurements, c.Tally.Reasons)
+	}
+	for _, g := range c.Measurements {
+		if air := g.Concept == "fio2" && g.Value == 21 && g.Received == "RAIR"; !air && (g.Concept != state.ConceptO2Device || g.Received != "MASK") {
+			t.Errorf("got %+v", g)
+		}
 	}
 }
 
@@ -110,4 +125,55 @@ func TestRoomAirIsExplained(t *testing.T) {
 		return
 	}
 	t.Error("FiO2 is not explained")
+}
+
+func TestADeviceBesideTheFractionItGivesDoesNotHideIt(t *testing.T) {
+	const device, fraction = `{"system":"http://loinc.org","code":"107117-4"}`, `{"system":"http://loinc.org","code":"3150-0"}`
+	for _, codes := range []string{device + "," + fraction, fraction + "," + device} {
+		c := chartOf(t, testMapper(t), fmt.Sprintf(`{"resourceType":"Observation","id":"o1","status":"final","code":{"coding":[%s]},"subject":{"reference":"Patient/p1"},"effectiveDateTime":"2026-03-01T10:00:00Z",%s}`, codes, valueIn("40", "%")))
+		if len(c.Measurements) != 1 || c.Measurements[0].Concept != "fio2" || c.Measurements[0].Value != 40 {
+			t.Errorf("%s: got %+v, reasons %v", codes, c.Measurements, c.Tally.Reasons)
+		}
+	}
+}
+
+// TestRoomAirEndsWithTheNextDevice reads a chart of device entries from the
+// wire to what the bedside and the model see.
+func TestRoomAirEndsWithTheNextDevice(t *testing.T) {
+	m := testMapper(t)
+	hour := func(h int) string { return testNow.Add(time.Duration(h) * time.Hour).Format(time.RFC3339) }
+	on := func(id, value string, h int) string {
+		return fmt.Sprintf(`{"resourceType":"Observation","id":%q,"status":"final","code":{"coding":[{"system":"http://loinc.org","code":"107117-4"}]},"subject":{"reference":"Patient/p1"},"effectiveDateTime":%q,"issued":%q,"valueString":%q}`, id, hour(h), hour(h), value)
+	}
+	charted := fmt.Sprintf(`{"resourceType":"Observation","id":"f","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"3150-0"}]},"subject":{"reference":"Patient/p1"},"effectiveDateTime":%q,"issued":%q,"valueQuantity":{"value":40,"unit":"%%","code":"%%"}}`, hour(-6), hour(-6))
+	tests := []struct {
+		name  string
+		chart []string
+		want  float64 // 0: not known
+	}{
+		{"room air stands until something follows", []string{on("a", "Room air", -6)}, 21},
+		{"a cannula ends it", []string{on("a", "Room air", -6), on("b", "Nasal cannula", -5)}, 0},
+		{"a cannula before it does not", []string{on("b", "Nasal cannula", -7), on("a", "Room air", -6)}, 21},
+		{"room air once more stands again", []string{on("a", "Room air", -8), on("b", "Nasal cannula", -7), on("c", "RA", -6)}, 21},
+		{"a charted fraction stands beside a device named later", []string{charted, on("b", "Ventilator", -5)}, 40},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tl, err := state.Build(chartOf(t, m, tt.chart...), testNow, state.DefaultConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			step := tl.Steps[len(tl.Steps)-1]
+			now, shown := tl.Present.Readings["fio2"]
+			if tt.want == 0 {
+				if shown || step.Presence[state.FiO2] != state.Missing {
+					t.Errorf("shown %v %+v, in the step %v %g", shown, now, step.Presence[state.FiO2], step.Value[state.FiO2])
+				}
+				return
+			}
+			if now.Value != tt.want || step.Presence[state.FiO2] != state.Carried || step.Value[state.FiO2] != tt.want {
+				t.Errorf("shown %+v, in the step %v %g, want %g", now, step.Presence[state.FiO2], step.Value[state.FiO2], tt.want)
+			}
+		})
+	}
 }

@@ -187,7 +187,7 @@ var groups = []struct {
 	concepts []state.Concept
 }{
 	{"Circulation", []state.Concept{"meanbp", "sysbp", "diabp", "heart_rate", "lactate", state.ConceptCVP, state.ConceptCRT, state.ConceptMAPGoal}},
-	{"Breathing and blood gas", []state.Concept{"resp_rate", "spo2", "fio2", state.ConceptO2Flow, state.ConceptPEEP, "pao2", "paco2", state.ConceptPF, "ph", "base_excess", "bicarbonate", "total_co2"}},
+	{"Breathing and blood gas", []state.Concept{"resp_rate", "spo2", "fio2", state.ConceptO2Device, state.ConceptO2Flow, state.ConceptPEEP, "pao2", "paco2", state.ConceptPF, "ph", "base_excess", "bicarbonate", "total_co2"}},
 	{"Kidney", []state.Concept{"creatinine", "bun", "output_4hourly", state.ConceptUrineIrrig, state.ConceptOtherOutput}},
 	{"Consciousness and temperature", []state.Concept{"gcs_eye", "gcs_verbal", "gcs_motor", state.ConceptGCSTotal, state.ConceptRASS, "temp_c"}},
 	{"Liver and clotting", []state.Concept{"bilirubin_total", "alt", "ast", "albumin", "platelet", "inr", "pt", "ptt"}},

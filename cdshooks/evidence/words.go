@@ -137,6 +137,9 @@ func capital(s string) string {
 // shown is a reading's value and unit. The urine feature is a sum over 4 h, one
 // reading of it is not.
 func shown(r state.Reading) (label, value string) {
+	if r.Concept == state.ConceptO2Device {
+		return "Oxygen device", r.Received // its value only says that there is one
+	}
 	label, decimals, unit := capital(spell(string(r.Concept))), 1, unitWords.Replace(r.Unit)
 	if f, ok := state.Lookup(r.Concept); ok {
 		label, decimals = f.Label, f.Precision

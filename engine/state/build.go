@@ -198,7 +198,7 @@ func (v *view) bin(steps []Step, f int) {
 				st.Value[f] = newest.value
 			}
 			st.AgeH[f] = (end - newest.at).hours()
-		case last != nil && end-last.at <= hold:
+		case last != nil && end-last.at <= hold && !v.over(last, end):
 			st.Presence[f] = Carried
 			st.Value[f] = last.value
 			st.AgeH[f] = (end - last.at).hours()

@@ -138,6 +138,7 @@ var ranges = func() map[Concept]bounds {
 		ConceptCVP:          {-10, 50, "mm[Hg]"},
 		ConceptPEEP:         {0, 40, "cm[H2O]"},
 		ConceptO2Flow:       {0, 100, "L/min"},
+		ConceptO2Device:     {1, 1, "1"},
 		ConceptRASS:         {-5, 4, "{score}"},
 		ConceptGCSTotal:     {3, 15, "{score}"},
 		ConceptCRT:          {0, 30, "s"},

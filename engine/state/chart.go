@@ -20,6 +20,7 @@ const (
 	ConceptCVP      Concept = "cvp"        // mm[Hg]
 	ConceptPEEP     Concept = "peep"       // cm[H2O]
 	ConceptO2Flow   Concept = "o2_flow"    // L/min
+	ConceptO2Device Concept = "o2_device"  // 1: oxygen by a device that does not determine FiO2
 	ConceptRASS     Concept = "rass"       // {score}
 	ConceptGCSTotal Concept = "gcs_total"  // {score}
 	ConceptCRT      Concept = "cap_refill" // s
@@ -43,6 +44,7 @@ const (
 	MethodPumpWeight   = "pump"          // dosing weight from pump or order
 	MethodEstimated    = "estimated"     // e.g. stated or admission weight
 	MethodIntubated    = "intubated"     // GCS verbal not testable
+	MethodRoomAir      = "room-air"      // FiO2 of the air: ends with the next oxygen device
 	MethodBloodGas     = "blood-gas"     // haemoglobin of a blood gas analyser: never compared with the laboratory's
 )
 

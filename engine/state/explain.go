@@ -175,6 +175,8 @@ func (v *view) explainValue(concept Concept, refs []int, tl *Timeline) ValueWhy 
 			c.Use = "not used: a later report of the same result replaces it"
 		case !v.recent(concept, &o):
 			c.Use = "not used: older than 7 days"
+		case v.over(&o, v.t):
+			c.Use = "not used: room air, and oxygen by another device since"
 		default:
 			c.Use = "known"
 		}
@@ -347,6 +349,9 @@ func (v *view) explainStep(f int, st *Step) *StepWhy {
 		w.Presence, w.How = "missing", "nothing known in the step"
 		if o := newest(v.feature(f), v.t); o != nil {
 			w.How += fmt.Sprintf("; the newest is %.1f h old, held for %g h", (v.t - o.at).hours(), feat.HoldHours)
+			if v.over(o, v.t) {
+				w.How += " but for oxygen by another device since"
+			}
 		}
 	}
 	return w

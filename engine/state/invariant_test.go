@@ -35,7 +35,7 @@ var drawnConcepts = func() []Concept {
 		Platelet, Bilirubin, Creatinine, Hemoglobin, Urine, Urine, BaseExcess} {
 		out = append(out, catalogue[i].Name)
 	}
-	return append(out, ConceptWeight, ConceptWeight, ConceptHeight, ConceptUrineIrrig, ConceptOtherOutput, ConceptGCSTotal, ConceptMAPGoal, "no such concept")
+	return append(out, ConceptWeight, ConceptWeight, ConceptHeight, ConceptUrineIrrig, ConceptOtherOutput, ConceptGCSTotal, ConceptMAPGoal, ConceptO2Device, ConceptO2Device, "no such concept")
 }()
 
 func drawMeasurement(t *rapid.T, record int) Measurement {
@@ -44,7 +44,7 @@ func drawMeasurement(t *rapid.T, record int) Measurement {
 	at := drawTime(t, "at")
 	m := Measurement{Concept: c, Effective: at, Available: drawLater(t, at, "avail"), Record: record,
 		Value:    lo + (hi-lo)*float64(rapid.IntRange(-1, 41).Draw(t, "value"))/40,
-		Method:   rapid.SampledFrom([]string{"", MethodArterial, MethodArterial, MethodCuff, MethodHourlyMedian, MethodIntubated, MethodPumpWeight, MethodEstimated}).Draw(t, "method"),
+		Method:   rapid.SampledFrom([]string{"", MethodArterial, MethodArterial, MethodCuff, MethodHourlyMedian, MethodIntubated, MethodPumpWeight, MethodEstimated, MethodRoomAir}).Draw(t, "method"),
 		Status:   rapid.SampledFrom([]string{"final", "final", "", "preliminary", "corrected"}).Draw(t, "status"),
 		Received: "as received"}
 	if c == catalogue[Urine].Name && rapid.Bool().Draw(t, "period") {

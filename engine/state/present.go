@@ -19,7 +19,7 @@ func (v *view) present(tl *Timeline) {
 		if concept == catalogue[MeanBP].Name {
 			s = v.means
 		}
-		if o := newest(s, v.t); o != nil && v.recent(concept, o) {
+		if o := newest(s, v.t); o != nil && v.recent(concept, o) && !v.over(o, v.t) {
 			p.Readings[string(concept)] = *v.reading(o)
 		}
 	}

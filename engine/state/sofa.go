@@ -122,6 +122,9 @@ func (v *view) ratios(from instant) []ratio {
 			if !oxygen[k].known(v.t) {
 				continue
 			}
+			if v.over(&oxygen[k], g.at) {
+				break
+			}
 			if mmHg := 100 * g.value / max(oxygen[k].value, 21); mmHg <= maxPF {
 				out = append(out, ratio{gas: g, oxygen: &oxygen[k], mmHg: mmHg})
 			}
