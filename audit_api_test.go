@@ -32,6 +32,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/audit/query"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/configs"
@@ -71,19 +72,7 @@ func newAPIHouse(t *testing.T) (*apiHouse, *breakable) {
 	}
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(set) }))
 	t.Cleanup(provider.Close)
-	signer, _, err := audit.NewKey(nil, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "audit.db")
-	if err := sqlite.Create(t.Context(), path, sqlite.Options{Key: signer}); err != nil {
-		t.Fatal(err)
-	}
-	l, err := sqlite.Open(t.Context(), path, sqlite.Options{Key: signer})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	l := sqlitetest.New(t, sqlite.Options{})
 	for i := range 6 {
 		appendTo(t, l, audit.Index{
 			ID: fmt.Sprintf("id-%d", i), Time: time.Date(2026, 11, 22, 8, i, 0, 0, time.UTC), Kind: "decision", Client: "ehr", Service: cdshooks.ServiceID,

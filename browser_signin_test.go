@@ -13,17 +13,16 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 	"go.uber.org/zap"
 
-	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/audit/console"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/fhir"
@@ -32,19 +31,7 @@ import (
 // startConsole serves a console whose readers sign in at a provider.
 func startConsole(t *testing.T, provider string) string {
 	t.Helper()
-	signer, _, err := audit.NewKey(nil, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "audit.db")
-	if err := sqlite.Create(t.Context(), path, sqlite.Options{Key: signer}); err != nil {
-		t.Fatal(err)
-	}
-	l, err := sqlite.Open(t.Context(), path, sqlite.Options{Key: signer})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	l := sqlitetest.New(t, sqlite.Options{})
 	cfg, err := loadConfig("", nil)
 	if err != nil {
 		t.Fatal(err)

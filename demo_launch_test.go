@@ -25,6 +25,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
@@ -130,14 +131,7 @@ func openAbroad(t *testing.T, origin string) abroad {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "audit.db")
-	if err := sqlite.Create(t.Context(), path, sqlite.Options{Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	if a.log, err = sqlite.Open(t.Context(), path, sqlite.Options{Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.log.Close() })
+	a.log = sqlitetest.New(t, sqlite.Options{Key: key})
 	r, err := openRooms(cfg, "")
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,7 @@ var importTable = map[string][]string{
 	// cost is measured with those who ask them.
 	"audit/audittest":         {"audit", "audit/query", "audit/sqllog", "audit/witness"},
 	"audit/audittest/tempdir": {},
+	"audit/sqlite/sqlitetest": {"audit", "audit/sqlite"},
 	"audit/audittest/scale":   {"audit", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
 	"audit/sqllog":            {"audit"},
 	"audit/witness":           {"audit"},

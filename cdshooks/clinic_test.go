@@ -19,7 +19,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +30,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/audittest/tempdir"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/configs"
@@ -148,7 +148,7 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 		t.Fatal(f.err)
 	}
 	c := &clinic{t: t, now: clinicNow}
-	c.log = newLog(t)
+	c.log = sqlitetest.New(t, sqlite.Options{})
 	native, err := agent.New(world.Persistence{}, f.pack, agent.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -192,23 +192,6 @@ func open(t *testing.T, change func(*Deps, *trust.Client)) *clinic {
 		}
 	})
 	return c
-}
-
-func newLog(t *testing.T) *sqlite.Log {
-	t.Helper()
-	key, _, err := audit.NewKey(nil, "test.example/sepsis")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "audit.db")
-	if err := sqlite.Create(context.Background(), path, sqlite.Options{Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	log, err := sqlite.Open(context.Background(), path, sqlite.Options{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
 }
 
 func (c *clinic) clock() time.Time {

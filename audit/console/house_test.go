@@ -13,7 +13,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -24,6 +23,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 )
 
@@ -72,19 +72,7 @@ const hostile = `<script>alert("x")</script>"><img src=x onerror=alert(1)>`
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	key, _, err := audit.NewKey(nil, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "audit.db")
-	if err := sqlite.Create(t.Context(), path, sqlite.Options{Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	log, err := sqlite.Open(t.Context(), path, sqlite.Options{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { log.Close() })
+	log := sqlitetest.New(t, sqlite.Options{})
 	at := time.Now().UTC().Add(-time.Hour)
 	for i := range 4 {
 		r := &cdshooks.Record{

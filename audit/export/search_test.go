@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
-	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
@@ -30,14 +30,7 @@ func newLog(t testing.TB) (*sqllog.Log, *audit.Key) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sqlite.Create(t.Context(), filepath.Join(dir, "db"), sqllog.Options{Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	log, err := sqlite.Open(t.Context(), filepath.Join(dir, "db"), sqllog.Options{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { log.Close() })
+	log := sqlitetest.New(t, sqllog.Options{Key: key})
 	list := entries(t)
 	list[len(list)-1].Body = nil
 	for _, e := range list {

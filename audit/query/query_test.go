@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/query"
 	"github.com/sepsisagent/sepsisagent/audit/sqlite"
+	"github.com/sepsisagent/sepsisagent/audit/sqlite/sqlitetest"
 )
 
 func hash(of string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(of))) }
@@ -30,19 +30,7 @@ func hash(of string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(of))
 // what else a log has.
 func log(t testing.TB) *sqlite.Log {
 	t.Helper()
-	key, _, err := audit.NewKey(nil, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "audit.db")
-	if err := sqlite.Create(t.Context(), path, sqlite.Options{Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	l, err := sqlite.Open(t.Context(), path, sqlite.Options{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	l := sqlitetest.New(t, sqlite.Options{})
 	start, err := json.Marshal(map[string]any{"schema": "sepsisagent.start/1", "model": map[string]string{"version": "1.2.3"}})
 	if err != nil {
 		t.Fatal(err)
