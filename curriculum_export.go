@@ -82,7 +82,9 @@ func (f *curriculumExportFlags) export(cmd *cobra.Command) error {
 	if _, err := cohort.Stat(f.file); err != nil {
 		return fmt.Errorf("%s: %w", f.file, err)
 	}
-	env, native, _, err := wordedUnit(cfg, f.model, environment.DefaultConfig(), environment.NewSynthetic(cfg.State))
+	one := environment.DefaultConfig()
+	one.Steps = 1 // an example is one choice, as a consultation is: its instructions say so
+	env, native, _, err := wordedUnit(cfg, f.model, one, environment.NewSynthetic(cfg.State))
 	if err != nil {
 		return err
 	}

@@ -65,9 +65,15 @@ func (p *prompts) write(name string, data any) (string, error) {
 	return strings.TrimSpace(b.String()), nil
 }
 
+// system is the system message of a task that ends after so many prescriptions,
+// each in at most so many messages.
+func (p *prompts) system(rounds, prescriptions int) (string, error) {
+	return p.write("system.tmpl", struct{ Rounds, Prescriptions, MaxActions int }{rounds, prescriptions, maxActions})
+}
+
 // opening is the system message and the first message of the user.
 func (p *prompts) opening(tl *state.Timeline, x *agent.Deliberation, cfg state.Config, rounds int) (system, user string, err error) {
-	if system, err = p.write("system.tmpl", struct{ Rounds, MaxActions int }{rounds, maxActions}); err != nil {
+	if system, err = p.system(rounds, 1); err != nil {
 		return "", "", err
 	}
 	user, err = p.write("chart.tmpl", chartOf(tl, menuOf(x), cfg))

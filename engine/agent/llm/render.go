@@ -55,9 +55,10 @@ func LoadPrompts(fsys fs.FS) (*Prompts, error) {
 func (p *Prompts) Hash() string { return p.prompts.hash }
 
 // System is the system message: what the task is, in at most so many messages
-// of the model.
-func (p *Prompts) System(rounds int) (string, error) {
-	return p.prompts.write("system.tmpl", struct{ Rounds, MaxActions int }{rounds, maxActions})
+// of the model for each prescription, and how often it prescribes. The task of a
+// consultation ends with the first.
+func (p *Prompts) System(rounds, prescriptions int) (string, error) {
+	return p.prompts.system(rounds, prescriptions)
 }
 
 // Chart is the patient and the menu, in numbers. Nothing of the chart's text,

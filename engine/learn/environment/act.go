@@ -47,7 +47,7 @@ type Turn struct {
 
 // Open is the first observation.
 func (e *Episode) Open(ctx context.Context) (Turn, error) {
-	system, err := e.env.deps.Prompts.System(e.env.cfg.Messages)
+	system, err := e.env.deps.Prompts.System(e.env.cfg.Messages, e.env.cfg.Steps)
 	if err != nil {
 		return Turn{}, err
 	}

@@ -44,8 +44,15 @@ func TestTheFirstObservationIsWhatAServedModelReads(t *testing.T) {
 			t.Errorf("the observation tells %q", leak)
 		}
 	}
-	if !strings.Contains(o.Instructions, "You have 5 messages in all") {
-		t.Errorf("the system message is %q", o.Instructions)
+	// A prescription ends the step and not the episode, and the model is told so.
+	for _, want := range []string{"You have 5 messages for each choice", "choose again, up to 18 times"} {
+		if !strings.Contains(o.Instructions, want) {
+			t.Errorf("no %q in the system message %q", want, o.Instructions)
+		}
+	}
+	alone, err := e.env.deps.Prompts.System(5, 1)
+	if err != nil || !strings.Contains(alone, "You have 5 messages in all") || !strings.Contains(alone, "It ends the task.") {
+		t.Errorf("a consultation is told %q, %v", alone, err)
 	}
 }
 
