@@ -21,8 +21,15 @@ import (
 	"github.com/sepsisagent/sepsisagent/engine/world"
 )
 
-// TruthOurs is the name of our planner among the methods.
-const TruthOurs = "ours"
+// TruthOurs is the name of our planner among the methods. The others are the same
+// planner with what no log tells: which actions the tables admit, and besides what
+// follows each state on average and how many stays stand behind each pair. They
+// are no learners; they show what the log cannot give.
+const (
+	TruthOurs       = "ours"
+	TruthAdmissible = "ours_told_admissible"
+	TruthTold       = "ours_told_all"
+)
 
 // LeastTruthEpisodes is the fewest logged stays to learn from.
 const LeastTruthEpisodes = 10
@@ -31,16 +38,16 @@ const LeastTruthEpisodes = 10
 // why.
 var ErrTruth = errors.New("nothing to compare with the truth")
 
-// TruthMethods are the names of all methods, ours last.
+// TruthMethods are the names of all methods, ours last, and what it is when told.
 func TruthMethods() (names []string) {
 	for _, m := range offline.Methods {
 		names = append(names, string(m))
 	}
-	return append(names, TruthOurs)
+	return append(names, TruthOurs, TruthAdmissible, TruthTold)
 }
 
 // truthQuick are the methods that fit in seconds.
-var truthQuick = []string{string(offline.NoTreatment), string(offline.Random), string(offline.MostFrequent), string(offline.Persistence), string(offline.AIClinician), TruthOurs}
+var truthQuick = []string{string(offline.NoTreatment), string(offline.Random), string(offline.MostFrequent), string(offline.Persistence), string(offline.AIClinician), TruthOurs, TruthAdmissible, TruthTold}
 
 // TruthOptions say what to compare.
 type TruthOptions struct {
@@ -175,7 +182,7 @@ func MeasureTruth(ctx context.Context, o TruthOptions) (*TruthReport, error) {
 				o.Progress(seed, name, done, of)
 			}
 			done++
-			policy, err := truthFit(ctx, log, name, seed)
+			policy, err := truthFit(ctx, o.Tables, log, name, seed)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
@@ -214,12 +221,21 @@ func (r *TruthReport) bounds(t *icusepsis.Tables) error {
 	return err
 }
 
-// truthFit learns one policy of a log: all that a method gets to see. Returns
+// truthFit learns one policy of a log: all that a method gets to see, but for
+// those that are told by the tables. Returns
 // are not discounted, as their value is not; every other setting is the
 // method's default.
-func truthFit(ctx context.Context, log *offline.Dataset, name string, seed uint64) (offline.Policy, error) {
-	if name == TruthOurs {
-		return planner.Fit(ctx, log, planner.Config{Seed: seed})
+func truthFit(ctx context.Context, tables *icusepsis.Tables, log *offline.Dataset, name string, seed uint64) (offline.Policy, error) {
+	var told planner.Told
+	switch name {
+	case TruthTold:
+		told.Average, told.Stays = tables.Average(), tables.Stays()
+		fallthrough
+	case TruthAdmissible:
+		told.Admissible = tables.Admissible()
+		fallthrough
+	case TruthOurs:
+		return planner.Fit(ctx, log, planner.Config{Seed: seed, Told: told})
 	}
 	cfg := offline.Defaults(offline.Method(name))
 	cfg.Seed, cfg.Discount = seed, 1

@@ -52,6 +52,7 @@ func even() [][]float64 {
 // TestTheTruth holds what needs the real tables, read once.
 func TestTheTruth(t *testing.T) {
 	m := real(t)
+	t.Run("what is told of the tables is how they were made", func(t *testing.T) { told(t, m) })
 	t.Run("exact values are those of the publication", func(t *testing.T) {
 		random, err := m.ValueOf(even())
 		if err != nil {

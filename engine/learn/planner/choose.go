@@ -114,6 +114,9 @@ func (l *log) score(h held, onward [][]float64, c Choice, totals []float64) {
 			own = e.linear(x, e.c*p) / e.c
 		}
 		for i, differs := range chances[n] {
+			if own, told := l.admissible(cell); told {
+				differs = own
+			}
 			totals[i] += math.Log(differs*own + (1-differs)*p)
 		}
 	}

@@ -25,6 +25,8 @@ type transition struct {
 type log struct {
 	actions     int
 	places      map[int]int // state of the dataset → place
+	numbers     []int       // place → state of the dataset
+	told        Told
 	centres     [][]float64 // standardised features by place
 	distance    [][]float64 // mean squared difference of features
 	scale       scale
@@ -40,7 +42,6 @@ func newLog(data *offline.Dataset) (*log, error) {
 	}
 	l := &log{actions: data.Actions, places: map[int]int{}}
 	var raw [][]float32
-	var numbers []int
 	features := map[int][]float32{}
 	for i := range data.Episodes {
 		e := &data.Episodes[i]
@@ -48,7 +49,7 @@ func newLog(data *offline.Dataset) (*log, error) {
 			s := &e.Steps[t]
 			if _, known := features[s.State]; !known {
 				features[s.State] = s.Features
-				numbers = append(numbers, s.State)
+				l.numbers = append(l.numbers, s.State)
 			}
 			if t+1 < len(e.Steps) {
 				if s.Reward != 0 {
@@ -63,8 +64,8 @@ func newLog(data *offline.Dataset) (*log, error) {
 	if l.rewards = slices.Compact(l.rewards); len(l.rewards) == 0 || len(l.rewards) > maxEnds {
 		return nil, fmt.Errorf("%w: stays end with %d different rewards, want 1 to %d", ErrFit, len(l.rewards), maxEnds)
 	}
-	slices.Sort(numbers)
-	for at, s := range numbers {
+	slices.Sort(l.numbers)
+	for at, s := range l.numbers {
 		l.places[s] = at
 		raw = append(raw, features[s])
 	}

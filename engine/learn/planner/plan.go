@@ -30,22 +30,14 @@ type belief struct {
 // plan chooses the action of each place, and gives what the model expects.
 func (l *log) plan(ctx context.Context, c *counts, choice Choice) (best []int, value float64, err error) {
 	n := len(l.centres)
-	// Between the actions of one state only differences matter, so the average
-	// is the state's own record. Drawing it towards other states would make
-	// rarely taken actions look like what happens elsewhere.
-	average := l.onward(c, choice.smoothing)
-	for s, row := range average {
-		for to := range row {
-			row[to] = (c.states[s][to] + ownShare*row[to]) / (c.visits[s] + ownShare)
-		}
-	}
+	average := l.average(c, choice.smoothing)
 	cells := make([]belief, n*l.actions)
 	for s := range n {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
 		}
 		for a := range l.actions {
-			cells[s*l.actions+a] = choice.believe(c, s*l.actions+a, average[s])
+			cells[s*l.actions+a] = l.believe(choice, c, s, a, average[s])
 		}
 	}
 	v := make([]float64, n+len(l.rewards))
@@ -78,6 +70,23 @@ func (l *log) plan(ctx context.Context, c *counts, choice Choice) (best []int, v
 		value += v[s] / float64(len(l.first))
 	}
 	return best, value, nil
+}
+
+// average is what follows each place, between the actions of which only
+// differences matter: the state's own record, unless something else was told.
+// Drawing it towards other states would make rarely taken actions look like what
+// happens elsewhere.
+func (l *log) average(c *counts, by smoothing) [][]float64 {
+	if l.told.Average != nil {
+		return l.toldAverage()
+	}
+	average := l.onward(c, by)
+	for s, row := range average {
+		for to := range row {
+			row[to] = (c.states[s][to] + ownShare*row[to]) / (c.visits[s] + ownShare)
+		}
+	}
+	return average
 }
 
 // clinicians fills v with the value of doing as was done.
@@ -131,15 +140,34 @@ func (l *log) greedy(cells []belief, average []float64, e *effects, s int, v []f
 	return best, most
 }
 
-// believe makes the belief about a cell; average is what follows its state.
-func (c Choice) believe(counts *counts, cell int, average []float64) belief {
+// believe makes the belief about action a in place s, with what was told of it;
+// average is what follows its state.
+func (l *log) believe(c Choice, counts *counts, s, a int, average []float64) belief {
+	cell := s*l.actions + a
+	n := counts.n[cell]
+	differs, stays := c.differs(n, counts.episodes), c.stays(n, counts.episodes)
+	own, told := l.admissible(cell)
+	if told {
+		differs = own
+	}
+	if l.told.Stays != nil {
+		stays = l.told.Stays[l.numbers[s]][a]
+	}
+	b := c.believe(counts, cell, differs, stays, average)
+	b.ok = b.ok && (!told || own > 0)
+	return b
+}
+
+// believe makes the belief about a cell: differs is the chance that it has a
+// distribution of its own, of so many earlier stays, and average is what follows
+// its state.
+func (c Choice) believe(counts *counts, cell int, differs, stays float64, average []float64) belief {
 	n := counts.n[cell]
 	b := belief{alpha: 1, ok: n > 0}
-	differs := c.differs(n, counts.episodes)
 	if differs < listed {
 		return b
 	}
-	e := newEarlier(n, c.stays(n, counts.episodes))
+	e := newEarlier(n, stays)
 	// A place that was not seen keeps the share rest of its λ, unless listed.
 	rest := e.c / (n + e.c)
 	if c.Finite {

@@ -34,6 +34,8 @@ var ErrFit = errors.New("no plan can be made")
 type Config struct {
 	// Seed deals patients to the folds.
 	Seed uint64
+	// Told is known of the process and not learnt; empty for a learner.
+	Told Told
 	// Progress, where it is not nil, is called with what is being done.
 	Progress func(what string)
 }
@@ -82,6 +84,11 @@ func Fit(ctx context.Context, data *offline.Dataset, cfg Config) (*Plan, error) 
 	log, err := newLog(data)
 	if err != nil {
 		return nil, err
+	}
+	if log.told = cfg.Told; log.told.given() {
+		if err := log.told.check(data, len(log.rewards)); err != nil {
+			return nil, err
+		}
 	}
 	say("choosing the model by held-out patients")
 	choice, err := log.choose(ctx, cfg.Seed)

@@ -72,7 +72,7 @@ func TestBeliefsAreDistributions(t *testing.T) {
 			}
 		}
 		choice := Choice{Finite: rapid.Bool().Draw(t, "finite"), Stays: rapid.Float64Range(10, 1e5).Draw(t, "stays"), Least: rapid.Float64Range(1, 50).Draw(t, "least")}
-		b := choice.believe(c, 0, average)
+		b := choice.believe(c, 0, choice.differs(c.n[0], c.episodes), choice.stays(c.n[0], c.episodes), average)
 		p := make([]float64, places)
 		for to, q := range average {
 			p[to] = b.alpha * q
