@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -57,29 +58,47 @@ func auditBackup() *cobra.Command {
 }
 
 func auditEncryptionKey() *cobra.Command {
-	var out string
+	var config, out, from string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "encryption-key", Short: "Make a key for encrypting the bodies of records", Args: noArgs,
 		Long: "Make a key for bodies (AES-256-GCM) in a new file of mode 0600. Put it first in\n" +
 			"audit.encryption_key_files; new records are encrypted with it from the next start on, older ones by\n" +
-			"`audit reseal`. Without the key nobody reads them again: back it up, elsewhere than the log.",
+			"`audit reseal`. Without the key nobody reads them again: back it up, elsewhere than the log.\n" +
+			"With audit.encryption_key_command the file holds the key as the key service wrapped it. --from takes the\n" +
+			"key of another file, to wrap it anew or for the first time: no record has to be encrypted again.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := require(cmd, "out"); err != nil {
 				return err
 			}
-			id, err := audit.CreateBodyKeyFile(out)
+			cfg, err := loadConfig(config, os.Environ())
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"key_id": id, "file": out})
+			var id string
+			if from == "" {
+				id, err = audit.CreateBodyKeyFile(cmd.Context(), out, cfg.Audit.EncryptionKeyCommand)
+			} else {
+				id, err = audit.RewrapBodyKeyFile(cmd.Context(), from, out, cfg.Audit.EncryptionKeyCommand)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "key %s in %s\n", id, out)
+			if err != nil {
+				return err
+			}
+			wrapped := len(cfg.Audit.EncryptionKeyCommand) > 0
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]any{"key_id": id, "file": out, "wrapped": wrapped})
+			}
+			note := ""
+			if wrapped {
+				note = ", wrapped by " + cfg.Audit.EncryptionKeyCommand[0]
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "key %s in %s%s\n", id, out, note)
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&config, "config", "", "configuration file")
 	cmd.Flags().StringVar(&out, "out", "", "file to make")
+	cmd.Flags().StringVar(&from, "from", "", "file whose key it holds (default: a new key)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

@@ -139,6 +139,30 @@ func TestAuditBodiesAreEncryptedByConfiguration(t *testing.T) {
 	sepsisagent(t, "audit", "show", "id-a", "--config", both).want(exitFailed).says("chmod")
 }
 
+func TestAuditBodiesAreEncryptedUnderAKeyOfAKeyService(t *testing.T) {
+	h := newAuditHouse(t)
+	h.fill(t, 2)
+	dir := t.TempDir()
+	file, again := filepath.Join(dir, "wrapped"), filepath.Join(dir, "again")
+	command := "encryption_key_command: [" + os.Args[0] + "]"
+	t.Setenv(audittest.KeyServiceEnv, "one")
+	alone := h.config(t, command)
+	sepsisagent(t, "audit", "query", "--config", alone).want(exitFailed).says("no key to unwrap")
+	sepsisagent(t, "audit", "encryption-key", "--out", file, "--config", alone).want(exitOK).prints("wrapped by " + os.Args[0])
+	config := h.config(t, "encryption_key_files: ["+file+"]", command)
+	sepsisagent(t, "audit", "reseal", "--config", config).want(exitOK).prints("2 bodies resealed")
+	sepsisagent(t, "audit", "show", "id-a", "--config", config).want(exitOK).prints(`"n": 1`)
+	sepsisagent(t, "audit", "encryption-key", "--from", file, "--out", again, "--config", config).want(exitOK)
+	moved := h.config(t, "encryption_key_files: ["+again+"]", command)
+	sepsisagent(t, "audit", "reseal", "--config", moved).want(exitOK).prints("0 bodies resealed")
+	sepsisagent(t, "audit", "show", "id-a", "--config", moved).want(exitOK).prints(`"n": 1`)
+	unasked := h.config(t, "encryption_key_files: ["+file+"]")
+	sepsisagent(t, "audit", "show", "id-a", "--config", unasked).want(exitFailed).says("encryption_key_command")
+	t.Setenv(audittest.KeyServiceEnv, "another master")
+	sepsisagent(t, "audit", "show", "id-a", "--config", config).want(exitFailed).says("access denied")
+	sepsisagent(t, "serve", "--check", "--config", config).want(exitFailed).says("access denied")
+}
+
 func TestAuditBackupIsVerifiedAndRestores(t *testing.T) {
 	h := newAuditHouse(t)
 	h.fill(t, 3)

@@ -93,11 +93,14 @@ func (a AuditConfig) witnesses() ([]*witness.Witness, error) {
 }
 
 // bodyKeys reads the keys for bodies; nil where none are configured.
-func (a AuditConfig) bodyKeys() (*audit.BodyKeys, error) {
+func (a AuditConfig) bodyKeys(ctx context.Context) (*audit.BodyKeys, error) {
 	if len(a.EncryptionKeyFiles) == 0 {
+		if len(a.EncryptionKeyCommand) > 0 {
+			return nil, fmt.Errorf("audit.encryption_key_command: %w: no key to unwrap (hint: make one by `sepsisagent audit encryption-key`, and name its file in audit.encryption_key_files)", audit.ErrKey)
+		}
 		return nil, nil
 	}
-	keys, err := audit.ReadBodyKeyFiles(a.EncryptionKeyFiles)
+	keys, err := audit.ReadBodyKeyFiles(ctx, a.EncryptionKeyFiles, a.EncryptionKeyCommand)
 	if err != nil {
 		return nil, fmt.Errorf("audit.encryption_key_files: %w", err)
 	}
@@ -106,9 +109,9 @@ func (a AuditConfig) bodyKeys() (*audit.BodyKeys, error) {
 
 // keeping adds keys for bodies and witnesses to the options of an open log. Who
 // only verifies may be without the keys.
-func (a AuditConfig) keeping(opts sqllog.Options) (sqllog.Options, error) {
+func (a AuditConfig) keeping(ctx context.Context, opts sqllog.Options) (sqllog.Options, error) {
 	var err error
-	opts.Bodies, err = a.bodyKeys()
+	opts.Bodies, err = a.bodyKeys(ctx)
 	if err != nil && (opts.Key != nil || !errors.Is(err, fs.ErrNotExist)) {
 		return opts, err
 	}

@@ -93,7 +93,7 @@ func (a AuditConfig) create(ctx context.Context, key *audit.Key) error {
 
 // open opens the log for appending: reading it is logged in it.
 func (a AuditConfig) open(ctx context.Context, key *audit.Key) (*sqllog.Log, error) {
-	opts, err := a.keeping(sqllog.Options{Key: key, Seen: a.SeenFile})
+	opts, err := a.keeping(ctx, sqllog.Options{Key: key, Seen: a.SeenFile})
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (a AuditConfig) open(ctx context.Context, key *audit.Key) (*sqllog.Log, err
 
 // openReading opens the log for reading only. v may be nil.
 func (a AuditConfig) openReading(ctx context.Context, v *audit.Verifier) (*sqllog.Log, error) {
-	opts, err := a.keeping(sqllog.Options{Verifier: v})
+	opts, err := a.keeping(ctx, sqllog.Options{Verifier: v})
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (a AuditConfig) openWith(ctx context.Context, opts sqllog.Options) (*sqllog
 
 // verify checks every record of the log. v may be nil; so may kept.
 func (a AuditConfig) verify(ctx context.Context, v *audit.Verifier, kept []byte) (audit.Report, error) {
-	opts, err := a.keeping(sqllog.Options{Verifier: v})
+	opts, err := a.keeping(ctx, sqllog.Options{Verifier: v})
 	if err != nil {
 		return audit.Report{}, err
 	}
@@ -138,7 +138,7 @@ func (a AuditConfig) verify(ctx context.Context, v *audit.Verifier, kept []byte)
 
 // rotate replaces the log's signing key.
 func (a AuditConfig) rotate(ctx context.Context, key, fresh *audit.Key, why audit.Why) error {
-	opts, err := a.keeping(sqllog.Options{Key: key, Seen: a.SeenFile})
+	opts, err := a.keeping(ctx, sqllog.Options{Key: key, Seen: a.SeenFile})
 	if err != nil {
 		return err
 	}

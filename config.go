@@ -113,6 +113,11 @@ type AuditConfig struct {
 	// encrypted. Without its key a body cannot be read by anybody. Empty: bodies
 	// lie as they are; a log that has encrypted ones is not served then.
 	EncryptionKeyFiles []string `yaml:"encryption_key_files"`
+	// EncryptionKeyCommand is a program with its arguments that asks a key service
+	// to wrap and unwrap those keys (audit.KeyCommand): files that `audit
+	// encryption-key` makes then hold the key encrypted, and the service opens them
+	// when it starts. Empty: the files hold the keys themselves.
+	EncryptionKeyCommand []string `yaml:"encryption_key_command"`
 	// Retention says for how long records of a kind are kept; a kind that is not
 	// named is kept for ever. Nothing is erased by the service: `sepsisagent
 	// audit erase --retention` does it, and says before what it would do.

@@ -13,12 +13,15 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/sepsisagent/sepsisagent/audit/audittest"
 )
 
 // testContext is for what outlives a single test.
 var testContext = context.Background()
 
 func TestMain(m *testing.M) {
+	audittest.KeyService() // as which the tests start this binary again
 	code := m.Run()
 	if dir, err := syntheticFolder(); err == nil {
 		os.RemoveAll(dir)

@@ -7,6 +7,8 @@ package audit
 // proofs do not depend on a key, and a key can be changed.
 
 import (
+	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -20,8 +22,12 @@ import (
 	"strings"
 )
 
-// bodyKeyHeader begins a file with a key for bodies.
-const bodyKeyHeader = "sepsisagent-body-key/1 "
+// What begins a file with a key for bodies: the key in base64, or its id and the
+// key as a KeyCommand wrapped it.
+const (
+	bodyKeyHeader    = "sepsisagent-body-key/1 "
+	wrappedKeyHeader = "sepsisagent-wrapped-body-key/1 "
+)
 
 // bodyKeyBytes is the length of an AES-256 key.
 const bodyKeyBytes = 32
@@ -107,40 +113,102 @@ func sealedFor(keyID, id string, digest [sha256.Size]byte) []byte {
 // CreateBodyKeyFile makes a key for bodies and writes it to path with mode 0600.
 // A file that is there is never overwritten (ErrExists). Without the key, what was
 // encrypted with it cannot be read again: back it up, elsewhere than the log.
-func CreateBodyKeyFile(path string) (id string, err error) {
+// With a command the file holds the key wrapped, and it is made sure that the
+// command opens it again.
+func CreateBodyKeyFile(ctx context.Context, path string, command KeyCommand) (id string, err error) {
 	key := make([]byte, bodyKeyBytes)
 	if _, err := rand.Read(key); err != nil {
 		return "", err
 	}
+	return bodyKeyID(key), writeBodyKeyFile(ctx, path, key, command)
+}
+
+// RewrapBodyKeyFile writes the key of one file into a new one: wrapped by the
+// command as it wraps now, or plain where there is none but the old file is plain.
+func RewrapBodyKeyFile(ctx context.Context, from, to string, command KeyCommand) (id string, err error) {
+	key, err := readBodyKeyFile(ctx, from, command)
+	if err != nil {
+		return "", err
+	}
+	return bodyKeyID(key), writeBodyKeyFile(ctx, to, key, command)
+}
+
+func writeBodyKeyFile(ctx context.Context, path string, key []byte, command KeyCommand) error {
+	text := bodyKeyHeader + base64.StdEncoding.EncodeToString(key)
+	if len(command) > 0 {
+		id := bodyKeyID(key)
+		box, err := command.run(ctx, opWrap, id, key)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(box, key) {
+			return fmt.Errorf("%w: %s does not encrypt the key", ErrKey, command[0])
+		}
+		if _, err := unwrap(ctx, id, box, command); err != nil {
+			return err
+		}
+		text = wrappedKeyHeader + id + " " + base64.StdEncoding.EncodeToString(box)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("key file %s: %w", path, ErrExists)
+		return fmt.Errorf("key file %s: %w", path, ErrExists)
 	}
 	if err != nil {
-		return "", fmt.Errorf("create key for bodies: %w", err)
+		return fmt.Errorf("create key for bodies: %w", err)
 	}
-	_, err = f.WriteString(bodyKeyHeader + base64.StdEncoding.EncodeToString(key) + "\n")
+	_, err = f.WriteString(text + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", fmt.Errorf("write key for bodies: %w", err)
+		return fmt.Errorf("write key for bodies: %w", err)
 	}
-	return bodyKeyID(key), nil
+	return nil
 }
 
 // ReadBodyKeyFiles reads keys for bodies, the one that encrypts first. Files that
-// others may read are refused, as for the signing key. The error holds no key.
-func ReadBodyKeyFiles(paths []string) (*BodyKeys, error) {
+// others may read are refused, as for the signing key. Those that are wrapped are
+// opened by the command. The error holds no key.
+func ReadBodyKeyFiles(ctx context.Context, paths []string, command KeyCommand) (*BodyKeys, error) {
 	var keys [][]byte
 	for _, path := range paths {
-		data, err := readSecretFile(path)
+		key, err := readBodyKeyFile(ctx, path, command)
 		if err != nil {
 			return nil, err
-		}
-		text, ok := strings.CutPrefix(strings.TrimSpace(string(data)), bodyKeyHeader)
-		key, err := base64.StdEncoding.DecodeString(text)
-		if !ok || err != nil || len(key) != bodyKeyBytes {
-			return nil, fmt.Errorf("%w: %s is no key for bodies (hint: `sepsisagent audit encryption-key` makes one)", ErrKey, path)
 		}
 		keys = append(keys, key)
 	}
 	return NewBodyKeys(keys...)
+}
+
+func readBodyKeyFile(ctx context.Context, path string, command KeyCommand) ([]byte, error) {
+	data, err := readSecretFile(path)
+	if err != nil {
+		return nil, err
+	}
+	text := strings.TrimSpace(string(data))
+	if box, ok := strings.CutPrefix(text, wrappedKeyHeader); ok {
+		id, box, _ := strings.Cut(box, " ")
+		if wrapped, err := base64.StdEncoding.DecodeString(box); err == nil && id != "" && box != "" {
+			key, err := unwrap(ctx, id, wrapped, command)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			return key, nil
+		}
+	} else if plain, ok := strings.CutPrefix(text, bodyKeyHeader); ok {
+		if key, err := base64.StdEncoding.DecodeString(plain); err == nil && len(key) == bodyKeyBytes {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s is no key for bodies (hint: `sepsisagent audit encryption-key` makes one)", ErrKey, path)
+}
+
+// unwrap opens a wrapped key, and makes sure that it is the one it says.
+func unwrap(ctx context.Context, id string, box []byte, command KeyCommand) ([]byte, error) {
+	key, err := command.run(ctx, opUnwrap, id, box)
+	if err != nil {
+		return nil, err
+	}
+	if len(key) != bodyKeyBytes || bodyKeyID(key) != id {
+		return nil, fmt.Errorf("%w: what %s gives is not key %s", ErrKey, command[0], id)
+	}
+	return key, nil
 }

@@ -175,21 +175,21 @@ func TestBodyKeysOpenWhatTheySealedForOneEntryAlone(t *testing.T) {
 
 func TestBodyKeyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "body.key")
-	id, err := CreateBodyKeyFile(path)
+	id, err := CreateBodyKeyFile(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := CreateBodyKeyFile(path); !errors.Is(err, ErrExists) {
+	if _, err := CreateBodyKeyFile(t.Context(), path, nil); !errors.Is(err, ErrExists) {
 		t.Errorf("made twice: error %v", err)
 	}
-	k, err := ReadBodyKeyFiles([]string{path})
+	k, err := ReadBodyKeyFiles(t.Context(), []string{path}, nil)
 	if err != nil || k.Current() != id {
 		t.Fatalf("%v, %v", k, err)
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadBodyKeyFiles([]string{path}); !errors.Is(err, ErrKey) {
+	if _, err := ReadBodyKeyFiles(t.Context(), []string{path}, nil); !errors.Is(err, ErrKey) {
 		t.Errorf("open to others: error %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "bad")
@@ -197,7 +197,7 @@ func TestBodyKeyFile(t *testing.T) {
 		if err := os.WriteFile(bad, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadBodyKeyFiles([]string{bad}); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "c2") {
+		if _, err := ReadBodyKeyFiles(t.Context(), []string{bad}, nil); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "c2") {
 			t.Errorf("%q: error %v", text, err)
 		}
 	}
