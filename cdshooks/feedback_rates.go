@@ -13,6 +13,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/sepsisagent/sepsisagent/audit"
 )
 
@@ -60,17 +62,40 @@ func Rates(ctx context.Context, log Counts, filter audit.Filter) ([]Rate, error)
 // burden counts decisions and what was said of their cards, in one walk.
 type burden struct {
 	groups  map[[4]string]*Rate
-	periods []Period // none: they are not asked for
-	now     *Period  // that of the decision before
-	from    int64    // of it, ns
+	group   map[*audit.Shape]*Rate // of what was met, which is faster than its words
+	periods []Period               // none: they are not asked for
+	now     *Period                // that of the decision before
+	from    int64                  // of it, ns
 	to      int64
-	shown   map[audit.Ref]*shownCall
+	shown   shownCalls
 	calls   [][]shownCall // those of shown; a full part is never copied
 	early   []earlyWord
 }
 
 func newBurden(periods []Period) *burden {
-	return &burden{groups: map[[4]string]*Rate{}, periods: periods, shown: map[audit.Ref]*shownCall{}}
+	return &burden{groups: map[[4]string]*Rate{}, group: map[*audit.Shape]*Rate{}, periods: periods,
+		shown: shownCalls{map[uuid.UUID]*shownCall{}, map[string]*shownCall{}}}
+}
+
+// shownCalls finds calls by their ids, nearly all of which are UUIDs.
+type shownCalls struct {
+	byUUID map[uuid.UUID]*shownCall
+	byText map[string]*shownCall
+}
+
+func (s shownCalls) of(id audit.Ref) *shownCall {
+	if id.Text == "" {
+		return s.byUUID[id.UUID]
+	}
+	return s.byText[id.Text]
+}
+
+func (s shownCalls) put(id audit.Ref, c *shownCall) {
+	if id.Text == "" {
+		s.byUUID[id.UUID] = c
+	} else {
+		s.byText[id.Text] = c
+	}
 }
 
 // shownCall is a call with a card: where it is counted, and the last words on its
@@ -115,7 +140,7 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 		switch {
 		case c.Kind == KindFeedback && c.Refers != audit.Ref{} && c.Card != audit.Ref{}: // else an orphan
 			w := word{c.ID, c.Card, c.Shape}
-			if call := b.shown[c.Refers]; call != nil {
+			if call := b.shown.of(c.Refers); call != nil {
 				call.hear(w)
 			} else {
 				b.early = append(b.early, earlyWord{c.Refers, w})
@@ -128,7 +153,7 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 		return fmt.Errorf("count feedback: %w", err)
 	}
 	for _, w := range b.early {
-		if call := b.shown[w.decision]; call != nil {
+		if call := b.shown.of(w.decision); call != nil {
 			call.hear(w.word)
 		}
 	}
@@ -148,11 +173,10 @@ func (b *burden) decision(c *audit.Counted) {
 	if !c.Shown {
 		return
 	}
-	key := [4]string{c.Topic, c.Unit, c.UserType, c.Model}
-	group := b.groups[key]
+	group := b.group[c.Shape]
 	if group == nil {
-		group = &Rate{Topic: key[0], Unit: key[1], Role: key[2], Model: key[3]}
-		b.groups[key] = group
+		group = b.groupOf(c.Shape)
+		b.group[c.Shape] = group
 	}
 	group.Shown++
 	last := len(b.calls) - 1
@@ -160,7 +184,17 @@ func (b *burden) decision(c *audit.Counted) {
 		b.calls, last = append(b.calls, make([]shownCall, 0, partOfCalls)), last+1
 	}
 	b.calls[last] = append(b.calls[last], shownCall{group: group, period: period})
-	b.shown[c.ID] = &b.calls[last][len(b.calls[last])-1]
+	b.shown.put(c.ID, &b.calls[last][len(b.calls[last])-1])
+}
+
+func (b *burden) groupOf(s *audit.Shape) *Rate {
+	key := [4]string{s.Topic, s.Unit, s.UserType, s.Model}
+	group := b.groups[key]
+	if group == nil {
+		group = &Rate{Topic: key[0], Unit: key[1], Role: key[2], Model: key[3]}
+		b.groups[key] = group
+	}
+	return group
 }
 
 // hear keeps the last word on each card. Ids begin with the time of the outcome.
