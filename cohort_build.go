@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -24,10 +23,6 @@ import (
 	"github.com/sepsisagent/sepsisagent/fhir"
 	"github.com/sepsisagent/sepsisagent/fhir/claim"
 )
-
-// heapLimit is how large the heap of a build grows before it is collected
-// whatever else, 448 MiB. It is soft: a single patient can be larger.
-const heapLimit = 448 << 20
 
 // patientRows are the rows of one patient and what was counted on the way.
 type patientRows struct {
@@ -62,12 +57,8 @@ func cohortBuild() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-				// What is held is bounded by parts, far below this limit; up to
-				// the limit, collections are worth less than their time.
-				debug.SetGCPercent(800)
-				debug.SetMemoryLimit(heapLimit)
-			}
+			// What is held is bounded by parts, far below the limit.
+			leaveHeap(800, buildHeap)
 			report, err := buildCohort(cmd.Context(), fhir.NewMapper(maps), cfg.State, folders, out, cmd.ErrOrStderr())
 			if err != nil {
 				return err
