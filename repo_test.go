@@ -69,7 +69,7 @@ var importTable = map[string][]string{
 	"audit/audittest":         {"audit", "audit/query", "audit/sqllog", "audit/witness"},
 	"audit/audittest/tempdir": {},
 	"audit/sqlite/sqlitetest": {"audit", "audit/sqlite"},
-	"audit/audittest/scale":   {"audit", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
+	"audit/audittest/scale":   {"audit", "audit/access", "audit/console", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
 	"audit/sqllog":            {"audit"},
 	"audit/witness":           {"audit"},
 	"audit/sqlite":            {"audit", "audit/sqllog"},

@@ -20,8 +20,8 @@ import (
 
 // Counts is a log whose entries can be counted. sqllog.Log is one.
 type Counts interface {
-	// EachCounted calls each with all entries that match, in no order. What each
-	// is given is valid until it returns; its Shape stays.
+	// EachCounted calls each with all entries that match, in the order of the log.
+	// What each is given is valid until it returns; its Shape stays.
 	EachCounted(ctx context.Context, f audit.Filter, each func(*audit.Counted)) error
 }
 
@@ -59,72 +59,42 @@ func Rates(ctx context.Context, log Counts, filter audit.Filter) ([]Rate, error)
 	return b.rates(), nil
 }
 
-// burden counts decisions and what was said of their cards, in one walk.
+// burden counts decisions and what was said of their cards, in one walk. It holds
+// every call with a card, by its number, and so without a pointer.
 type burden struct {
-	groups  map[[4]string]*Rate
-	group   map[*audit.Shape]*Rate // of what was met, which is faster than its words
+	groups  []Rate
+	named   map[[4]string]int32    // groups by topic, unit, role and model
+	group   map[*audit.Shape]int32 // of what was met, which is faster than its words
 	periods []Period               // none: they are not asked for
-	now     *Period                // that of the decision before
+	now     int32                  // the period of the decision before
 	from    int64                  // of it, ns
 	to      int64
-	shown   shownCalls
-	calls   [][]shownCall // those of shown; a full part is never copied
-	early   []earlyWord
+	calls   []shownCall
+	byUUID  map[uuid.UUID]int32 // calls by their ids, nearly all of which are UUIDs
+	byText  map[string]int32
+	words   []word
 }
 
 func newBurden(periods []Period) *burden {
-	return &burden{groups: map[[4]string]*Rate{}, group: map[*audit.Shape]*Rate{}, periods: periods,
-		shown: shownCalls{map[uuid.UUID]*shownCall{}, map[string]*shownCall{}}}
+	return &burden{groups: []Rate{}, named: map[[4]string]int32{}, group: map[*audit.Shape]int32{}, periods: periods,
+		byUUID: map[uuid.UUID]int32{}, byText: map[string]int32{}}
 }
 
-// shownCalls finds calls by their ids, nearly all of which are UUIDs.
-type shownCalls struct {
-	byUUID map[uuid.UUID]*shownCall
-	byText map[string]*shownCall
-}
-
-func (s shownCalls) of(id audit.Ref) *shownCall {
-	if id.Text == "" {
-		return s.byUUID[id.UUID]
-	}
-	return s.byText[id.Text]
-}
-
-func (s shownCalls) put(id audit.Ref, c *shownCall) {
-	if id.Text == "" {
-		s.byUUID[id.UUID] = c
-	} else {
-		s.byText[id.Text] = c
-	}
-}
-
-// shownCall is a call with a card: where it is counted, and the last words on its
-// cards, of which there is mostly one.
+// shownCall is a call with a card: where it is counted, and what was said last.
 type shownCall struct {
-	group  *Rate
-	period *Period // nil: periods are not asked for
-	said   bool
-	first  word
-	more   []word
+	group, period int32
+	words         int32 // 1 + the number of the latest of its words; 0: nobody said anything
 }
 
-// word is one item of feedback.
+// word is the last that was said of one card of a call.
 type word struct {
 	id, card audit.Ref
 	said     *audit.Shape
+	before   int32 // 1 + the number of the word on another card of the call; 0: none
 }
 
-// earlyWord is one that came before the call it is about, or is about none that is
-// counted.
-type earlyWord struct {
-	decision audit.Ref
-	word
-}
-
-// partOfCalls is how many calls lie together.
-const partOfCalls = 1024
-
-// count walks the log from the filter's beginning on: feedback comes when it will.
+// count walks the log from the filter's beginning on: feedback comes when it will,
+// and after what it is about, or it is an orphan and refers to nothing.
 func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) error {
 	filter.Kind, filter.Shown = KindDecision, nil
 	selected, ok := filter.Counts()
@@ -138,13 +108,8 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 	walked := audit.Filter{Client: filter.Client, Since: filter.Since}
 	err := log.EachCounted(ctx, walked, func(c *audit.Counted) {
 		switch {
-		case c.Kind == KindFeedback && c.Refers != audit.Ref{} && c.Card != audit.Ref{}: // else an orphan
-			w := word{c.ID, c.Card, c.Shape}
-			if call := b.shown.of(c.Refers); call != nil {
-				call.hear(w)
-			} else {
-				b.early = append(b.early, earlyWord{c.Refers, w})
-			}
+		case c.Kind == KindFeedback:
+			b.hear(c)
 		case c.TimeNs < until && selected(c.Shape, c.Shown):
 			b.decision(c)
 		}
@@ -152,91 +117,96 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 	if err != nil {
 		return fmt.Errorf("count feedback: %w", err)
 	}
-	for _, w := range b.early {
-		if call := b.shown.of(w.decision); call != nil {
-			call.hear(w.word)
-		}
-	}
-	for _, part := range b.calls {
-		for i := range part {
-			part[i].count()
-		}
+	for i := range b.calls {
+		b.answer(&b.calls[i])
 	}
 	return nil
 }
 
 func (b *burden) decision(c *audit.Counted) {
-	var period *Period
+	call := shownCall{}
 	if len(b.periods) > 0 {
-		period = b.period(c)
+		call.period = b.period(c)
 	}
 	if !c.Shown {
 		return
 	}
-	group := b.group[c.Shape]
-	if group == nil {
-		group = b.groupOf(c.Shape)
-		b.group[c.Shape] = group
+	call.group = b.groupOf(c.Shape)
+	b.groups[call.group].Shown++
+	if n := int32(len(b.calls)); c.ID.Text == "" {
+		b.byUUID[c.ID.UUID] = n
+	} else {
+		b.byText[c.ID.Text] = n
 	}
-	group.Shown++
-	last := len(b.calls) - 1
-	if last < 0 || len(b.calls[last]) == partOfCalls {
-		b.calls, last = append(b.calls, make([]shownCall, 0, partOfCalls)), last+1
-	}
-	b.calls[last] = append(b.calls[last], shownCall{group: group, period: period})
-	b.shown.put(c.ID, &b.calls[last][len(b.calls[last])-1])
+	b.calls = append(b.calls, call)
 }
 
-func (b *burden) groupOf(s *audit.Shape) *Rate {
+func (b *burden) groupOf(s *audit.Shape) int32 {
+	if n, ok := b.group[s]; ok {
+		return n
+	}
 	key := [4]string{s.Topic, s.Unit, s.UserType, s.Model}
-	group := b.groups[key]
-	if group == nil {
-		group = &Rate{Topic: key[0], Unit: key[1], Role: key[2], Model: key[3]}
-		b.groups[key] = group
+	n, ok := b.named[key]
+	if !ok {
+		n = int32(len(b.groups))
+		b.named[key] = n
+		b.groups = append(b.groups, Rate{Topic: key[0], Unit: key[1], Role: key[2], Model: key[3]})
 	}
-	return group
+	if len(b.group) >= 4096 { // those of blocks long past
+		clear(b.group)
+	}
+	b.group[s] = n
+	return n
 }
 
-// hear keeps the last word on each card. Ids begin with the time of the outcome.
-func (c *shownCall) hear(w word) {
-	if !c.said {
-		c.said, c.first = true, w
+// hear keeps the last word on each card of a call that is counted. Ids begin with
+// the time of the outcome.
+func (b *burden) hear(c *audit.Counted) {
+	n, ok := b.byUUID[c.Refers.UUID]
+	if c.Refers.Text != "" {
+		n, ok = b.byText[c.Refers.Text]
+	}
+	if !ok || c.Refers == (audit.Ref{}) || c.Card == (audit.Ref{}) {
 		return
 	}
-	at := &c.first
-	for i := range c.more {
-		if at.card == w.card {
-			break
+	call := &b.calls[n]
+	for at := call.words; at > 0; {
+		w := &b.words[at-1]
+		if w.card != c.Card {
+			at = w.before
+			continue
 		}
-		at = &c.more[i]
+		if c.ID.Compare(w.id) > 0 {
+			w.id, w.said = c.ID, c.Shape
+		}
+		return
 	}
-	switch {
-	case at.card != w.card:
-		c.more = append(c.more, w)
-	case w.id.Compare(at.id) > 0:
-		*at = w
-	}
+	b.words = append(b.words, word{c.ID, c.Card, c.Shape, call.words})
+	call.words = int32(len(b.words))
 }
 
-// count adds what was said of the cards of the call, where it is counted.
-func (c *shownCall) count() {
-	if !c.said {
+// answer counts what was said of the cards of a call.
+func (b *burden) answer(call *shownCall) {
+	if call.words == 0 {
 		return
+	}
+	counted := []*Rate{&b.groups[call.group]}
+	if len(b.periods) > 0 {
+		counted = append(counted, &b.periods[call.period].Rate)
 	}
 	overridden := false
-	for _, w := range append(c.more, c.first) {
-		if w.said.Outcome != OutcomeOverridden {
+	for at := call.words; at > 0; at = b.words[at-1].before {
+		said := b.words[at-1].said
+		if said.Outcome != OutcomeOverridden {
 			continue
 		}
 		overridden = true
-		c.group.because(w.said.Reasons)
-		if c.period != nil {
-			c.period.because(w.said.Reasons)
+		for _, rate := range counted {
+			rate.because(said.Reasons)
 		}
 	}
-	c.group.answered(overridden)
-	if c.period != nil {
-		c.period.answered(overridden)
+	for _, rate := range counted {
+		rate.answered(overridden)
 	}
 }
 
@@ -259,14 +229,14 @@ func (g *Rate) answered(overridden bool) {
 
 // rates are the groups, sorted.
 func (b *burden) rates() []Rate {
-	out := make([]Rate, 0, len(b.groups))
-	for _, g := range b.groups {
+	out := b.groups
+	for i := range out {
+		g := &out[i]
 		g.Unanswered = g.Shown - g.Accepted - g.Overridden
 		if n := g.Accepted + g.Overridden; n > 0 {
 			accepted, overridden := float64(g.Accepted)/float64(n), float64(g.Overridden)/float64(n)
 			g.AcceptedShare, g.OverriddenShare = &accepted, &overridden
 		}
-		out = append(out, *g)
 	}
 	slices.SortFunc(out, func(a, b Rate) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Model, b.Model))

@@ -51,16 +51,16 @@ func Trend(ctx context.Context, log Counts, filter audit.Filter, edges []time.Ti
 
 // period counts a decision in the period that it falls into. Most fall into that of
 // the decision before.
-func (b *burden) period(c *audit.Counted) *Period {
+func (b *burden) period(c *audit.Counted) int32 {
 	if c.TimeNs < b.from || c.TimeNs >= b.to {
 		i, exact := slices.BinarySearchFunc(b.periods, c.TimeNs, func(p Period, ns int64) int { return cmp.Compare(p.Since.UnixNano(), ns) })
 		if !exact {
 			i--
 		}
-		b.now = &b.periods[i]
-		b.from, b.to = b.now.Since.UnixNano(), b.now.Until.UnixNano()
+		b.now = int32(i)
+		b.from, b.to = b.periods[i].Since.UnixNano(), b.periods[i].Until.UnixNano()
 	}
-	p := b.now
+	p := &b.periods[b.now]
 	p.Calls++
 	if c.Status == "abstain" {
 		p.Abstained++
@@ -71,5 +71,5 @@ func (b *burden) period(c *audit.Counted) *Period {
 	if c.Shown {
 		p.Shown++
 	}
-	return p
+	return b.now
 }

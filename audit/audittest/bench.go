@@ -20,8 +20,8 @@ import (
 // a whole chart, and reports receipts a second and the middle and the slowest
 // hundredth of what callers waited.
 func Bench(b *testing.B, place func(testing.TB) Place) {
-	for _, kib := range []int{4, 40} {
-		for _, callers := range []int{1, 16, 64} {
+	for _, kib := range []int{4, 24, 40} {
+		for _, callers := range []int{1, 16, 64, 256} {
 			b.Run(fmt.Sprintf("%dKiB/callers=%d", kib, callers), func(b *testing.B) { bench(b, place, kib<<10, callers) })
 		}
 	}

@@ -154,7 +154,7 @@ func finding(t *testing.T, place func(testing.TB) Place) {
 	})
 }
 
-// wantCounted wants each entry that matches once, as its index says, in any order.
+// wantCounted wants each entry that matches once, as its index says, in order.
 func (h *house) wantCounted(t rapid.TB, f audit.Filter, all []audit.Entry) {
 	t.Helper()
 	text := func(c audit.Counted) string {
@@ -167,8 +167,6 @@ func (h *house) wantCounted(t rapid.TB, f audit.Filter, all []audit.Entry) {
 		}
 	}
 	err := h.EachCounted(context.Background(), f, func(c *audit.Counted) { got = append(got, text(*c)) })
-	slices.Sort(got)
-	slices.Sort(want)
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("%+v: %d counted, want %d, %v", f, len(got), len(want), err)
 	}

@@ -69,12 +69,27 @@ func tokenExpiry(t *testing.T, place func(testing.TB) Place) {
 			t.Errorf("%s: first %v, %v", jti, first, err)
 		}
 	}
+	used := func(jti string, want bool) {
+		t.Helper()
+		for name, l := range map[string]*sqllog.Log{"the one that was told": l, "another": h.Log} {
+			if got, err := l.Used(t.Context(), "i", jti); err != nil || got != want {
+				t.Errorf("%s at %s: used %v, %v", jti, name, got, err)
+			}
+		}
+	}
+	used("short", false) // to ask is not to use
 	use("short", 5*time.Minute, true)
 	use("long", time.Hour, true)
+	used("short", true)
+	if got, err := l.Used(t.Context(), "other", "short"); err != nil || got {
+		t.Errorf("of another issuer: used %v, %v", got, err)
+	}
 	ahead.Store(int64(6 * time.Minute))
 	use("short", 5*time.Minute, false) // another replica's clock may be behind
 	ahead.Store(int64(30 * time.Minute))
 	use("long", time.Hour, false)
+	used("short", false)
+	used("long", true)
 	var left int
 	if err := h.db().QueryRow(`SELECT COUNT(*) FROM used_token`).Scan(&left); err != nil || left != 1 {
 		t.Errorf("%d tokens are remembered, %v; want the one that has not expired", left, err)
@@ -86,6 +101,9 @@ func tokenErrors(t *testing.T, place func(testing.TB) Place) {
 	readOnly := h.another(sqllog.Options{Verifier: h.key.Verifier()})
 	if first, err := readOnly.FirstUse(t.Context(), "i", "j", time.Now()); first || !errors.Is(err, audit.ErrKey) {
 		t.Errorf("opened for reading: first %v, %v", first, err)
+	}
+	if used, err := readOnly.Used(t.Context(), "i", "j"); used || err != nil {
+		t.Errorf("opened for reading: used %v, %v", used, err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()

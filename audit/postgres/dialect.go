@@ -35,6 +35,7 @@ var dialect = sqllog.Dialect{
 	Lock:       `SELECT pg_advisory_xact_lock(hashtextextended('sepsisagent audit ' || current_schema(), 0))`,
 	Insert:     insert,
 	Text:       text,
+	RowRanges:  true,
 	Version:    version,
 	Goose:      goose.DialectPostgres,
 	Migrations: migrations(),

@@ -140,9 +140,11 @@ func connect(ctx context.Context, url string, opts Options) (name string, db *sq
 	}
 	cfg.RuntimeParams["application_name"] = "sepsisagent-audit"
 	cfg.RuntimeParams["synchronous_commit"] = "on"
+	// Our questions are small: to start a worker costs more than all of one.
+	cfg.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	cfg.RuntimeParams["lock_timeout"] = milliseconds(opts.Wait())
 	// A replica that hangs must not keep the others from writing.
-	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(opts.Wait())
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(sqllog.DefaultBusy)
 	name = fmt.Sprintf("postgres://%s/%s", cfg.Host, cfg.Database)
 	db = stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(readers)

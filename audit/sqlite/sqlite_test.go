@@ -88,12 +88,12 @@ func BenchmarkAppend(b *testing.B) { audittest.Bench(b, newPlace) }
 func BenchmarkQuestions(b *testing.B) {
 	dir := os.Getenv("SEPSISAGENT_SCALE_DIR")
 	if dir == "" {
-		scale.Questions(b, newPlace)
+		scale.Questions(b, newPlace, "")
 		return
 	}
 	scale.Questions(b, func(testing.TB) audittest.Place {
 		return place(filepath.Join(dir, "receipts-"+os.Getenv("SEPSISAGENT_SCALE")+".db"))
-	})
+	}, "")
 }
 
 func TestOpenRefusesAFileThatIsNoLog(t *testing.T) {

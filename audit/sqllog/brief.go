@@ -21,9 +21,9 @@ import (
 // briefVersion is the migration that made block_brief.
 const briefVersion = 20002
 
-// EachCounted calls each with what is counted by of all entries that match, in no
-// order. What each is given is valid until it returns; its Shape stays. The filter
-// may ask what audit.Filter.Counts answers, and for a time. Errors:
+// EachCounted calls each with what is counted by of all entries that match, in the
+// order of the log. What each is given is valid until it returns; its Shape stays.
+// The filter may ask what audit.Filter.Counts answers, and for a time. Errors:
 // audit.ErrInvalid.
 func (l *Log) EachCounted(ctx context.Context, f audit.Filter, each func(*audit.Counted)) error {
 	if err := f.Validate(); err != nil {
@@ -62,54 +62,84 @@ func (l *Log) eachCounted(ctx context.Context, f audit.Filter, w want) error {
 	}
 	defer tx.Rollback()
 	for _, run := range runs {
-		gaps, err := l.countPacked(ctx, tx, run, w)
-		if err != nil {
+		if err := l.countRun(ctx, tx, run, w); err != nil {
 			return err
-		}
-		for _, gap := range gaps {
-			if err := l.countRows(ctx, tx, gap, w); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// countPacked counts the blocks of a run that have briefs, and gives the others.
-func (l *Log) countPacked(ctx context.Context, tx *sql.Tx, run span, w want) (gaps []span, err error) {
-	if l.version < briefVersion {
-		return []span{run}, nil
+// countRun counts a run, of which some blocks have briefs and the rest has not.
+func (l *Log) countRun(ctx context.Context, tx *sql.Tx, run span, w want) error {
+	packed, err := l.packedRuns(ctx, tx, run)
+	if err != nil {
+		return err
 	}
-	// A block that the run covers in part is not packed for it.
+	next := run.from
+	for _, p := range packed {
+		if err := l.countRows(ctx, tx, span{next, p.from}, w); err != nil {
+			return err
+		}
+		if err := l.countPacked(ctx, tx, p, w); err != nil {
+			return err
+		}
+		next = p.to
+	}
+	return l.countRows(ctx, tx, span{next, run.to}, w)
+}
+
+// packedRuns gives the runs of blocks that have briefs, in order. A block that the
+// run covers in part is not packed for it.
+func (l *Log) packedRuns(ctx context.Context, tx *sql.Tx, run span) (packed []span, err error) {
+	if l.version < briefVersion {
+		return nil, nil
+	}
 	first, last := (run.from+blockLeaves-1)/blockLeaves, run.to/blockLeaves
-	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT block, brief FROM block_brief WHERE block >= ? AND block < ? ORDER BY block`), first, last)
+	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT block FROM block_brief WHERE block >= ? AND block < ? ORDER BY block`), first, last)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	next := run.from
+	for rows.Next() {
+		var block int64
+		if err := rows.Scan(&block); err != nil {
+			return nil, err
+		}
+		at := block * blockLeaves
+		if n := len(packed) - 1; n >= 0 && packed[n].to == at {
+			packed[n].to += blockLeaves
+		} else {
+			packed = append(packed, span{at, at + blockLeaves})
+		}
+	}
+	return packed, rows.Err()
+}
+
+// countPacked counts a run of blocks that all have briefs.
+func (l *Log) countPacked(ctx context.Context, tx *sql.Tx, run span, w want) error {
+	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT block, brief FROM block_brief WHERE block >= ? AND block < ? ORDER BY block`), run.from/blockLeaves, run.to/blockLeaves)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
 	for rows.Next() {
 		var block int64
 		var brief sql.RawBytes
 		if err := rows.Scan(&block, &brief); err != nil {
-			return nil, err
+			return err
 		}
-		if at := block * blockLeaves; at > next {
-			gaps = append(gaps, span{next, at})
-		}
-		next = (block + 1) * blockLeaves
 		if err := unpack(brief, w); err != nil {
-			return nil, fmt.Errorf("entries from %d on: %w (hint: run `sepsisagent audit verify`)", block*blockLeaves, err)
+			return fmt.Errorf("entries from %d on: %w (hint: run `sepsisagent audit verify`)", block*blockLeaves, err)
 		}
 	}
-	if next < run.to {
-		gaps = append(gaps, span{next, run.to})
-	}
-	return gaps, rows.Err()
+	return rows.Err()
 }
 
 // countRows counts the entries of a run one by one.
 func (l *Log) countRows(ctx context.Context, tx *sql.Tx, run span, w want) error {
+	if run.from >= run.to {
+		return nil
+	}
 	return eachIndex(ctx, tx, l.store.Dialect, run, func(x audit.Index) {
 		c := audit.CountedOf(x)
 		if c.TimeNs >= w.since && c.TimeNs <= w.until && w.test(c.Shape, c.Shown) {

@@ -37,6 +37,12 @@ type Dialect struct {
 	// Text is a searchable value as the database can keep and index it. It is
 	// the identity, or says what the value was beyond doubt.
 	Text func(string) string
+	// RowRanges asks for the entries of one value as a range of the rows of its
+	// index, (value, leaf) from here to there. A planner with statistics, told that
+	// the value is equal and the order is by leaf, may think that the table in that
+	// order has enough of them soon, and reads half of it. SQLite's does not, and
+	// finds only one end of such a range.
+	RowRanges bool
 	// Version is the newest migration that was applied; 0: no log is here.
 	Version func(ctx context.Context, db *sql.DB) (int64, error)
 	// Baseline, if any, prepares a log older than migrations for them.

@@ -138,6 +138,7 @@ func unpack(brief []byte, w want) error {
 		wanted[i] = [2]bool{w.test(s, false), w.test(s, true)}
 	}
 	var c audit.Counted
+	named := false // the entry before this has an id
 	for range r.length(2) {
 		k := r.uvarint()
 		c.TimeNs += r.varint()
@@ -148,8 +149,11 @@ func unpack(brief []byte, w want) error {
 		if r.failed {
 			break
 		}
-		c.Shape, c.Shown, c.ID, c.Refers, c.Card = &shapes[shape], shown == 1, audit.Ref{}, audit.Ref{}, audit.Ref{}
-		if c.Shown || refers {
+		c.Shape, c.Shown = &shapes[shape], shown == 1
+		if c.Shown || refers || named {
+			c.ID, c.Refers, c.Card = audit.Ref{}, audit.Ref{}, audit.Ref{}
+		}
+		if named = c.Shown || refers; named {
 			r.ref(&c.ID)
 		}
 		if refers {
@@ -173,6 +177,11 @@ type reader struct {
 }
 
 func (r *reader) uvarint() uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 { // most
+		v := r.rest[0]
+		r.rest = r.rest[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(r.rest)
 	if n <= 0 {
 		r.failed, r.rest = true, nil

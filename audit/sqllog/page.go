@@ -59,10 +59,11 @@ func (l *Log) Page(ctx context.Context, f audit.Filter, budget int) (rows []audi
 
 // list is the entries that have one value, to be walked by an index.
 type list struct {
-	from  string // table
-	cond  string // condition on it
-	args  []any
-	test  string // condition on the entry e, or of a term on its leaf d.leaf
+	from  string   // table
+	keys  []string // columns of the index, but for the leaf, which is its last
+	args  []any    // their values
+	part  string   // what the index is limited to, with AND after it, or nothing
+	test  string   // condition on the entry e, or of a term on its leaf d.leaf
 	term  bool
 	walks bool // there is an index to walk it by
 	few   bool // few entries have one value
@@ -84,17 +85,17 @@ func (d Dialect) lists(f audit.Filter) []list {
 			continue
 		}
 		if v := c.want(f); v != "" {
-			cond := fmt.Sprintf("%s = ? AND %s <> ''", c.quoted(), c.quoted())
 			out = append(out, list{
-				from: "entry", cond: cond, args: []any{d.Text(v)}, test: "e." + c.quoted() + " = ?",
+				from: "entry", keys: []string{c.quoted()}, args: []any{d.Text(v)}, part: c.quoted() + " <> '' AND ", test: "e." + c.quoted() + " = ?",
 				walks: !slices.Contains(notWalked, c.name), few: slices.Contains(few, c.name),
 			})
 		}
 	}
 	add := func(kind, v string) {
 		out = append(out, list{
-			from: "term", cond: "kind = ? AND value = ?", args: []any{kind, d.Text(v)},
-			test: "EXISTS (SELECT 1 FROM term WHERE kind = ? AND value = ? AND term.leaf = d.leaf)",
+			from: "term", keys: []string{"kind", "value"}, args: []any{kind, d.Text(v)},
+			// By the table's key. EXISTS would let PostgreSQL read the whole list first.
+			test: "(SELECT 1 FROM term WHERE kind = ? AND value = ? AND term.leaf = d.leaf) = 1",
 			term: true, walks: true, few: slices.Contains(few, kind),
 		})
 	}
@@ -110,6 +111,26 @@ func (d Dialect) lists(f audit.Filter) []list {
 	// close together, and a row of entry is large. The kind comes last.
 	slices.SortStableFunc(out, func(a, b list) int { return cmp.Compare(a.rank(), b.rank()) })
 	return out
+}
+
+// walk is the query of the first leaves of the list from leaf from on and before
+// to, in the order of leaves.
+func (li list) walk(d Dialect, from, to int64, order string, limit int64) (stmt string, args []any) {
+	keys := append(slices.Clone(li.keys), "leaf")
+	where, by := li.part, "leaf "+order
+	if d.RowRanges {
+		row, values := strings.Join(keys, ", "), marks(len(keys))
+		where += fmt.Sprintf("(%s) >= (%s) AND (%s) < (%s)", row, values, row, values)
+		by = strings.Join(keys, " "+order+", ") + " " + order
+		args = slices.Concat(li.args, []any{from}, li.args, []any{to})
+	} else {
+		for _, k := range li.keys {
+			where += k + " = ? AND "
+		}
+		where += "leaf >= ? AND leaf < ?"
+		args = append(slices.Clone(li.args), from, to)
+	}
+	return fmt.Sprintf(`SELECT leaf FROM %s WHERE %s ORDER BY %s LIMIT %d`, li.from, where, by, limit), args
 }
 
 func (li list) rank() int {
@@ -212,8 +233,8 @@ func (w *walk) count(ctx context.Context, li list, most int64) (n int64, err err
 	for _, r := range w.runs {
 		from, to = min(from, r.from), max(to, r.to)
 	}
-	stmt := fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s AND leaf >= ? AND leaf < ? LIMIT %d) c`, li.from, li.cond, most)
-	err = w.l.store.Read.QueryRowContext(ctx, w.l.store.Dialect.Bind(stmt), append(slices.Clone(li.args), from, to)...).Scan(&n)
+	walk, args := li.walk(w.l.store.Dialect, from, to, "ASC", most)
+	err = w.l.store.Read.QueryRowContext(ctx, w.l.store.Dialect.Bind(`SELECT COUNT(*) FROM (`+walk+`) c`), args...).Scan(&n)
 	return n, err
 }
 
@@ -264,14 +285,14 @@ func (w *walk) stretch(ctx context.Context, r span, limit, want int) (n int, las
 		order = "ASC"
 	}
 	terms, tests, args := w.tests()
-	from, cond := "entry", ""
+	walked := list{from: "entry"} // all entries
 	if w.by >= 0 {
-		from, cond = w.lists[w.by].from, w.lists[w.by].cond+" AND "
-		args = append(args, w.lists[w.by].args...)
+		walked = w.lists[w.by]
 	}
-	args = append(args, r.from, r.to)
-	stmt := fmt.Sprintf(`SELECT d.leaf, CASE WHEN %s THEN (SELECT e.index_json FROM entry e WHERE e.leaf = d.leaf AND %s) END FROM (SELECT leaf FROM %s WHERE %sleaf >= ? AND leaf < ? ORDER BY leaf %s LIMIT %d) d ORDER BY d.leaf %s`,
-		terms, tests, from, cond, order, limit, order)
+	walk, more := walked.walk(w.l.store.Dialect, r.from, r.to, order, int64(limit))
+	args = append(args, more...)
+	stmt := fmt.Sprintf(`SELECT d.leaf, CASE WHEN %s THEN (SELECT e.index_json FROM entry e WHERE e.leaf = d.leaf AND %s) END FROM (%s) d ORDER BY d.leaf %s`,
+		terms, tests, walk, order)
 	rows, err := w.l.store.Read.QueryContext(ctx, w.l.store.Dialect.Bind(stmt), args...)
 	if err != nil {
 		return 0, 0, nil, err

@@ -29,7 +29,7 @@ import (
 
 // Defaults of Options, and bounds that no site needs to change.
 const (
-	DefaultBatch   = 64
+	DefaultBatch   = 256
 	queueLength    = 256
 	seenEvery      = time.Second
 	originOverSize = 200

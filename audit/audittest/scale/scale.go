@@ -12,10 +12,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -27,7 +29,9 @@ import (
 	"time"
 
 	"github.com/sepsisagent/sepsisagent/audit"
+	"github.com/sepsisagent/sepsisagent/audit/access"
 	"github.com/sepsisagent/sepsisagent/audit/audittest"
+	"github.com/sepsisagent/sepsisagent/audit/console"
 	"github.com/sepsisagent/sepsisagent/audit/export"
 	"github.com/sepsisagent/sepsisagent/audit/query"
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
@@ -43,12 +47,17 @@ const asks = 60
 
 // Questions fills a log with as many entries of a made-up hospital as
 // SEPSISAGENT_SCALE says, and asks. It prints a row of a table for each question.
-func Questions(b *testing.B, place func(testing.TB) audittest.Place) {
+// settled, if any, is what the database does by itself some time after such a fill.
+func Questions(b *testing.B, place func(testing.TB) audittest.Place, settled string) {
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("SEPSISAGENT_SCALE"), "10000"))
 	if err != nil || n < 100 {
 		b.Fatalf("SEPSISAGENT_SCALE: want a number of entries, at least 100: %v", err)
 	}
-	h := open(b, place(b), n)
+	p := place(b)
+	h := open(b, p, n)
+	if err := settle(p, settled); err != nil {
+		b.Fatal(err)
+	}
 	debug.FreeOSMemory()
 	for _, s := range questions(n) {
 		waited := make([]time.Duration, asks)
@@ -68,6 +77,18 @@ func Questions(b *testing.B, place func(testing.TB) audittest.Place) {
 		fmt.Printf("| %d | %s | %.1f | %.1f | %.1f | %.0f |\n", n, s.name, ms(waited[asks/2]), ms(waited[asks*95/100]), ms(waited[asks-1]), float64(found)/asks)
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+func settle(p audittest.Place, stmt string) error {
+	if stmt == "" {
+		return nil
+	}
+	db, err := p.DB()
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(stmt)
+	return errors.Join(err, db.Close())
 }
 
 // house is the log.
@@ -104,6 +125,23 @@ func open(b *testing.B, p audittest.Place, n int) house {
 	fill(b, h, n)
 	b.Logf("%d entries in %v, %.0f/s", n, time.Since(began).Round(time.Second), float64(n)/time.Since(began).Seconds())
 	return h
+}
+
+// reader is an auditor, and the gate that lets him in.
+type reader struct{}
+
+func (reader) Authenticate(*http.Request) (access.Reader, error) {
+	return access.Reader{Subject: "scale", Roles: []access.Role{access.Auditor}}, nil
+}
+
+func (reader) Admit(access.Reader) error { return nil }
+
+func (reader) Failed(access.Reader) {}
+
+func (reader) RefusedSignIn(*http.Request) error { return nil }
+
+func (reader) Append(context.Context, audit.Entry) (audit.Appended, error) {
+	return audit.Appended{}, nil
 }
 
 // start is when the hospital begins; an entry comes every three seconds.
@@ -276,7 +314,31 @@ func questions(n int) []scaled {
 			return found, nil
 		}}
 	}
+	// A page of the console, without the entry that says who read it.
+	page := func(name string, path func(r *rand.Rand) string) scaled {
+		return scaled{name, func(b *testing.B, h house, r *rand.Rand) (int, error) {
+			c := console.New(console.Deps{
+				Log: h.Log, Gate: reader{}, Appends: reader{}, Now: func() time.Time { return timeOf(n) },
+				Chart: func() console.Chart { return console.Chart{Zone: time.UTC} }, Failed: func(_ string, err error) { b.Error(err) },
+			})
+			defer c.Close()
+			req := httptest.NewRequest(http.MethodGet, console.Path+path(r), nil)
+			req.Header.Set("Authorization", "Bearer x")
+			w := httptest.NewRecorder()
+			c.ServeHTTP(w, req)
+			if w.Code != http.StatusOK {
+				return 0, fmt.Errorf("%d %s", w.Code, w.Body)
+			}
+			return strings.Count(w.Body.String(), "<tr"), nil
+		}}
+	}
 	out = append(out,
+		page("console: search of a unit", func(r *rand.Rand) string { return "/?unit=" + url.QueryEscape(unit(r)) }),
+		page("console: overrides of a day", func(r *rand.Rand) string {
+			return "/?outcome=override&since=" + timeOf(r.IntN(n)).Format(time.DateOnly)
+		}),
+		page("console: burden of a week", func(*rand.Rand) string { return "/rates?span=week" }),
+		page("console: burden of 12 weeks", func(*rand.Rand) string { return "/rates?span=quarter" }),
 		rates("rates of the last day", 1), rates("rates of the last week", 7), rates("rates of all", 36_500),
 		trend("burden of the last day, by hour", 24, time.Hour), trend("burden of the last week, by day", 7, 24*time.Hour), trend("burden of 28 days, by day", 28, 24*time.Hour),
 		search("AuditEvents of a day", func(_ *rand.Rand, day string) string { return "date=" + day }),
