@@ -19,7 +19,7 @@ import (
 // there is none. signIn may be nil.
 func (s auditSurface) mountConsole(mux *http.ServeMux, gate console.Gate, signIn console.SignIn, demo string) *console.Console {
 	c := console.New(console.Deps{
-		Log: s.log, Gate: gate, SignIn: signIn, Key: s.key(), Appends: s.appends, Demo: demo,
+		Log: s.log, Gate: gate, SignIn: signIn, Key: s.key, Appends: s.appends, Demo: demo,
 		Chart: func() console.Chart {
 			r := s.rooms()
 			zone, err := time.LoadLocation(r.cfg.CDSHooks.TimeZone)

@@ -40,7 +40,7 @@ func withAudit(next http.Handler, cfg access.Config, s auditSurface) (http.Handl
 	s.mountFHIR(mux)
 	var signIn console.SignIn
 	if cfg.Login.Enabled() {
-		login, err := s.gate.NewLogin(s.rooms().cfg.CDSHooks.PublicURL+console.CallbackPath, s.key(), s.log.FirstUse)
+		login, err := s.gate.NewLogin(s.rooms().cfg.CDSHooks.PublicURL+console.CallbackPath, s.key, s.log.FirstUse)
 		if err != nil {
 			return nil, err
 		}

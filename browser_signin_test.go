@@ -73,7 +73,7 @@ func startConsole(t *testing.T, provider string) string {
 	}
 	r := &rooms{cfg: cfg, mapper: fhir.NewMapper(maps)}
 	s := auditSurface{log: l, appends: l, rooms: func() *rooms { return r }, logger: zap.NewNop()}
-	login, err := gate.NewLogin(base+console.CallbackPath, s.key(), l.FirstUse)
+	login, err := gate.NewLogin(base+console.CallbackPath, s.key, l.FirstUse)
 	if err != nil {
 		t.Fatal(err)
 	}

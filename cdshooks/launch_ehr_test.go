@@ -147,8 +147,15 @@ type launched struct {
 
 func openLaunched(t *testing.T, change func(*trust.Client)) *launched {
 	t.Helper()
+	return openLaunchedKey(t, "", change)
+}
+
+// openLaunchedKey is openLaunched with a configured key, as replicas have.
+func openLaunchedKey(t *testing.T, key Secret, change func(*trust.Client)) *launched {
+	t.Helper()
 	ehr := newAuthority(t)
-	c := open(t, func(_ *Deps, client *trust.Client) {
+	c := open(t, func(d *Deps, client *trust.Client) {
+		d.Config.EvidenceKey = key
 		client.FHIRServer, client.Network = ehr.server.URL+"/fhir", trust.NetworkLoopback
 		client.Launch = trust.Launch{ClientID: appClient}
 		client.Origins = []string{"https://ehr.example.org"}

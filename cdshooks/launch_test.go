@@ -367,3 +367,29 @@ func TestASessionOfOneReplicaHoldsOnAnotherWithTheSameKey(t *testing.T) {
 		t.Errorf("with another key: status %d", w.Code)
 	}
 }
+
+func TestALaunchThatOneReplicaBeganEndsAtAnotherAndOnlyOnce(t *testing.T) {
+	l := openLaunchedKey(t, "a key that all replicas have, of 32 bytes and more", nil)
+	one := l.server
+	other, err := New(l.service.Deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	server := httptest.NewServer(other.Handler())
+	defer server.Close()
+	back, cookie := l.begin()
+	l.server = server
+	r, cookies := l.finish(back, cookie)
+	if r.status != http.StatusSeeOther || len(cookies) == 0 {
+		t.Fatalf("at the other: status %d: %s", r.status, last(l.records(KindRefusal)))
+	}
+	l.server = one
+	l.ehr.code = "code-1" // an EHR that takes a code twice
+	if r, _ := l.finish(back, cookie); r.status != http.StatusForbidden || last(l.records(KindRefusal)) != "refusal 403 launch-replay (sign-in refused: replay)" {
+		t.Errorf("and again where it began: status %d, %s", r.status, last(l.records(KindRefusal)))
+	}
+	if page, _ := l.visit(r.header.Get("Location"), cookies...); page.status != http.StatusOK {
+		t.Errorf("the page, where it began: status %d", page.status)
+	}
+}

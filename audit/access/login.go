@@ -102,7 +102,7 @@ type Login struct {
 // redirect is the address to come back to, as registered at the provider; where it
 // is https, cookies are sent over nothing else. key seals what the browser keeps,
 // and is shared by replicas. Errors wrap ErrConfig.
-func (g *Gate) NewLogin(redirect string, key []byte, once Once) (*Login, error) {
+func (g *Gate) NewLogin(redirect string, key func() []byte, once Once) (*Login, error) {
 	c := g.cfg.Login
 	if !c.Enabled() {
 		return nil, nil
@@ -110,7 +110,7 @@ func (g *Gate) NewLogin(redirect string, key []byte, once Once) (*Login, error) 
 	if u, err := url.Parse(redirect); err != nil || u.Host == "" {
 		return nil, fmt.Errorf("%w: login needs cdshooks.public_url, to which readers come back", ErrConfig)
 	}
-	if len(key) < 32 || once == nil {
+	if len(key()) < 32 || once == nil {
 		return nil, fmt.Errorf("%w: login needs a key that replicas share (hint: files.evidence_key_file, 32 bytes at least)", ErrConfig)
 	}
 	secret := ""
@@ -121,10 +121,7 @@ func (g *Gate) NewLogin(redirect string, key []byte, once Once) (*Login, error) 
 		}
 		secret = strings.TrimSpace(string(data))
 	}
-	box, err := oidc.NewBox("sepsisagent audit sign-in", key, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
+	box := oidc.NewBox("sepsisagent audit sign-in", key, nil)
 	registration := trust.Client{Network: g.cfg.Network}
 	return &Login{
 		gate: g, box: box, redirect: redirect, once: once, exchanges: make(chan struct{}, maxExchanges),

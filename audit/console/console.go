@@ -12,7 +12,6 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -79,9 +78,10 @@ type Deps struct {
 	Chart   func() Chart
 	// SignIn signs readers in by redirect; nil: they bring tokens.
 	SignIn SignIn
-	// Key seals what browsers keep, and is shared by replicas. Shorter than 32
-	// bytes: one is drawn, and sessions end with this process.
-	Key []byte
+	// Key gives what seals what browsers keep, and is shared by replicas; sessions
+	// end when it changes. Nil, or shorter than 32 bytes: one is drawn, and sessions
+	// end with this process.
+	Key func() []byte
 	// Demo, when not empty, is a token that the gate takes: the sign-in page has a
 	// button that enters with it. For synthetic patients on loopback only.
 	Demo string
@@ -106,14 +106,7 @@ func New(d Deps) *Console {
 	if d.Failed == nil {
 		d.Failed = func(string, error) {}
 	}
-	if len(d.Key) < 32 {
-		d.Key = []byte(rand.Text() + rand.Text())
-	}
-	box, err := oidc.NewBox("sepsisagent audit console", d.Key, nil)
-	if err != nil { // a digest is always a key
-		panic(err)
-	}
-	c := &Console{Deps: d, box: box, verified: newVerified(d.Log, d.Now)}
+	c := &Console{Deps: d, box: oidc.NewBox("sepsisagent audit console", d.Key, nil), verified: newVerified(d.Log, d.Now)}
 	mux := http.NewServeMux()
 	for pattern, p := range map[string]page{
 		"GET /{$}":                  c.search,

@@ -33,6 +33,7 @@ type replicas struct {
 	t    *testing.T
 	base string
 	now  atomic.Int64 // what is added to the time of both, in seconds
+	key  atomic.Int64 // the one that both have
 	asks atomic.Int64
 	deps Deps
 	both [2]*Console
@@ -49,7 +50,7 @@ func newReplicas(t *testing.T) *replicas {
 	t.Cleanup(server.Close)
 	r.base = server.URL
 	r.deps = Deps{
-		Log: h.log, Gate: h.gate, Appends: h, Key: bytes.Repeat([]byte{7}, 32),
+		Log: h.log, Gate: h.gate, Appends: h, Key: func() []byte { return bytes.Repeat([]byte{byte(r.key.Load())}, 32) },
 		Chart: func() Chart { return Chart{Zone: time.UTC, PublicURL: r.base} },
 		Now:   func() time.Time { return time.Now().Add(time.Duration(r.now.Load()) * time.Second) },
 	}
@@ -115,6 +116,22 @@ func (r *replicas) jar() []*http.Cookie {
 		r.t.Fatal(err)
 	}
 	return r.http.Jar.Cookies(u)
+}
+
+func TestASessionEndsWithTheKeyThatItWasSealedWith(t *testing.T) {
+	r := newReplicas(t)
+	if status, _, _ := r.do("POST", "/sign-in", url.Values{"token": {"investigator"}}); status != http.StatusOK {
+		t.Fatalf("sign in: %d", status)
+	}
+	r.want("/", 200, "oidc/investigator")
+	r.key.Add(1) // a reload has brought another
+	if status, body, _ := r.do("GET", "/", nil); strings.Contains(body, "oidc/investigator") {
+		t.Errorf("%d: the session lives on", status)
+	}
+	if status, _, _ := r.do("POST", "/sign-in", url.Values{"token": {"investigator"}}); status != http.StatusOK {
+		t.Fatalf("sign in again: %d", status)
+	}
+	r.want("/", 200, "oidc/investigator")
 }
 
 func TestASessionHoldsOnEveryReplicaAndEndsOnEvery(t *testing.T) {

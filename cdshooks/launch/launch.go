@@ -112,12 +112,9 @@ func New(cfg Config) (*App, error) {
 	if cfg.Once == nil || len(cfg.Key) < 32 {
 		return nil, fmt.Errorf("%w: no memory of used launches or no key", ErrConfig)
 	}
-	sealed, err := oidc.NewBox("sepsisagent launch cookie", cfg.Key, cfg.Random)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
+	key := func() []byte { return cfg.Key }
 	a := &App{
-		cfg: cfg, box: sealed, secure: strings.HasPrefix(cfg.PublicURL, "https://"),
+		cfg: cfg, box: oidc.NewBox("sepsisagent launch cookie", key, cfg.Random), secure: strings.HasPrefix(cfg.PublicURL, "https://"),
 		byISS: map[string]*ehr{}, byName: map[string]*ehr{}, exchanges: make(chan struct{}, maxExchanges),
 	}
 	for _, c := range cfg.Clients {

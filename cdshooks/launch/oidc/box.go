@@ -20,25 +20,44 @@ import (
 // maxBox bounds what is opened, in bytes of its text.
 const maxBox = 16 << 10
 
+// minSecret is how long a secret must be, in bytes.
+const minSecret = 32
+
 // Box seals with AES-256-GCM. What is sealed for one purpose opens for no other.
 type Box struct {
-	aead   cipher.AEAD
+	use    string
+	secret func() []byte
+	drawn  []byte
 	random io.Reader
 }
 
-// NewBox derives a key for a use from a secret that others may derive theirs from;
-// random is crypto/rand where it is nil.
-func NewBox(use string, secret []byte, random io.Reader) (*Box, error) {
+// NewBox derives a key for a use from a secret that others may derive theirs from.
+// The secret is asked for each time: what was sealed with one that is no longer the
+// secret does not open. Where there is none of at least 32 bytes, or secret is nil,
+// it is one that was drawn for this box. random is crypto/rand where it is nil.
+func NewBox(use string, secret func() []byte, random io.Reader) *Box {
 	if random == nil {
 		random = rand.Reader
 	}
-	sum := sha256.Sum256(append([]byte(use+"\x00"), secret...))
-	block, err := aes.NewCipher(sum[:])
-	if err != nil {
-		return nil, err
+	return &Box{use, secret, []byte(rand.Text() + rand.Text()), random}
+}
+
+func (b *Box) aead() cipher.AEAD {
+	secret := b.drawn
+	if b.secret != nil {
+		if given := b.secret(); len(given) >= minSecret {
+			secret = given
+		}
 	}
-	aead, err := cipher.NewGCM(block)
-	return &Box{aead, random}, err
+	sum := sha256.Sum256(append([]byte(b.use+"\x00"), secret...))
+	block, err := aes.NewCipher(sum[:])
+	if err == nil {
+		var aead cipher.AEAD
+		if aead, err = cipher.NewGCM(block); err == nil {
+			return aead
+		}
+	}
+	panic(err) // a digest is always a key
 }
 
 // Seal gives a text of letters that a cookie or an address may hold.
@@ -47,11 +66,12 @@ func (b *Box) Seal(purpose string, v any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	nonce := make([]byte, b.aead.NonceSize())
+	aead := b.aead()
+	nonce := make([]byte, aead.NonceSize())
 	if _, err := io.ReadFull(b.random, nonce); err != nil {
 		return "", fmt.Errorf("seal: no randomness: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(b.aead.Seal(nonce, nonce, plain, []byte(purpose))), nil
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, []byte(purpose))), nil
 }
 
 // Open reads what Seal gave for the same purpose.
@@ -60,8 +80,9 @@ func (b *Box) Open(purpose, text string, into any) error {
 		return errors.New("it is too long to be one of ours")
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if n := b.aead.NonceSize(); err == nil && len(raw) > n {
-		plain, err := b.aead.Open(nil, raw[:n], raw[n:], []byte(purpose))
+	aead := b.aead()
+	if n := aead.NonceSize(); err == nil && len(raw) > n {
+		plain, err := aead.Open(nil, raw[:n], raw[n:], []byte(purpose))
 		if err == nil {
 			return json.Unmarshal(plain, into)
 		}
