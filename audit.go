@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,11 +60,16 @@ func (f *auditFlags) resolve() (AuditConfig, error) {
 
 // openAudit opens the log for appending: reading it is logged in it.
 func openAudit(ctx context.Context, a AuditConfig) (*sqllog.Log, error) {
+	return openAuditWaiting(ctx, a, 0)
+}
+
+// openAuditWaiting waits for others who have the log locked no longer than wait.
+func openAuditWaiting(ctx context.Context, a AuditConfig, wait time.Duration) (*sqllog.Log, error) {
 	key, err := audit.ReadKeyFile(a.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("%w (hint: name the key with --key or audit.key_file; `sepsisagent audit init` makes one)", err)
 	}
-	return a.open(ctx, key)
+	return a.open(ctx, key, wait)
 }
 
 func auditInit() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -91,9 +92,10 @@ func (a AuditConfig) create(ctx context.Context, key *audit.Key) error {
 	return postgres.Create(ctx, address, sqllog.Options{Key: key})
 }
 
-// open opens the log for appending: reading it is logged in it.
-func (a AuditConfig) open(ctx context.Context, key *audit.Key) (*sqllog.Log, error) {
-	opts, err := a.keeping(ctx, sqllog.Options{Key: key, Seen: a.SeenFile})
+// open opens the log for appending: reading it is logged in it. Others who have it
+// locked are waited for as long as wait says; 0: sqllog.DefaultBusy.
+func (a AuditConfig) open(ctx context.Context, key *audit.Key, wait time.Duration) (*sqllog.Log, error) {
+	opts, err := a.keeping(ctx, sqllog.Options{Key: key, Seen: a.SeenFile, Busy: wait})
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func refuseTwice(t *testing.T, a AuditConfig) {
 	}
 	replicas := [2]*sqllog.Log{}
 	for i := range replicas {
-		if replicas[i], err = a.open(t.Context(), key); err != nil {
+		if replicas[i], err = a.open(t.Context(), key, 0); err != nil {
 			t.Fatal(err)
 		}
 		defer replicas[i].Close()

@@ -66,6 +66,7 @@ func serveCommand() *cobra.Command {
 			if err := cfg.Validate(); err != nil {
 				return misuse("%v", err)
 			}
+			leaveHeap(300, serveHeap)
 			if demo {
 				return serveDemo(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr(), check)
 			}
@@ -82,7 +83,7 @@ func serveCommand() *cobra.Command {
 // serve runs the service until ctx ends. load reads the configuration again.
 func serve(ctx context.Context, cfg Config, load func() (Config, error), cmd *cobra.Command, check bool) error {
 	logger := newLogger(cmd.ErrOrStderr())
-	log, err := openAudit(ctx, cfg.Audit)
+	log, err := openAuditWaiting(ctx, cfg.Audit, cfg.CDSHooks.RecordWait())
 	if err != nil {
 		return err
 	}

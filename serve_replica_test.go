@@ -215,17 +215,33 @@ func oneService(t *testing.T, place string, log AuditConfig) {
 
 func TestALogThatAnotherProcessHoldsAnswersNothingUnrecorded(t *testing.T) {
 	h := newAuditHouse(t)
-	c := startReplicas(t, 1, "path: "+h.db, AuditConfig{Path: h.db, KeyFile: h.key})[0]
+	held(t, "path: "+h.db, AuditConfig{Path: h.db, KeyFile: h.key}, "sqlite", h.db, `BEGIN EXCLUSIVE`)
+}
+
+// An operator's session that was left open, or a migration that hangs.
+func TestPostgresWhoseTableIsLockedAnswersNothingUnrecorded(t *testing.T) {
+	file, key := postgresPlace(t), filepath.Join(t.TempDir(), "key")
+	sepsisagent(t, "audit", "init", "--postgres-url-file", file, "--key", key, "--origin", "test").want(exitOK)
+	address, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held(t, "postgres_url_file: "+file, AuditConfig{PostgresURLFile: file, KeyFile: key}, "pgx", strings.TrimSpace(string(address)), `BEGIN; LOCK TABLE entry IN ACCESS EXCLUSIVE MODE`)
+}
+
+// held calls a service while somebody else holds its log.
+func held(t *testing.T, place string, a AuditConfig, driver, address, hold string) {
+	c := startReplicas(t, 1, place, a)[0]
 	if got := c.call(); got != http.StatusOK {
 		t.Fatalf("at first: %d", got)
 	}
-	db, err := sql.Open("sqlite", h.db)
+	db, err := sql.Open(driver, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.Exec(`BEGIN EXCLUSIVE`); err != nil {
+	if _, err := db.Exec(hold); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithTimeout(t.Context(), time.Millisecond) // one call
