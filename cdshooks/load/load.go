@@ -40,12 +40,36 @@ const Path = "/cds-services/sepsis-treatment"
 // placeholder stands in a body where each call puts a hookInstance of its own.
 const placeholder = "00000000-0000-4000-8000-000000000000"
 
+// beds is how many patients each synthetic chart is the chart of. With all calls
+// about a handful of patients, each would soon have hundreds of earlier cards to be
+// looked at, as nobody in a hospital has.
+const beds = 25
+
 // EHR is a registered client with synthetic patients. It is safe for
 // concurrent use.
 type EHR struct {
 	issuer, audience string
 	key              *ecdsa.PrivateKey
-	bodies           [][]byte
+	charts           []chart
+}
+
+// chart is the body of a call, and the patient's id in it.
+type chart struct {
+	body, patient []byte
+	beds          *[beds]atomic.Pointer[[]byte] // bodies of other patients, once they were called about
+}
+
+// of is the chart as that of the patient in another bed.
+func (c chart) of(bed int) []byte {
+	if bed == 0 {
+		return c.body
+	}
+	if body := c.beds[bed].Load(); body != nil {
+		return *body
+	}
+	body := bytes.ReplaceAll(c.body, c.patient, fmt.Appendf(nil, "%s-bed-%d", c.patient, bed))
+	c.beds[bed].Store(&body)
+	return body
 }
 
 // New makes a client with a key of its own for the service at publicURL.
@@ -72,7 +96,7 @@ func New(issuer, publicURL string) (*EHR, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.bodies = append(e.bodies, body)
+		e.charts = append(e.charts, chart{body, []byte(p.Course.PersonID()), &[beds]atomic.Pointer[[]byte]{}})
 	}
 	return e, nil
 }
@@ -127,7 +151,8 @@ func (e *EHR) Token() (string, error) {
 // with the given body or, when nil, a whole chart.
 func (e *EHR) Request(ctx context.Context, target string, i int, body []byte) (*http.Request, error) {
 	if body == nil {
-		body = bytes.Replace(e.bodies[i%len(e.bodies)], []byte(placeholder), []byte(uuid.NewString()), 1)
+		body = e.charts[i%len(e.charts)].of(i / len(e.charts) % beds)
+		body = bytes.Replace(body, []byte(placeholder), []byte(uuid.NewString()), 1)
 	}
 	token, err := e.Token()
 	if err != nil {
