@@ -13,16 +13,15 @@ import (
 	"math"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/sepsisagent/sepsisagent/audit"
 )
 
 // Counts is a log whose entries can be counted. sqllog.Log is one.
 type Counts interface {
-	// EachCounted calls each with all entries that match, in the order of the log.
-	// What each is given is valid until it returns; its Shape stays.
-	EachCounted(ctx context.Context, f audit.Filter, each func(*audit.Counted)) error
+	// EachCounted calls each with all entries that match, in the order of the log,
+	// but for those whose shape is not wanted. What each is given is valid until it
+	// returns; its Shape stays.
+	EachCounted(ctx context.Context, f audit.Filter, wants func(s *audit.Shape, shown bool) bool, each func(*audit.Counted)) error
 }
 
 // Rate counts the calls of one group in which a card was shown. A call without
@@ -59,8 +58,7 @@ func Rates(ctx context.Context, log Counts, filter audit.Filter) ([]Rate, error)
 	return b.rates(), nil
 }
 
-// burden counts decisions and what was said of their cards, in one walk. It holds
-// every call with a card, by its number, and so without a pointer.
+// burden counts decisions and what was said of their cards, in one walk.
 type burden struct {
 	groups  []Rate
 	named   map[[4]string]int32    // groups by topic, unit, role and model
@@ -69,21 +67,12 @@ type burden struct {
 	now     int32                  // the period of the decision before
 	from    int64                  // of it, ns
 	to      int64
-	calls   []shownCall
-	byUUID  map[uuid.UUID]int32 // calls by their ids, nearly all of which are UUIDs
-	byText  map[string]int32
+	calls   *shownCalls
 	words   []word
 }
 
 func newBurden(periods []Period) *burden {
-	return &burden{groups: []Rate{}, named: map[[4]string]int32{}, group: map[*audit.Shape]int32{}, periods: periods,
-		byUUID: map[uuid.UUID]int32{}, byText: map[string]int32{}}
-}
-
-// shownCall is a call with a card: where it is counted, and what was said last.
-type shownCall struct {
-	group, period int32
-	words         int32 // 1 + the number of the latest of its words; 0: nobody said anything
+	return &burden{groups: []Rate{}, named: map[[4]string]int32{}, group: map[*audit.Shape]int32{}, periods: periods, calls: newShownCalls()}
 }
 
 // word is the last that was said of one card of a call.
@@ -106,20 +95,21 @@ func (b *burden) count(ctx context.Context, log Counts, filter audit.Filter) err
 		until = filter.Until.UnixNano()
 	}
 	walked := audit.Filter{Client: filter.Client, Since: filter.Since}
-	err := log.EachCounted(ctx, walked, func(c *audit.Counted) {
+	wants := func(s *audit.Shape, shown bool) bool {
+		return s.Kind == KindFeedback || selected(s, shown) && (shown || len(b.periods) > 0)
+	}
+	err := log.EachCounted(ctx, walked, wants, func(c *audit.Counted) {
 		switch {
 		case c.Kind == KindFeedback:
 			b.hear(c)
-		case c.TimeNs < until && selected(c.Shape, c.Shown):
+		case c.TimeNs < until:
 			b.decision(c)
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("count feedback: %w", err)
 	}
-	for i := range b.calls {
-		b.answer(&b.calls[i])
-	}
+	b.calls.each(b.answer)
 	return nil
 }
 
@@ -133,12 +123,7 @@ func (b *burden) decision(c *audit.Counted) {
 	}
 	call.group = b.groupOf(c.Shape)
 	b.groups[call.group].Shown++
-	if n := int32(len(b.calls)); c.ID.Text == "" {
-		b.byUUID[c.ID.UUID] = n
-	} else {
-		b.byText[c.ID.Text] = n
-	}
-	b.calls = append(b.calls, call)
+	b.calls.add(c.ID, call)
 }
 
 func (b *burden) groupOf(s *audit.Shape) int32 {
@@ -162,14 +147,13 @@ func (b *burden) groupOf(s *audit.Shape) int32 {
 // hear keeps the last word on each card of a call that is counted. Ids begin with
 // the time of the outcome.
 func (b *burden) hear(c *audit.Counted) {
-	n, ok := b.byUUID[c.Refers.UUID]
-	if c.Refers.Text != "" {
-		n, ok = b.byText[c.Refers.Text]
-	}
-	if !ok || c.Refers == (audit.Ref{}) || c.Card == (audit.Ref{}) {
+	if c.Refers == (audit.Ref{}) || c.Card == (audit.Ref{}) {
 		return
 	}
-	call := &b.calls[n]
+	call := b.calls.find(c.Refers)
+	if call == nil {
+		return
+	}
 	for at := call.words; at > 0; {
 		w := &b.words[at-1]
 		if w.card != c.Card {

@@ -144,7 +144,7 @@ func finding(t *testing.T, place func(testing.TB) Place) {
 			f.Patient, f.User, f.Drug, f.Rule, f.Reason, f.Reasons = "", "", "", "", "", nil
 			h.wantCounted(rt, f, all)
 		})
-		if err := h.EachCounted(t.Context(), audit.Filter{Patient: "Patient/2"}, nil); !errors.Is(err, audit.ErrInvalid) {
+		if err := h.EachCounted(t.Context(), audit.Filter{Patient: "Patient/2"}, nil, nil); !errors.Is(err, audit.ErrInvalid) {
 			t.Errorf("by patient: %v", err)
 		}
 	})
@@ -154,21 +154,29 @@ func finding(t *testing.T, place func(testing.TB) Place) {
 	})
 }
 
-// wantCounted wants each entry that matches once, as its index says, in order.
+// wantCounted wants each entry that matches once, as its index says, in order; and
+// then of these those that are wanted besides.
 func (h *house) wantCounted(t rapid.TB, f audit.Filter, all []audit.Entry) {
 	t.Helper()
 	text := func(c audit.Counted) string {
 		return fmt.Sprintf("%+v %d %t %v %v %v", *c.Shape, c.TimeNs, c.Shown, c.ID, c.Refers, c.Card)
 	}
-	var got, want []string
-	for _, e := range all {
-		if e.Index.ID != "" && matches(f, e.Index) {
-			want = append(want, text(audit.CountedOf(e.Index)))
+	for name, wants := range map[string]func(*audit.Shape, bool) bool{
+		"all": nil, "some": func(s *audit.Shape, shown bool) bool { return shown || s.Unit == "SICU" },
+	} {
+		var got, want []string
+		for _, e := range all {
+			if e.Index.ID == "" || !matches(f, e.Index) {
+				continue
+			}
+			if c := audit.CountedOf(e.Index); wants == nil || wants(c.Shape, c.Shown) {
+				want = append(want, text(c))
+			}
 		}
-	}
-	err := h.EachCounted(context.Background(), f, func(c *audit.Counted) { got = append(got, text(*c)) })
-	if err != nil || !slices.Equal(got, want) {
-		t.Fatalf("%+v: %d counted, want %d, %v", f, len(got), len(want), err)
+		err := h.EachCounted(context.Background(), f, wants, func(c *audit.Counted) { got = append(got, text(*c)) })
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%+v, %s: %d counted, want %d, %v", f, name, len(got), len(want), err)
+		}
 	}
 }
 

@@ -23,15 +23,21 @@ const briefVersion = 20002
 
 // EachCounted calls each with what is counted by of all entries that match, in the
 // order of the log. What each is given is valid until it returns; its Shape stays.
-// The filter may ask what audit.Filter.Counts answers, and for a time. Errors:
+// The filter may ask what audit.Filter.Counts answers, and for a time. wants, if it
+// is not nil, says which entries are left out besides, by their shape and whether a
+// card was shown; many entries have one shape, for which it is asked once. Errors:
 // audit.ErrInvalid.
-func (l *Log) EachCounted(ctx context.Context, f audit.Filter, each func(*audit.Counted)) error {
+func (l *Log) EachCounted(ctx context.Context, f audit.Filter, wants func(s *audit.Shape, shown bool) bool, each func(*audit.Counted)) error {
 	if err := f.Validate(); err != nil {
 		return err
 	}
 	test, ok := f.Counts()
 	if !ok {
 		return fmt.Errorf("count: %w: the filter asks what is not counted by", audit.ErrInvalid)
+	}
+	if wants != nil {
+		asked := test
+		test = func(s *audit.Shape, shown bool) bool { return asked(s, shown) && wants(s, shown) }
 	}
 	w := want{test: test, since: math.MinInt64, until: math.MaxInt64, each: each}
 	if !f.Since.IsZero() {

@@ -117,12 +117,10 @@ func unpack(brief []byte, w want) error {
 	if len(brief) == 0 || brief[0] != briefForm {
 		return fmt.Errorf("%w: another form", errBrief)
 	}
-	r := reader{rest: brief[1:]}
-	texts := make([]string, r.length(1))
-	for i := range texts {
-		texts[i] = string(r.take(r.uvarint()))
-	}
+	r := reader{bytes: brief, at: 1}
+	texts := r.texts()
 	shapes := make([]audit.Shape, r.length(9))
+	var reasons []string                   // of all shapes
 	wanted := make([][2]bool, len(shapes)) // without a card, with one
 	for i := range shapes {
 		s := &shapes[i]
@@ -130,10 +128,11 @@ func unpack(brief []byte, w want) error {
 			*into = r.text(texts)
 		}
 		if n := r.length(1); n > 0 {
-			s.Reasons = make([]string, n)
-			for k := range s.Reasons {
-				s.Reasons[k] = r.text(texts)
+			from := len(reasons)
+			for range n {
+				reasons = append(reasons, r.text(texts))
 			}
+			s.Reasons = reasons[from:len(reasons):len(reasons)]
 		}
 		wanted[i] = [2]bool{w.test(s, false), w.test(s, true)}
 	}
@@ -143,10 +142,8 @@ func unpack(brief []byte, w want) error {
 		k := r.uvarint()
 		c.TimeNs += r.varint()
 		shape, shown, refers := k>>2, k&1, k&2 != 0
-		if shape >= uint64(len(shapes)) {
-			r.failed = true
-		}
-		if r.failed {
+		if shape >= uint64(len(shapes)) || r.failed {
+			r.fail()
 			break
 		}
 		c.Shape, c.Shown = &shapes[shape], shown == 1
@@ -164,7 +161,7 @@ func unpack(brief []byte, w want) error {
 			w.each(&c)
 		}
 	}
-	if r.failed || len(r.rest) > 0 {
+	if r.failed || r.left() > 0 {
 		return fmt.Errorf("%w: it ends too early, too late or is not one", errBrief)
 	}
 	return nil
@@ -172,68 +169,97 @@ func unpack(brief []byte, w want) error {
 
 // reader reads what may be anything; once it failed it gives zeros.
 type reader struct {
-	rest   []byte
+	bytes  []byte
+	at     int // of bytes, what is read next
 	failed bool
 }
 
+func (r *reader) left() int { return len(r.bytes) - r.at }
+
+func (r *reader) fail() {
+	r.failed, r.at = true, len(r.bytes)
+}
+
 func (r *reader) uvarint() uint64 {
-	if len(r.rest) > 0 && r.rest[0] < 0x80 { // most
-		v := r.rest[0]
-		r.rest = r.rest[1:]
-		return uint64(v)
+	if r.at < len(r.bytes) && r.bytes[r.at] < 0x80 { // most
+		r.at++
+		return uint64(r.bytes[r.at-1])
 	}
-	v, n := binary.Uvarint(r.rest)
+	return r.long()
+}
+
+// long reads a number of several bytes.
+func (r *reader) long() uint64 {
+	v, n := binary.Uvarint(r.bytes[r.at:])
 	if n <= 0 {
-		r.failed, r.rest = true, nil
+		r.fail()
 		return 0
 	}
-	r.rest = r.rest[n:]
+	r.at += n
 	return v
 }
 
 func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.rest)
+	v, n := binary.Varint(r.bytes[r.at:])
 	if n <= 0 {
-		r.failed, r.rest = true, nil
+		r.fail()
 		return 0
 	}
-	r.rest = r.rest[n:]
+	r.at += n
 	return v
 }
 
 // length reads how many there are of what takes at least each bytes.
 func (r *reader) length(each int) int {
 	n := r.uvarint()
-	if n > uint64(len(r.rest)/each) {
-		r.failed, r.rest = true, nil
+	if n > uint64(r.left()/each) {
+		r.fail()
 		return 0
 	}
 	return int(n)
 }
 
 func (r *reader) take(n uint64) []byte {
-	if n > uint64(len(r.rest)) {
-		r.failed, r.rest = true, nil
+	if n > uint64(r.left()) {
+		r.fail()
 		return nil
 	}
-	out := r.rest[:n]
-	r.rest = r.rest[n:]
+	r.at += int(n)
+	return r.bytes[r.at-int(n) : r.at]
+}
+
+// texts reads the strings of a brief into one piece of memory.
+func (r *reader) texts() []string {
+	out := make([]string, r.length(1))
+	ends, all := make([]int, len(out)), []byte(nil)
+	for i := range out {
+		all = append(all, r.take(r.uvarint())...)
+		ends[i] = len(all)
+	}
+	whole, from := string(all), 0
+	for i, to := range ends {
+		out[i], from = whole[from:to], to
+	}
 	return out
 }
 
 func (r *reader) text(texts []string) string {
 	k := r.uvarint()
 	if k >= uint64(len(texts)) {
-		r.failed = true
+		r.fail()
 		return ""
 	}
 	return texts[k]
 }
 
 func (r *reader) ref(into *audit.Ref) {
-	if tag := r.take(1); len(tag) == 1 && tag[0] == 1 {
-		copy(into.UUID[:], r.take(uint64(len(into.UUID))))
+	if r.left() > len(into.UUID) && r.bytes[r.at] == 1 {
+		into.UUID = uuid.UUID(r.bytes[r.at+1:])
+		r.at += 1 + len(into.UUID)
 		return
+	}
+	if r.uvarint() != 0 {
+		r.fail()
 	}
 	into.Text = string(r.take(r.uvarint()))
 }
