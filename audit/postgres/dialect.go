@@ -77,16 +77,15 @@ func insert(ctx context.Context, tx *sql.Tx, additions []sqllog.Addition) error 
 		default:
 			fmt.Fprintf(&stmt, ", a%d AS (", i)
 		}
-		arrays := make([]string, len(a.Names))
+		c := columns{args: args}
 		for k, name := range a.Names {
-			values, typ, err := array(a.Rows, k)
-			if err != nil {
+			if err := c.add(a.Rows, k); err != nil {
 				return fmt.Errorf("%s.%s: %w", a.Table, name, err)
 			}
-			args = append(args, values)
-			arrays[k] = fmt.Sprintf("$%d::%s[]", len(args), typ)
 		}
-		fmt.Fprintf(&stmt, `INSERT INTO %s ("%s") SELECT * FROM unnest(%s)`, a.Table, strings.Join(a.Names, `", "`), strings.Join(arrays, ", "))
+		args = c.args
+		fmt.Fprintf(&stmt, `INSERT INTO %s ("%s") SELECT %s FROM unnest(%s) AS u(%s)`, a.Table, strings.Join(a.Names, `", "`),
+			strings.Join(c.values, ", "), strings.Join(c.arrays, ", "), strings.Join(c.names, ", "))
 		if i < len(additions)-1 {
 			stmt.WriteString(")")
 		}
@@ -95,20 +94,56 @@ func insert(ctx context.Context, tx *sql.Tx, additions []sqllog.Addition) error 
 	return err
 }
 
-// array gives a column of the rows, and what PostgreSQL calls its values.
-func array(rows [][]any, i int) (values any, typ string, err error) {
+// columns are what one INSERT … SELECT values FROM unnest(arrays) AS u(names) is
+// made of.
+type columns struct {
+	args                  []any
+	arrays, names, values []string
+}
+
+// add adds column i of the rows. Texts and numbers are an array. Bytes are one
+// value, of which each row has a piece: an array of bodies is copied over and over
+// on its way, by us and by the server.
+func (c *columns) add(rows [][]any, i int) error {
 	switch rows[0][i].(type) {
 	case string:
-		values, err = column[string](rows, i)
-		return values, "text", err
+		values, err := column[string](rows, i)
+		c.values = append(c.values, c.array(values, "text"))
+		return err
 	case int64:
-		values, err = column[int64](rows, i)
-		return values, "bigint", err
+		values, err := column[int64](rows, i)
+		c.values = append(c.values, c.array(values, "bigint"))
+		return err
 	case []byte:
-		values, err = column[[]byte](rows, i)
-		return values, "bytea", err
+		values, err := column[[]byte](rows, i)
+		from, length := make([]int64, len(values)), make([]int64, len(values))
+		size := 0
+		for k, v := range values {
+			from[k], length[k] = int64(size)+1, int64(len(v))
+			size += len(v)
+		}
+		whole := make([]byte, 0, size) // never nil, which would be NULL
+		for _, v := range values {
+			whole = append(whole, v...)
+		}
+		c.values = append(c.values, fmt.Sprintf("substring(%s FROM %s::int FOR %s::int)", c.arg(whole, "bytea"), c.array(from, "bigint"), c.array(length, "bigint")))
+		return err
 	}
-	return nil, "", fmt.Errorf("a %T is not stored", rows[0][i])
+	return fmt.Errorf("a %T is not stored", rows[0][i])
+}
+
+// arg is an argument, as the statement calls it.
+func (c *columns) arg(v any, typ string) string {
+	c.args = append(c.args, v)
+	return fmt.Sprintf("$%d::%s", len(c.args), typ)
+}
+
+// array is one more column of unnest, as its SELECT calls it.
+func (c *columns) array(values any, typ string) string {
+	c.arrays = append(c.arrays, c.arg(values, typ+"[]"))
+	name := fmt.Sprintf("c%d", len(c.arrays))
+	c.names = append(c.names, name)
+	return name
 }
 
 func column[T any](rows [][]any, i int) ([]T, error) {

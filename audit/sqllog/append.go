@@ -2,9 +2,8 @@
 
 package sqllog
 
-// This file: the writer. One goroutine owns the write connection. It takes
-// what is waiting, up to Options.Batch entries, and commits them together:
-// rows, Merkle nodes and one signed checkpoint. Nobody is answered before the
+// This file: the writer. One goroutine owns the write connection. It takes the
+// drafts that are waiting, up to Options.Batch, and commits them together: rows, Merkle nodes and one signed checkpoint. Nobody is answered before the
 // commit is synced, and an entry that is there already never takes its
 // neighbours with it.
 
@@ -23,8 +22,7 @@ import (
 )
 
 type request struct {
-	entry audit.Entry
-	index []byte
+	draft
 	until time.Time   // from then on it is not begun to be written
 	reply chan result // buffered: the writer never waits for a reader
 }
@@ -47,14 +45,11 @@ func (l *Log) Append(ctx context.Context, e audit.Entry) (audit.Appended, error)
 	if l.opts.Key == nil {
 		return audit.Appended{}, fmt.Errorf("append: %w: the log was opened for reading", audit.ErrKey)
 	}
-	if err := e.Validate(); err != nil {
-		return audit.Appended{}, err
-	}
-	index, err := audit.EncodeIndex(e.Index)
+	d, err := l.draft(e)
 	if err != nil {
 		return audit.Appended{}, err
 	}
-	r := request{entry: e, index: index, until: l.patience(ctx), reply: make(chan result, 1)}
+	r := request{draft: d, until: l.patience(ctx), reply: make(chan result, 1)}
 	if err := l.enqueue(ctx, r); err != nil {
 		return audit.Appended{}, err
 	}
@@ -178,7 +173,7 @@ func (l *Log) commit(batch []request) (results []result, signed []byte, err erro
 			continue
 		}
 		there[id] = true
-		if results[i].appended, err = g.add(r); err != nil {
+		if results[i].appended, err = g.add(r.draft); err != nil {
 			return results, nil, err
 		}
 	}
@@ -221,7 +216,7 @@ func (l *Log) growOn(ctx context.Context, tx *sql.Tx) (*growth, error) {
 	if err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	return &growth{dialect: l.store.Dialect, bodies: l.opts.Bodies, before: old.Size, size: old.Size, nodes: nodes}, nil
+	return &growth{before: old.Size, size: old.Size, nodes: nodes}, nil
 }
 
 // conclude signs what a transaction added, and commits it.
@@ -280,8 +275,6 @@ func (l *Log) existing(ctx context.Context, tx *sql.Tx, batch []request) (map[st
 
 // growth collects what one transaction adds, so that each table is written once.
 type growth struct {
-	dialect      Dialect
-	bodies       *audit.BodyKeys
 	before, size int64 // leaves when it began, and now
 	nodes        *nodeReader
 
@@ -289,28 +282,8 @@ type growth struct {
 }
 
 // add makes an entry the next leaf.
-func (g *growth) add(r request) (audit.Appended, error) {
-	// What the columns say comes from the bytes that the tree commits to.
-	ix, err := audit.DecodeIndex(r.index)
-	if err != nil {
-		return audit.Appended{}, err
-	}
-	row := []any{g.size, ix.ID, ix.Time.UnixNano()}
-	for _, c := range columns {
-		row = append(row, g.dialect.value(c, ix))
-	}
-	leaf := audit.MakeLeaf(ix.ID, r.index, r.entry.Salt, r.entry.Body)
-	body := r.entry.Body
-	if g.bodies != nil && !audit.Permanent(ix.Kind) {
-		keyID, box := g.bodies.Seal(ix.ID, leaf.BodyDigest, body)
-		g.sealed = append(g.sealed, []any{g.size, keyID, leaf.BodyDigest[:], box})
-		body = nil
-	}
-	g.entry = append(g.entry, append(row, r.index, r.entry.Salt, blob(body)))
-	for _, t := range g.dialect.termsOf(ix) {
-		g.term = append(g.term, []any{t[0], t[1], g.size})
-	}
-	hashes, err := tlog.StoredHashesForRecordHash(g.size, leaf.Hash(), g.nodes)
+func (g *growth) add(d draft) (audit.Appended, error) {
+	hashes, err := tlog.StoredHashesForRecordHash(g.size, d.hash, g.nodes)
 	if err != nil {
 		return audit.Appended{}, fmt.Errorf("nodes: %w", err)
 	}
@@ -319,19 +292,17 @@ func (g *growth) add(r request) (audit.Appended, error) {
 		g.newNode = append(g.newNode, []any{at + int64(i), h[:]})
 		g.nodes.fresh[at+int64(i)] = h
 	}
-	out := audit.Appended{ID: ix.ID, Leaf: g.size, LeafHash: leaf.Hash().String()}
+	g.entry = append(g.entry, append([]any{g.size}, d.row...))
+	for _, t := range d.terms {
+		g.term = append(g.term, []any{t[0], t[1], g.size})
+	}
+	if d.sealed != nil {
+		g.sealed = append(g.sealed, append([]any{g.size}, d.sealed...))
+	}
+	out := audit.Appended{ID: d.entry.Index.ID, Leaf: g.size, LeafHash: d.hash.String()}
 	g.size++
 	return out, nil
 }
-
-// entryNames are the columns of a row of growth.entry.
-var entryNames = func() []string {
-	names := []string{"leaf", "id", "time_ns"}
-	for _, c := range columns {
-		names = append(names, c.name)
-	}
-	return append(names, "index_json", "salt", "body")
-}()
 
 var checkpointNames = []string{"size", "signed"}
 
@@ -346,15 +317,7 @@ func (g *growth) additions(signed []byte) []Addition {
 		out = append(out, Addition{"term", []string{"kind", "value", "leaf"}, g.term})
 	}
 	if len(g.sealed) > 0 {
-		out = append(out, Addition{"sealed", []string{"leaf", "key_id", "digest", "box"}, g.sealed})
+		out = append(out, Addition{"sealed", sealedNames, g.sealed})
 	}
 	return out
-}
-
-// blob keeps an empty body from being stored as NULL.
-func blob(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }

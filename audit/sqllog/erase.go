@@ -176,14 +176,14 @@ func (l *Log) remove(ctx context.Context, tx *sql.Tx, g *growth, going []chosen,
 	if err := l.matchAll(ctx, tx, entries); err != nil {
 		return "", err
 	}
-	r, err := l.own(audit.Index{Kind: audit.KindErasure, Topic: body.By, User: body.Operator}, body)
+	d, err := l.own(audit.Index{Kind: audit.KindErasure, Topic: body.By, User: body.Operator}, body)
 	if err != nil {
 		return "", err
 	}
 	var digests [][]any
 	var leaves []any
 	for _, s := range entries {
-		digests = append(digests, []any{s.leaf, s.id, s.asLeaf().Bytes(), r.entry.Index.ID})
+		digests = append(digests, []any{s.leaf, s.id, s.asLeaf().Bytes(), d.entry.Index.ID})
 		leaves = append(leaves, s.leaf)
 	}
 	if err := l.store.Dialect.Insert(ctx, tx, []Addition{{"erased", []string{"leaf", "id", "digests", "receipt"}, digests}}); err != nil {
@@ -197,31 +197,26 @@ func (l *Log) remove(ctx context.Context, tx *sql.Tx, g *growth, going []chosen,
 	if err := l.unpackBlocks(ctx, tx, leaves); err != nil {
 		return "", err
 	}
-	_, err = g.add(r)
-	return r.entry.Index.ID, err
+	_, err = g.add(d)
+	return d.entry.Index.ID, err
 }
 
-// own makes an entry of the log's own, with a fresh id, time and salt.
-func (l *Log) own(ix audit.Index, content any) (request, error) {
+// own drafts an entry of the log's own, with a fresh id, time and salt.
+func (l *Log) own(ix audit.Index, content any) (draft, error) {
 	body, err := json.Marshal(content)
 	if err != nil {
-		return request{}, err
+		return draft{}, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return request{}, err
+		return draft{}, err
 	}
 	ix.ID, ix.Time = id.String(), l.opts.Now().UTC()
 	salt := make([]byte, 32)
 	if _, err := rand.Read(salt); err != nil {
-		return request{}, err
+		return draft{}, err
 	}
-	e := audit.Entry{Index: ix, Salt: salt, Body: body}
-	if err := e.Validate(); err != nil {
-		return request{}, err
-	}
-	index, err := audit.EncodeIndex(ix)
-	return request{entry: e, index: index}, err
+	return l.draft(audit.Entry{Index: ix, Salt: salt, Body: body})
 }
 
 // take counts selected entries.

@@ -84,11 +84,11 @@ func Rotate(ctx context.Context, s Store, opts Options, fresh *audit.Key, why au
 	if err != nil {
 		return err
 	}
-	r, err := l.own(audit.Index{Kind: audit.KindKey, User: why.Operator}, keyChange{"sepsisagent.key/1", opts.Key.Verifier().String(), fresh.Verifier().String(), why})
+	d, err := l.own(audit.Index{Kind: audit.KindKey, User: why.Operator}, keyChange{"sepsisagent.key/1", opts.Key.Verifier().String(), fresh.Verifier().String(), why})
 	if err != nil {
 		return err
 	}
-	if _, err := g.add(r); err != nil {
+	if _, err := g.add(d); err != nil {
 		return err
 	}
 	l.opts.Key = fresh
