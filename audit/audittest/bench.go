@@ -16,8 +16,8 @@ import (
 	"github.com/sepsisagent/sepsisagent/audit/sqllog"
 )
 
-// Bench appends receipts of 4 KiB and of 40 KiB, the size of a packed receipt of
-// a whole chart, and reports receipts a second and the middle and the slowest
+// Bench appends receipts of 4 KiB, and of 24 and 40 KiB as those of calls that
+// decide are, packed. It reports receipts a second and the middle and the slowest
 // hundredth of what callers waited.
 func Bench(b *testing.B, place func(testing.TB) Place) {
 	for _, kib := range []int{4, 24, 40} {
