@@ -140,6 +140,9 @@ func connect(ctx context.Context, url string, opts Options) (name string, db *sq
 	}
 	cfg.RuntimeParams["application_name"] = "sepsisagent-audit"
 	cfg.RuntimeParams["synchronous_commit"] = "on"
+	// A plan that was made while the log was empty is kept while it grows: it must not
+	// be to read a whole table.
+	cfg.RuntimeParams["enable_seqscan"] = "off"
 	// Our questions are small: to start a worker costs more than all of one.
 	cfg.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	cfg.RuntimeParams["lock_timeout"] = milliseconds(opts.Wait())

@@ -252,9 +252,13 @@ func continues(head audit.Checkpoint, nodes *nodeReader) error {
 
 // existing says which ids of a batch are in the log, or were.
 func (l *Log) existing(ctx context.Context, tx *sql.Tx, batch []request) (map[string]bool, error) {
-	ids := make([]any, len(batch), 2*len(batch))
-	for i, r := range batch {
-		ids[i] = r.entry.Index.ID
+	ids := make([]any, 0, 4*len(batch))
+	for _, r := range batch {
+		ids = append(ids, r.entry.Index.ID)
+	}
+	// Up to a power of two: a database plans a question of each length anew.
+	for len(ids)&(len(ids)-1) != 0 {
+		ids = append(ids, ids[0])
 	}
 	in := ` WHERE id IN (` + marks(len(ids)) + `)`
 	rows, err := tx.QueryContext(ctx, l.store.Dialect.Bind(`SELECT id FROM entry`+in+` UNION ALL SELECT id FROM erased`+in), append(ids, ids...)...)
