@@ -143,8 +143,10 @@ func connect(ctx context.Context, url string, opts Options) (name string, db *sq
 	// A plan that was made while the log was empty is kept while it grows: it must not
 	// be to read a whole table.
 	cfg.RuntimeParams["enable_seqscan"] = "off"
-	// Our questions are small: to start a worker costs more than all of one.
+	// Our questions are small: to start a worker, or to compile, costs more than all
+	// of one.
 	cfg.RuntimeParams["max_parallel_workers_per_gather"] = "0"
+	cfg.RuntimeParams["jit"] = "off"
 	cfg.RuntimeParams["lock_timeout"] = milliseconds(opts.Wait())
 	// A replica that hangs must not keep the others from writing.
 	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(sqllog.DefaultBusy)
