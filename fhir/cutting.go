@@ -99,6 +99,7 @@ func cutFile(in input, at position, send func(*chunk) bool) error {
 		return failed(err)
 	}
 	buf := chunkBuffer(nil)
+	begun := 0 // so much of buf is known to hold no line's end
 	for {
 		if cap(buf)-len(buf) < chunkBytes/2 {
 			buf = slices.Grow(buf, chunkBytes) // a line longer than a chunk
@@ -110,7 +111,9 @@ func cutFile(in input, at position, send func(*chunk) bool) error {
 		}
 		whole := len(buf)
 		if err != io.EOF {
-			whole = bytes.LastIndexByte(buf, '\n') + 1
+			if whole = bytes.LastIndexByte(buf[begun:], '\n') + 1; whole > 0 {
+				whole += begun
+			}
 		}
 		rest := buf[whole:] // the beginning of a line
 		if whole > 0 {
@@ -134,9 +137,11 @@ func cutFile(in input, at position, send func(*chunk) bool) error {
 			return failed(err)
 		}
 		if buf = rest; len(buf) <= maxLine {
+			begun = len(buf)
 			continue
 		}
 		n64, err := skipLine(from, &buf)
+		begun = 0
 		end += int64(n64)
 		if !send(&chunk{file: at.File, line: line, tooLong: true, lines: 1, end: end}) {
 			return errStopped

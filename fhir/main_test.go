@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,10 +16,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// testMaps are the embedded code maps, read once: nothing changes them.
+var testMaps = sync.OnceValues(func() (*CodeMaps, error) { return LoadCodeMaps(configs.FS) })
+
 // testMapper maps by the embedded code maps.
 func testMapper(t testing.TB) *Mapper {
 	t.Helper()
-	maps, err := LoadCodeMaps(configs.FS)
+	maps, err := testMaps()
 	if err != nil {
 		t.Fatal(err)
 	}

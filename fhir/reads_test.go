@@ -8,12 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/sepsisagent/sepsisagent/configs"
 )
 
 func TestReadsAreExactlyTheTypesOfTheTemplates(t *testing.T) {
-	maps, err := LoadCodeMaps(configs.FS)
+	maps, err := testMaps()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 )
@@ -19,7 +18,7 @@ func TestDemonstrationPatientsKeepTheirStoriesThroughFHIR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codeMaps, err := LoadCodeMaps(configs.FS)
+	codeMaps, err := testMaps()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/engine/physiology"
 	"github.com/sepsisagent/sepsisagent/engine/state"
 	"pgregory.net/rapid"
@@ -96,7 +95,7 @@ func emptyPath(v any) string {
 
 // throughFHIR writes a chart and reads it again with the mapper.
 func throughFHIR(t *rapid.T, chart *state.Chart, style Style) *state.Chart {
-	codeMaps, err := LoadCodeMaps(configs.FS)
+	codeMaps, err := testMaps()
 	if err != nil {
 		t.Fatal(err)
 	}
