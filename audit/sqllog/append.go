@@ -3,9 +3,9 @@
 package sqllog
 
 // This file: the writer. One goroutine owns the write connection. It takes the
-// drafts that are waiting, up to Options.Batch, and commits them together: rows, Merkle nodes and one signed checkpoint. Nobody is answered before the
-// commit is synced, and an entry that is there already never takes its
-// neighbours with it.
+// drafts that are waiting, up to Options.Batch, and commits them together: rows,
+// Merkle nodes and one signed checkpoint. Nobody is answered before the commit is
+// synced, and an entry that is there already never takes its neighbours with it.
 
 import (
 	"context"

@@ -176,14 +176,18 @@ func (l *Log) remove(ctx context.Context, tx *sql.Tx, g *growth, going []chosen,
 	if err := l.matchAll(ctx, tx, entries); err != nil {
 		return "", err
 	}
-	d, err := l.own(audit.Index{Kind: audit.KindErasure, Topic: body.By, User: body.Operator}, body)
+	receipt, err := l.own(audit.Index{Kind: audit.KindErasure, Topic: body.By, User: body.Operator}, body)
+	if err != nil {
+		return "", err
+	}
+	d, err := l.draft(receipt)
 	if err != nil {
 		return "", err
 	}
 	var digests [][]any
 	var leaves []any
 	for _, s := range entries {
-		digests = append(digests, []any{s.leaf, s.id, s.asLeaf().Bytes(), d.entry.Index.ID})
+		digests = append(digests, []any{s.leaf, s.id, s.asLeaf().Bytes(), receipt.Index.ID})
 		leaves = append(leaves, s.leaf)
 	}
 	if err := l.store.Dialect.Insert(ctx, tx, []Addition{{"erased", []string{"leaf", "id", "digests", "receipt"}, digests}}); err != nil {
@@ -198,25 +202,25 @@ func (l *Log) remove(ctx context.Context, tx *sql.Tx, g *growth, going []chosen,
 		return "", err
 	}
 	_, err = g.add(d)
-	return d.entry.Index.ID, err
+	return receipt.Index.ID, err
 }
 
-// own drafts an entry of the log's own, with a fresh id, time and salt.
-func (l *Log) own(ix audit.Index, content any) (draft, error) {
+// own makes an entry of the log's own, with a fresh id, time and salt.
+func (l *Log) own(ix audit.Index, content any) (audit.Entry, error) {
 	body, err := json.Marshal(content)
 	if err != nil {
-		return draft{}, err
+		return audit.Entry{}, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return draft{}, err
+		return audit.Entry{}, err
 	}
 	ix.ID, ix.Time = id.String(), l.opts.Now().UTC()
 	salt := make([]byte, 32)
 	if _, err := rand.Read(salt); err != nil {
-		return draft{}, err
+		return audit.Entry{}, err
 	}
-	return l.draft(audit.Entry{Index: ix, Salt: salt, Body: body})
+	return audit.Entry{Index: ix, Salt: salt, Body: body}, nil
 }
 
 // take counts selected entries.

@@ -35,14 +35,14 @@ func (l *Log) PlaceHold(ctx context.Context, h audit.Hold) (audit.Hold, error) {
 			return audit.Hold{}, fmt.Errorf("hold: %w", err)
 		}
 	}
-	d, err := l.own(h.Index(), holdBody{holdSchema, h.Why})
+	e, err := l.own(h.Index(), holdBody{holdSchema, h.Why})
 	if err != nil {
 		return audit.Hold{}, fmt.Errorf("hold: %w", err)
 	}
-	if _, err := l.Append(ctx, d.entry); err != nil {
+	if _, err := l.Append(ctx, e); err != nil {
 		return audit.Hold{}, fmt.Errorf("hold: %w", err)
 	}
-	h.ID, h.Placed = d.entry.Index.ID, d.entry.Index.Time
+	h.ID, h.Placed = e.Index.ID, e.Index.Time
 	return h, nil
 }
 
@@ -61,9 +61,9 @@ func (l *Log) ReleaseHold(ctx context.Context, id string, why audit.Why) error {
 		return fmt.Errorf("release: %w: no hold %s is in force", audit.ErrNotFound, id)
 	}
 	h := holds[i]
-	d, err := l.own(audit.Index{Kind: audit.KindHold, Status: audit.HoldReleased, Topic: h.Topic, Patient: h.Patient, Client: h.Client, Refers: id, User: why.Operator}, holdBody{holdSchema, why})
+	e, err := l.own(audit.Index{Kind: audit.KindHold, Status: audit.HoldReleased, Topic: h.Topic, Patient: h.Patient, Client: h.Client, Refers: id, User: why.Operator}, holdBody{holdSchema, why})
 	if err == nil {
-		_, err = l.Append(ctx, d.entry)
+		_, err = l.Append(ctx, e)
 	}
 	if err != nil {
 		return fmt.Errorf("release: %w", err)

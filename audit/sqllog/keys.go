@@ -84,7 +84,11 @@ func Rotate(ctx context.Context, s Store, opts Options, fresh *audit.Key, why au
 	if err != nil {
 		return err
 	}
-	d, err := l.own(audit.Index{Kind: audit.KindKey, User: why.Operator}, keyChange{"sepsisagent.key/1", opts.Key.Verifier().String(), fresh.Verifier().String(), why})
+	e, err := l.own(audit.Index{Kind: audit.KindKey, User: why.Operator}, keyChange{"sepsisagent.key/1", opts.Key.Verifier().String(), fresh.Verifier().String(), why})
+	if err != nil {
+		return err
+	}
+	d, err := l.draft(e)
 	if err != nil {
 		return err
 	}
