@@ -218,8 +218,10 @@ func (h *house) wantBad(first int64) {
 		h.t.Fatalf("the log verifies: %+v", r)
 	case first < 0 && r.FirstBad != nil:
 		h.t.Fatalf("first bad %d, want none: %+v", *r.FirstBad, r.Findings)
-	case first >= 0 && (r.FirstBad == nil || *r.FirstBad != first):
-		h.t.Fatalf("first bad %v, want %d: %+v", r.FirstBad, first, r.Findings)
+	case first >= 0 && r.FirstBad == nil:
+		h.t.Fatalf("first bad none, want %d: %+v", first, r.Findings)
+	case first >= 0 && *r.FirstBad != first:
+		h.t.Fatalf("first bad %d, want %d: %+v", *r.FirstBad, first, r.Findings)
 	}
 	for _, f := range r.Findings {
 		if f.Problem == "" {
