@@ -17,6 +17,7 @@ import (
 
 	"github.com/sepsisagent/sepsisagent/audit"
 	"github.com/sepsisagent/sepsisagent/audit/console"
+	"github.com/sepsisagent/sepsisagent/fhir/sandbox/browsertest"
 )
 
 // fill types into an input, whatever was there.
@@ -45,29 +46,29 @@ func wantConsolePage(t *testing.T, ctx context.Context, name string) {
 		if err := chromedp.Do(ctx, chromedp.EmulateViewport(size.width, size.height)); err != nil {
 			t.Fatal(err)
 		}
-		if wide := ask[string](t, ctx, `document.documentElement.scrollWidth > window.innerWidth ? [...document.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > window.innerWidth + 1 && !e.closest(".scroll")).map(e => e.outerHTML.slice(0, 80)).join(" | ") || "unknown" : ""`); wide != "" {
+		if wide := browsertest.Ask[string](t, ctx, `document.documentElement.scrollWidth > window.innerWidth ? [...document.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > window.innerWidth + 1 && !e.closest(".scroll")).map(e => e.outerHTML.slice(0, 80)).join(" | ") || "unknown" : ""`); wide != "" {
 			t.Errorf("%s: scrolls sideways at %d px: %s", name, size.width, wide)
 		}
-		shot(t, ctx, "console-"+name+"-"+size.name)
+		browsertest.Shot(t, ctx, "console-"+name+"-"+size.name)
 	}
-	if n := ask[int](t, ctx, `performance.getEntriesByType("resource").length + document.querySelectorAll("script, link, img, iframe, object").length`); n != 0 {
+	if n := browsertest.Ask[int](t, ctx, `performance.getEntriesByType("resource").length + document.querySelectorAll("script, link, img, iframe, object").length`); n != 0 {
 		t.Errorf("%s: the page asks for %d things beside itself", name, n)
 	}
-	if twice := ask[string](t, ctx, `[...document.querySelectorAll("[id]")].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i).join(" ")`); twice != "" {
+	if twice := browsertest.Ask[string](t, ctx, `[...document.querySelectorAll("[id]")].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i).join(" ")`); twice != "" {
 		t.Errorf("%s: the same id twice: %s", name, twice)
 	}
-	ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
+	browsertest.Ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
 	for _, scheme := range []string{"dark", "light"} {
 		media(t, ctx, scheme)
 		wantAccessible(t, ctx, name+" in "+scheme)
-		shot(t, ctx, "console-"+name+"-"+scheme)
+		browsertest.Shot(t, ctx, "console-"+name+"-"+scheme)
 	}
-	paper(t, ctx, ask[string](t, ctx, `location.href`), "console-"+name)
+	paper(t, ctx, browsertest.Ask[string](t, ctx, `location.href`), "console-"+name)
 }
 
 // TestTheAuditConsoleInABrowser follows a reviewer through the console.
 func TestTheAuditConsoleInABrowser(t *testing.T) {
-	ctx := browser(t)
+	ctx := browsertest.Open(t)
 	d := startDemo(t)
 	patient := ""
 	for _, id := range d.ehr.PatientIDs() {
@@ -84,14 +85,14 @@ func TestTheAuditConsoleInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	press(t, ctx, `form[action$="/open"] button`)
-	if ask[bool](t, ctx, `document.querySelector('form[action$="/feedback"] button[value=overridden], form[action$="/feedback"] button') !== null`) {
+	if browsertest.Ask[bool](t, ctx, `document.querySelector('form[action$="/feedback"] button[value=overridden], form[action$="/feedback"] button') !== null`) {
 		press(t, ctx, `form[action$="/feedback"] button`)
 	}
 
 	if err := chromedp.Do(ctx, chromedp.Navigate(d.base+console.Path+"/")); err != nil {
 		t.Fatal(err)
 	}
-	if ask[bool](t, ctx, `document.body.textContent.includes("Patient/")`) {
+	if browsertest.Ask[bool](t, ctx, `document.body.textContent.includes("Patient/")`) {
 		t.Fatal("a stranger sees a patient")
 	}
 	wantConsolePage(t, ctx, "sign-in")
@@ -103,14 +104,14 @@ func TestTheAuditConsoleInABrowser(t *testing.T) {
 		t.Fatalf("no decision to read: %v", err)
 	}
 	of := rows[0].Index.Patient
-	ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
+	browsertest.Ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
 	fill(t, ctx, `input[name=patient]`, of)
 	fill(t, ctx, `#why`, "Review of an adverse event, case 17")
 	press(t, ctx, `form.ask button`)
-	if at := ask[string](t, ctx, `location.href`); strings.Contains(at, of) || strings.Contains(at, strings.TrimPrefix(of, "Patient/")) {
+	if at := browsertest.Ask[string](t, ctx, `location.href`); strings.Contains(at, of) || strings.Contains(at, strings.TrimPrefix(of, "Patient/")) {
 		t.Errorf("the address names the patient: %s", at)
 	}
-	if n := ask[int](t, ctx, `[...document.querySelectorAll("table.list tbody tr td:nth-child(5)")].filter(e => e.textContent !== "`+of+`").length`); n != 0 {
+	if n := browsertest.Ask[int](t, ctx, `[...document.querySelectorAll("table.list tbody tr td:nth-child(5)")].filter(e => e.textContent !== "`+of+`").length`); n != 0 {
 		t.Errorf("%d rows are of another patient", n)
 	}
 	wantConsolePage(t, ctx, "found")
@@ -120,18 +121,18 @@ func TestTheAuditConsoleInABrowser(t *testing.T) {
 		if resp, err := chromedp.RunResponse(ctx, chromedp.Navigate(d.base+console.Path+page)); err != nil || resp.Status != http.StatusOK {
 			t.Fatalf("%s: %+v, %v", page, resp, err)
 		}
-		if !ask[bool](t, ctx, `document.body.textContent.includes("`+heading+`")`) {
+		if !browsertest.Ask[bool](t, ctx, `document.body.textContent.includes("`+heading+`")`) {
 			t.Errorf("%s does not say %q", name, heading)
 		}
 		wantConsolePage(t, ctx, name)
 	}
 	open("/records/"+rows[0].Index.ID, "story", "Proven: record")
 	for _, id := range []string{"done", "afterwards", "forecast", "weighed", "rules", "chart", "proof", "card"} {
-		if !ask[bool](t, ctx, `document.getElementById("`+id+`") !== null`) {
+		if !browsertest.Ask[bool](t, ctx, `document.getElementById("`+id+`") !== null`) {
 			t.Errorf("the story has no part %q", id)
 		}
 	}
-	if n := ask[int](t, ctx, `document.querySelectorAll("#forecast ~ * svg, section[aria-labelledby=forecast] svg").length`); n == 0 {
+	if n := browsertest.Ask[int](t, ctx, `document.querySelectorAll("#forecast ~ * svg, section[aria-labelledby=forecast] svg").length`); n == 0 {
 		t.Error("no simulated future is drawn")
 	}
 	open("/integrity", "integrity", "Verified:")

@@ -24,17 +24,8 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/evidence"
 	"github.com/sepsisagent/sepsisagent/engine/agent"
 	"github.com/sepsisagent/sepsisagent/engine/state"
+	"github.com/sepsisagent/sepsisagent/fhir/sandbox/browsertest"
 )
-
-// ask runs a script in the page.
-func ask[T any](t *testing.T, ctx context.Context, script string) T {
-	t.Helper()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatalf("%.80s: %v", script, err)
-	}
-	return v
-}
 
 // media switches between light and dark.
 func media(t *testing.T, ctx context.Context, scheme string) {
@@ -57,8 +48,8 @@ func wantAccessible(t *testing.T, ctx context.Context, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask[bool](t, ctx, string(source)+";true")
-	found := ask[string](t, ctx, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target + " " + n.failureSummary).join("; "))))`)
+	browsertest.Ask[bool](t, ctx, string(source)+";true")
+	found := browsertest.Ask[string](t, ctx, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target + " " + n.failureSummary).join("; "))))`)
 	var violations []string
 	if err := json.Unmarshal([]byte(found), &violations); err != nil {
 		t.Fatal(err)
@@ -80,31 +71,31 @@ func wantReadable(t *testing.T, ctx context.Context, url, name string) {
 		if err := chromedp.Do(ctx, chromedp.EmulateViewport(size.width, size.height), chromedp.Navigate(url)); err != nil {
 			t.Fatal(err)
 		}
-		if wide := ask[string](t, ctx, `document.documentElement.scrollWidth > window.innerWidth ? [...document.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > window.innerWidth + 1 && !e.closest(".scroll")).map(e => e.outerHTML.slice(0, 80)).join(" | ") || "unknown" : ""`); wide != "" {
+		if wide := browsertest.Ask[string](t, ctx, `document.documentElement.scrollWidth > window.innerWidth ? [...document.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > window.innerWidth + 1 && !e.closest(".scroll")).map(e => e.outerHTML.slice(0, 80)).join(" | ") || "unknown" : ""`); wide != "" {
 			t.Errorf("%s: scrolls sideways at %d px: %s", name, size.width, wide)
 		}
-		shot(t, ctx, name+"-"+size.name)
+		browsertest.Shot(t, ctx, name+"-"+size.name)
 	}
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(url)); err != nil {
 		t.Fatal(err)
 	}
-	if n := ask[int](t, ctx, `performance.getEntriesByType("resource").length + document.querySelectorAll("script, link, img, iframe, object, form").length`); n != 0 {
+	if n := browsertest.Ask[int](t, ctx, `performance.getEntriesByType("resource").length + document.querySelectorAll("script, link, img, iframe, object, form").length`); n != 0 {
 		t.Errorf("%s: the page asks for %d things beside itself", name, n)
 	}
-	if small := ask[string](t, ctx, `[...document.querySelectorAll("svg text")].filter(e => e.getBoundingClientRect().height < 11).map(e => e.textContent).join(" ")`); small != "" {
+	if small := browsertest.Ask[string](t, ctx, `[...document.querySelectorAll("svg text")].filter(e => e.getBoundingClientRect().height < 11).map(e => e.textContent).join(" ")`); small != "" {
 		t.Errorf("%s: too small to read: %s", name, small)
 	}
 	if err := chromedp.Do(ctx, chromedp.KeyEvent("\t")); err != nil {
 		t.Fatal(err)
 	}
-	if class := ask[string](t, ctx, `document.activeElement.className`); class != "skip" {
+	if class := browsertest.Ask[string](t, ctx, `document.activeElement.className`); class != "skip" {
 		t.Errorf("%s: the first stop of the Tab key is %q, want the skip link", name, class)
 	}
 	for _, scheme := range []string{"dark", "light"} {
 		media(t, ctx, scheme)
-		ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
+		browsertest.Ask[int](t, ctx, `document.querySelectorAll("details").forEach(d => d.open = true), 0`)
 		wantAccessible(t, ctx, name+" in "+scheme)
-		shot(t, ctx, name+"-all-"+scheme)
+		browsertest.Shot(t, ctx, name+"-all-"+scheme)
 	}
 	paper(t, ctx, url, name)
 }
@@ -128,8 +119,8 @@ func paper(t *testing.T, ctx context.Context, url, name string) {
 		t.Fatal(err)
 	}
 	// The renderer takes the medium up with its next frame.
-	ask[bool](t, ctx, `new Promise((done) => { const look = () => matchMedia("print").matches ? requestAnimationFrame(() => done(true)) : requestAnimationFrame(look); look(); })`)
-	folded := ask[string](t, ctx, `[...document.querySelectorAll("details:not([open]) > :not(summary)")].filter(e => !e.checkVisibility({contentVisibilityAuto: true})).map(e => e.previousElementSibling.textContent).join(", ")`)
+	browsertest.Ask[bool](t, ctx, `new Promise((done) => { const look = () => matchMedia("print").matches ? requestAnimationFrame(() => done(true)) : requestAnimationFrame(look); look(); })`)
+	folded := browsertest.Ask[string](t, ctx, `[...document.querySelectorAll("details:not([open]) > :not(summary)")].filter(e => !e.checkVisibility({contentVisibilityAuto: true})).map(e => e.previousElementSibling.textContent).join(", ")`)
 	if folded != "" {
 		t.Errorf("%s: not on paper: %s", name, folded)
 	}
@@ -138,10 +129,10 @@ func paper(t *testing.T, ctx context.Context, url, name string) {
 	}
 }
 
-// TestTheEvidenceOfTheDemonstrationIsReadable reads the evidence of two
+// TestTheEvidenceOfTheDemonstrationIsReadableInABrowser reads the evidence of two
 // patients of the demonstration as a browser shows it.
-func TestTheEvidenceOfTheDemonstrationIsReadable(t *testing.T) {
-	ctx := browser(t)
+func TestTheEvidenceOfTheDemonstrationIsReadableInABrowser(t *testing.T) {
+	ctx := browsertest.Open(t)
 	d := startDemo(t)
 	read := 0
 	for _, id := range d.ehr.PatientIDs() {
@@ -203,7 +194,7 @@ func TestTheEvidenceOfRealStaysIsReadable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real data are left out of -short")
 	}
-	ctx := browser(t)
+	ctx := browsertest.Open(t)
 	r := testRooms(t)
 	for set, stays := range map[string]int{"mimic-iv-demo-fhir": 12, "eicu-demo-fhir": 60} {
 		d := realDecision(t, r, realSample(t, set, stays))

@@ -26,6 +26,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks"
 	"github.com/sepsisagent/sepsisagent/configs"
 	"github.com/sepsisagent/sepsisagent/fhir"
+	"github.com/sepsisagent/sepsisagent/fhir/sandbox/browsertest"
 )
 
 // startConsole serves a console whose readers sign in at a provider.
@@ -83,7 +84,7 @@ func startConsole(t *testing.T, provider string) string {
 }
 
 func TestSigningInToTheAuditConsoleInABrowser(t *testing.T) {
-	ctx := browser(t)
+	ctx := browsertest.Open(t)
 	provider := strings.TrimRight(os.Getenv("SEPSISAGENT_AUTHSERVER"), "/")
 	if provider == "" {
 		t.Skip("SEPSISAGENT_AUTHSERVER is not set: start .ci/authserver (node server.mjs) and set it to the address it prints")
@@ -96,23 +97,23 @@ func TestSigningInToTheAuditConsoleInABrowser(t *testing.T) {
 	if err := chromedp.Do(ctx, chromedp.Click(`a[href="/audit/ui/sign-in"]`), chromedp.WaitVisible(`form.who`)); err != nil {
 		t.Fatal(err)
 	}
-	if who, at := ask[string](t, ctx, `document.querySelector("form.who").textContent`), ask[string](t, ctx, `location.href`); !strings.Contains(who, "oidc/dr-7") || at != base+console.Path+"/" {
+	if who, at := browsertest.Ask[string](t, ctx, `document.querySelector("form.who").textContent`), browsertest.Ask[string](t, ctx, `location.href`); !strings.Contains(who, "oidc/dr-7") || at != base+console.Path+"/" {
 		t.Errorf("%q at %s", who, at)
 	}
 	wantConsolePage(t, ctx, "signed-in")
-	if kept := ask[string](t, ctx, `document.cookie`); kept != "" {
+	if kept := browsertest.Ask[string](t, ctx, `document.cookie`); kept != "" {
 		t.Errorf("a script could read %s", kept)
 	}
 	press(t, ctx, `form.who button`)
 	wantAccessible(t, ctx, "signed-out")
-	shot(t, ctx, "console-signed-out")
-	if out := ask[string](t, ctx, `document.querySelector("main a").href`); !strings.HasPrefix(out, provider+"/session/end?client_id=") {
+	browsertest.Shot(t, ctx, "console-signed-out")
+	if out := browsertest.Ask[string](t, ctx, `document.querySelector("main a").href`); !strings.HasPrefix(out, provider+"/session/end?client_id=") {
 		t.Errorf("the way out of the provider is %s", out)
 	}
 	if err := chromedp.Do(ctx, chromedp.Navigate(base+console.Path+"/")); err != nil {
 		t.Fatal(err)
 	}
-	if u, err := url.Parse(ask[string](t, ctx, `location.href`)); err != nil || u.Path != console.Path+"/" || !ask[bool](t, ctx, `document.querySelector("form.who") === null`) {
+	if u, err := url.Parse(browsertest.Ask[string](t, ctx, `location.href`)); err != nil || u.Path != console.Path+"/" || !browsertest.Ask[bool](t, ctx, `document.querySelector("form.who") === null`) {
 		t.Errorf("after signing out: %v, %v", u, err)
 	}
 }

@@ -3,66 +3,24 @@
 package main
 
 // This file: the demonstration in a real browser, with the real service behind
-// it. It runs where SEPSISAGENT_BROWSER=1 and Chromium is installed; with
-// SEPSISAGENT_SHOTS it leaves screenshots in that folder.
+// it.
 
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/sepsisagent/sepsisagent/fhir/sandbox/browsertest"
 )
-
-// browser opens a headless tab, or skips.
-func browser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
-	t.Helper()
-	if os.Getenv("SEPSISAGENT_BROWSER") != "1" {
-		t.Skip("set SEPSISAGENT_BROWSER=1 to run the browser tests")
-	}
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("SEPSISAGENT_BROWSER=1 but there is no chromium (hint: apt-get install chromium): %v", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	options = append(options, more...)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(stop)
-	ctx, shut := chromedp.NewContext(ctx)
-	t.Cleanup(shut)
-	return ctx
-}
-
-// shot saves a screenshot where SEPSISAGENT_SHOTS names a folder.
-func shot(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	dir := os.Getenv("SEPSISAGENT_SHOTS")
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestTheDemonstrationInABrowser picks each patient, reads the answer, follows
 // the card's links to evidence and receipt, and finds no request refused by
 // the pages' own policy.
 func TestTheDemonstrationInABrowser(t *testing.T) {
-	ctx := browser(t)
+	ctx := browsertest.Open(t)
 	d := startDemo(t)
 	cards := 0
 	for i, id := range d.ehr.PatientIDs() {
@@ -70,12 +28,12 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			shot(t, ctx, "patient-before")
+			browsertest.Shot(t, ctx, "patient-before")
 		}
 		if _, err := chromedp.RunResponse(ctx, chromedp.Click(`form[action$="/open"] button`)); err != nil {
 			t.Fatalf("patient %s: %v", id, err)
 		}
-		shot(t, ctx, "patient-"+id)
+		browsertest.Shot(t, ctx, "patient-"+id)
 		wantAccessible(t, ctx, "patient "+id)
 		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector("article.card") !== null`))
 		if err != nil {
@@ -96,7 +54,7 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 // "" where no card has one. The tab is then at the page.
 func evidenceOf(t *testing.T, ctx context.Context) string {
 	t.Helper()
-	link := ask[string](t, ctx, `[...document.querySelectorAll("article.card a")].map(a => a.href).find(h => h.includes("/launch?card=")) || ""`)
+	link := browsertest.Ask[string](t, ctx, `[...document.querySelectorAll("article.card a")].map(a => a.href).find(h => h.includes("/launch?card=")) || ""`)
 	if link == "" {
 		return ""
 	}
@@ -104,7 +62,7 @@ func evidenceOf(t *testing.T, ctx context.Context) string {
 	if err != nil || resp == nil || resp.Status != 200 {
 		t.Fatalf("launched: %v, %v", resp, err)
 	}
-	at := ask[string](t, ctx, `document.location.href`)
+	at := browsertest.Ask[string](t, ctx, `document.location.href`)
 	if !strings.Contains(at, "/evidence/") || strings.Contains(at, "?") {
 		t.Fatalf("launched to %s", at)
 	}
@@ -130,34 +88,34 @@ func (d *demo) followLinks(t *testing.T, ctx context.Context, id string) {
 			t.Errorf("patient %s: %s page has no heading, %v", id, name, err)
 		}
 		wantAccessible(t, ctx, name+" of "+id)
-		shot(t, ctx, name+"-"+id)
+		browsertest.Shot(t, ctx, name+"-"+id)
 	}
 }
 
 // TestAnOrderIsCheckedInABrowser drafts too much of every orderable drug until
 // a card speaks against it, and reads the evidence of that card.
 func TestAnOrderIsCheckedInABrowser(t *testing.T) {
-	ctx := browser(t)
+	ctx := browsertest.Open(t)
 	d := startDemo(t)
 	url := d.base + ehrPath + "/patients/" + d.ehr.PatientIDs()[0]
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(url)); err != nil {
 		t.Fatal(err)
 	}
-	for i := range ask[int](t, ctx, `document.querySelectorAll("select[name=order] option").length`) {
-		ask[int](t, ctx, fmt.Sprintf(`document.querySelector("select[name=order]").selectedIndex = %d, document.querySelector("input[name=dose]").value = "5000", 0`, i))
+	for i := range browsertest.Ask[int](t, ctx, `document.querySelectorAll("select[name=order] option").length`) {
+		browsertest.Ask[int](t, ctx, fmt.Sprintf(`document.querySelector("select[name=order]").selectedIndex = %d, document.querySelector("input[name=dose]").value = "5000", 0`, i))
 		if _, err := chromedp.RunResponse(ctx, chromedp.Click(`form[action$="/order"] button`)); err != nil {
 			t.Fatal(err)
 		}
-		if ask[bool](t, ctx, `document.querySelector("article.card") !== null`) {
+		if browsertest.Ask[bool](t, ctx, `document.querySelector("article.card") !== null`) {
 			wantAccessible(t, ctx, "order")
-			shot(t, ctx, "order-card")
+			browsertest.Shot(t, ctx, "order-card")
 		}
 		link := evidenceOf(t, ctx)
 		if link == "" {
 			continue
 		}
 		wantReadable(t, ctx, link, "order-evidence")
-		if heading := ask[string](t, ctx, `document.querySelector("#orders").textContent`); heading != "The drafted orders" {
+		if heading := browsertest.Ask[string](t, ctx, `document.querySelector("#orders").textContent`); heading != "The drafted orders" {
 			t.Errorf("the page is not about the orders: %q", heading)
 		}
 		return

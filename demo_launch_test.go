@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,6 +29,7 @@ import (
 	"github.com/sepsisagent/sepsisagent/cdshooks/trust"
 	"github.com/sepsisagent/sepsisagent/cdshooks/validation"
 	"github.com/sepsisagent/sepsisagent/fhir/sandbox"
+	"github.com/sepsisagent/sepsisagent/fhir/sandbox/browsertest"
 )
 
 // launchable is where the EHR launches the link of the first card it can get.
@@ -158,13 +158,10 @@ func openAbroad(t *testing.T, origin string) abroad {
 	return a
 }
 
-// TestTheEvidenceIsLaunchedInAFrameOfTheEHRAndOfNobodyElse launches the page in
-// a frame of another site, as an EHR's embedded browser does: with cookies of
-// the partition, and under the policy that names who may frame it.
-func TestTheEvidenceIsLaunchedInAFrameOfTheEHRAndOfNobodyElse(t *testing.T) {
-	if os.Getenv("SEPSISAGENT_BROWSER") != "1" {
-		t.Skip("set SEPSISAGENT_BROWSER=1 to run the browser tests")
-	}
+// TestTheEvidenceIsLaunchedInAFrameOfTheEHRInABrowser launches the page in a frame
+// of another site, as an EHR's embedded browser does: with cookies of the partition, and under the policy that names who may frame it.
+func TestTheEvidenceIsLaunchedInAFrameOfTheEHRInABrowser(t *testing.T) {
+	browsertest.Needed(t)
 	framed := ""
 	portal := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -181,7 +178,7 @@ func TestTheEvidenceIsLaunchedInAFrameOfTheEHRAndOfNobodyElse(t *testing.T) {
 		shown      bool
 	}{{"framed", "ehr.test", true}, {"framed-by-a-stranger", "evil.test", false}} {
 		t.Run(tc.name, func(t *testing.T) {
-			ctx := browser(t, chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"))
+			ctx := browsertest.Open(t, chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"))
 			framed = launchable(t, a.ehr, a.base)
 			if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 1600), chromedp.Navigate("https://"+tc.host+":"+port+"/")); err != nil {
 				t.Fatal(err)
@@ -189,7 +186,7 @@ func TestTheEvidenceIsLaunchedInAFrameOfTheEHRAndOfNobodyElse(t *testing.T) {
 			if heading := framedHeading(t, ctx); strings.Contains(heading, "MAP") != tc.shown {
 				t.Errorf("the frame says %q", heading)
 			}
-			shot(t, ctx, "launch-"+tc.name)
+			browsertest.Shot(t, ctx, "launch-"+tc.name)
 		})
 	}
 	rows, err := a.log.Query(t.Context(), audit.Filter{Kind: "read"})

@@ -64,18 +64,19 @@ var importTable = map[string][]string{
 	"engine/ope":               {},
 	"policy":                   {"engine/state", "engine/world"},
 	"audit":                    {},
-	// The suite of every store is a package, so that both can run it. What questions
-	// cost is measured with those who ask them.
-	"audit/audittest":         {"audit", "audit/query", "audit/sqllog", "audit/witness"},
-	"audit/audittest/tempdir": {},
-	"audit/sqlite/sqlitetest": {"audit", "audit/sqlite"},
-	"audit/audittest/scale":   {"audit", "audit/access", "audit/console", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
-	"audit/sqllog":            {"audit"},
-	"audit/witness":           {"audit"},
-	"audit/sqlite":            {"audit", "audit/sqllog"},
-	"audit/postgres":          {"audit", "audit/sqllog"},
-	"audit/query":             {"audit"},
-	"audit/story":             {"audit", "audit/query", "cdshooks", "engine", "engine/state", "engine/agent", "policy"},
+	// The suite of every store is a package, so that both can run it, and so is the
+	// browser of two tests. What questions cost is measured with those who ask them.
+	"audit/audittest":          {"audit", "audit/query", "audit/sqllog", "audit/witness"},
+	"audit/audittest/tempdir":  {},
+	"fhir/sandbox/browsertest": {},
+	"audit/sqlite/sqlitetest":  {"audit", "audit/sqlite"},
+	"audit/audittest/scale":    {"audit", "audit/access", "audit/console", "audit/audittest", "audit/query", "audit/export", "audit/sqllog", "cdshooks"},
+	"audit/sqllog":             {"audit"},
+	"audit/witness":            {"audit"},
+	"audit/sqlite":             {"audit", "audit/sqllog"},
+	"audit/postgres":           {"audit", "audit/sqllog"},
+	"audit/query":              {"audit"},
+	"audit/story":              {"audit", "audit/query", "cdshooks", "engine", "engine/state", "engine/agent", "policy"},
 	// An export reads bodies with the codec that wrote them.
 	"audit/export": {"audit", "cdshooks"},
 	// Tokens of readers are checked by the code that checks those of clients.
