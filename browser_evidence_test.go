@@ -188,9 +188,9 @@ func (r *rooms) page(t testing.TB, d *decided) []byte {
 	return body
 }
 
-// TestTheEvidenceOfRealStaysIsReadable does the same for two stays of the open
-// ICU data.
-func TestTheEvidenceOfRealStaysIsReadable(t *testing.T) {
+// TestTheEvidenceOfRealStaysIsReadableInABrowser does the same for two
+// stays of the open ICU data.
+func TestTheEvidenceOfRealStaysIsReadableInABrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real data are left out of -short")
 	}
